@@ -1,0 +1,48 @@
+# `make setup` and everything it needs. Every target that runs Python does its own set-up first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## .venv with the locked dependencies and the project
+
+$(READY): requirements-dev.lock pyproject.toml infra/setup-venv.sh
+	@bash infra/setup-venv.sh $(PYTHON) $(VENV)
+	@touch $@
+
+demo: $(READY) ## the main job, live, on the embedded environment; checks it
+	@$(BIN)/python -m infra.local.demo
+
+up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
+	@exec $(BIN)/python -m infra.local.up
+
+test: $(READY) ## the tests that need no root
+	@$(BIN)/pytest -q -m "not slow and not lab"
+
+check: $(READY) ## format, lint, types, import rules, templates, tests with coverage
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
+	@bash infra/coverage.sh $(BIN)
+
+format: $(READY) ## mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: ## new lock files from pyproject.toml's bounds (needs uv)
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	    --extra ingest --extra worker pyproject.toml -o requirements.lock
+	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	    --extra ingest --extra worker --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## what the targets made
+	rm -rf $(VENV) .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
