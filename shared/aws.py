@@ -1,0 +1,77 @@
+"""AWS clients: how they are opened, and how their errors become ours."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.errors import NotFound, Refused, ScalerError, Unavailable
+
+# Codes that mean "later": https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+_LATER = frozenset(
+    {
+        *(
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottled",
+            "RequestLimitExceeded",
+        ),
+        *("RequestThrottledException", "TooManyRequestsException", "ProvisionedThroughputExceededException"),
+        *("LimitExceededException", "PriorRequestNotComplete", "SlowDown", "TransactionInProgressException"),
+        *("InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable", "RequestTimeout"),
+        *("RequestTimeoutException", "BandwidthLimitExceeded", "EC2ThrottledException", "KmsThrottled"),
+        *(
+            "ResourceContention",
+            "ResourceContentionFault",
+            "RequestExpired",
+            "ExpiredToken",
+            "ExpiredTokenException",
+        ),
+    }
+)
+_ABSENT = frozenset({"ResourceNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
+
+
+async def open_client(
+    stack: AsyncExitStack, service: str, region: str, *, read_timeout: timedelta, connections: int = 10
+) -> Any:
+    """A client that lives as long as the stack. Retries are the SDK's standard ones, two attempts in all.
+
+    `read_timeout` bounds one attempt; whoever needs a bound on the whole call puts one around it.
+    """
+    config = AioConfig(
+        connect_timeout=min(2.0, read_timeout.total_seconds()),
+        read_timeout=read_timeout.total_seconds(),
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=connections,
+        region_name=region,
+    )
+    return await stack.enter_async_context(get_session().create_client(service, config=config))
+
+
+def translated(error: Exception, what: str) -> ScalerError:
+    """An SDK's error as one of ours: `Unavailable` where repeating may help, else `Refused` or `NotFound`."""
+    if isinstance(error, ClientError):
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        text = f"{what}: {error.response.get('Error', {}).get('Message') or code} ({code})"
+        if code in _LATER or status >= 500 or status == 429:
+            return Unavailable(text)
+        return NotFound(text) if code in _ABSENT else Refused(text)
+    return Unavailable(f"{what}: {_brief(error)}")
+
+
+CALL_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""What a call through aiobotocore can raise."""
+
+
+def _brief(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,21 @@
+"""The errors that cross module borders. Adapters raise them, with the cause kept; flows map them to outcomes."""
+
+
+class ScalerError(Exception):
+    """The root of this project's errors."""
+
+
+class InvalidRequest(ScalerError):
+    """A request that can never be valid. Its text is for the person who sent it."""
+
+
+class Unavailable(ScalerError):
+    """A dependency did not answer, or said "later". The call may or may not have taken effect."""
+
+
+class Refused(ScalerError):
+    """A dependency understood the call and said no: repeating it unchanged is pointless. Nothing was changed."""
+
+
+class NotFound(Refused):
+    """The thing that the call names is not there."""

@@ -1,0 +1,208 @@
+"""Settings from the environment: the values, where they come from, and what is wrong with them.
+
+A settings class is a pydantic model whose field names are the variables' names in lower case. Every variable `X`
+may be given as `X_FILE`, a path whose content is the value (Docker secrets). An empty variable counts as absent.
+Nothing here reads `os.environ` by itself: the process's entry hands it in.
+"""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
+
+from shared.errors import ScalerError
+
+AWS_SECRETS_FILE = "/run/secrets/aws"
+
+# The AWS SDK's own variables that end in _FILE, and ours: these are paths, not values in files.
+# https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+_NOT_INDIRECT = frozenset(
+    {
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+        "AWS_CREDENTIAL_FILE",
+        "AWS_ENV_FILE",
+    }
+)
+_EXPORT = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*?)\s*$")
+
+
+class BadConfiguration(ScalerError):
+    """What is wrong with the environment: one line for each problem, each naming its variable."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    number = float(str(value))
+    if not 0 <= number <= 10 * 365 * 24 * 3600:
+        raise ValueError("must be a number of seconds, 0 or more")
+    return timedelta(seconds=number)
+
+
+Seconds = Annotated[
+    timedelta,
+    BeforeValidator(_seconds),
+    PlainSerializer(lambda value: value.total_seconds(), return_type=float),
+]
+"""A duration, given as a number of seconds."""
+
+
+class Settings(BaseModel):
+    """What ingest and worker share."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    sqs_queue_url: Annotated[str, Field(pattern=r"^https?://", description="The inbox queue.")]
+    dynamodb_table: Annotated[str, Field(min_length=3, max_length=255, description="The one table.")]
+    scaler_cluster: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9._-]{1,64}$",
+            description="The name of this Swarm in the table: lease and history are per cluster.",
+        ),
+    ] = "default"
+    aws_default_region: Annotated[str, Field(description="The region; the AWS SDK's other variables count too.")] = (
+        "us-east-1"
+    )
+    aws_env_file: Annotated[
+        str | None,
+        Field(
+            description="A file of `export AWS_ACCESS_KEY_ID=...` lines. "
+            f"Unset: `{AWS_SECRETS_FILE}`, if it exists. What the environment says itself counts first."
+        ),
+    ] = None
+    alertmanager_address: Annotated[
+        str | None,
+        Field(pattern=r"^https?://", description="Alertmanager's base URL. Unset: no notifications."),
+    ] = None
+    alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
+    log_level: Annotated[
+        str,
+        Field(pattern=r"^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`."),
+    ] = "info"
+    log_format: Annotated[str, Field(pattern=r"^(json|text)$", description="`json` or `text`.")] = "json"
+
+    def secrets(self) -> list[str]:
+        """The values that must never be logged."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(cls: type[S], environ: Mapping[str, str]) -> S:
+    """The settings that the environment gives. Raises BadConfiguration."""
+    names = {name.upper() for name in cls.model_fields}
+    values, problems = resolve({key: value for key, value in environ.items() if _concerns(key, names)}, names)
+    try:
+        settings = cls.model_validate({name.lower(): value for name, value in values.items()})
+    except ValidationError as error:
+        failed = {problem.split(":")[0] for problem in problems}
+        problems += [line for line in map(_line, error.errors()) if line.split(":")[0] not in failed]
+        raise BadConfiguration(problems) from error
+    if problems:
+        raise BadConfiguration(problems)
+    return settings
+
+
+def resolve(environ: Mapping[str, str], names: set[str]) -> tuple[dict[str, str], list[str]]:
+    """The value of each named variable that is given, directly or as `X_FILE`, and what is wrong with those."""
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    for name in sorted(names):
+        try:
+            value = _value(environ, name)
+        except ValueError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            if value is not None:
+                values[name] = value
+    return values, problems
+
+
+def prepare_aws(environ: MutableMapping[str, str]) -> None:
+    """Put the SDK's variables where the SDK looks: `AWS_X_FILE` indirections and the lines of `AWS_ENV_FILE`.
+
+    What the environment says itself is never overwritten. Raises BadConfiguration.
+    """
+    names = {
+        key.removesuffix("_FILE")
+        for key in environ
+        if key.startswith("AWS_") and key.endswith("_FILE") and key not in _NOT_INDIRECT
+    }
+    values, problems = resolve(environ, names)
+    environ.update(values)
+    path = environ.get("AWS_ENV_FILE") or (AWS_SECRETS_FILE if Path(AWS_SECRETS_FILE).exists() else None)
+    try:
+        lines = Path(path).read_text().splitlines() if path else []
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"AWS_ENV_FILE: cannot read {path} ({_reason(error)})")
+        lines = []
+    for name, value in filter(None, map(_exported, lines)):
+        environ.setdefault(name, value)
+    environ.setdefault("AWS_DEFAULT_REGION", str(Settings.model_fields["aws_default_region"].default))
+    if problems:
+        raise BadConfiguration(problems)
+
+
+def _concerns(key: str, names: set[str]) -> bool:
+    return key in names or (key.removesuffix("_FILE") in names and key not in _NOT_INDIRECT)
+
+
+def _value(environ: Mapping[str, str], name: str) -> str | None:
+    """One variable's value, None where it is absent or empty. Raises ValueError."""
+    direct = environ.get(name)
+    path = None if f"{name}_FILE" in _NOT_INDIRECT else environ.get(f"{name}_FILE")
+    if direct and path:
+        raise ValueError(f"set both directly and as {name}_FILE; keep one")
+    if path:
+        try:
+            return Path(path).read_text().removesuffix("\n").removesuffix("\r") or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read {name}_FILE {path} ({_reason(error)})") from error
+    return direct if direct or (direct == "" and name in _EMPTY_COUNTS) else None
+
+
+_EMPTY_COUNTS = frozenset({"NODE_SCALER_BACKEND"})
+
+
+def _exported(line: str) -> tuple[str, str] | None:
+    match = _EXPORT.match(line)
+    if match is None or line.lstrip().startswith("#"):
+        return None
+    value = match["value"]
+    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
+    return match["name"], value[1:-1] if quoted else value
+
+
+def _line(problem: Any) -> str:
+    """One of pydantic's problems as a line that names the variable."""
+    location = problem["loc"]
+    name = str(location[0]).upper() if location else ""
+    if problem["type"] == "missing":
+        return f"{name}: required, but not set"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"
