@@ -1,0 +1,1 @@
+"""The SQS consumer: one active worker changes the Auto Scaling groups and the Swarm, step by journaled step."""
