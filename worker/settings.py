@@ -1,0 +1,152 @@
+"""The worker's settings."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from shared.settings import Seconds, Settings
+
+Count = Annotated[int, Field(ge=0, le=10_000)]
+By = Annotated[int, Field(ge=1, le=10_000)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class WorkerSettings(Settings):
+    """Everything that `python -m worker` reads from the environment."""
+
+    sqs_dlq_url: Annotated[str, Field(pattern=r"^https?://", description="The dead-letter queue.")]
+    node_scaler_backend: Annotated[
+        Literal["aws", "none"], Field(description="`aws`, or `none` (or empty): no node scaling.")
+    ] = "aws"
+    aws_manager_asg: Annotated[str | None, Field(description="The managers' Auto Scaling group.")] = None
+    aws_worker_asg: Annotated[str | None, Field(description="The workers' Auto Scaling group.")] = None
+    docker_host: Annotated[str, Field(description="The Docker socket of a Swarm manager.")] = (
+        "unix:///var/run/docker.sock"
+    )
+    worker_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
+    ] = 8081
+
+    alert_node_min: Annotated[bool, Field(description="Notify when nodes are at their minimum already.")] = False
+    alert_node_max: Annotated[bool, Field(description="Notify when nodes are at their maximum already.")] = True
+    alert_scale_min: Annotated[bool, Field(description="Notify when replicas are at their minimum already.")] = False
+    alert_scale_max: Annotated[bool, Field(description="Notify when replicas are at their maximum already.")] = True
+
+    default_min_manager_nodes: Annotated[Count, Field(description="Fewest managers.")] = 3
+    default_max_manager_nodes: Annotated[Count, Field(description="Most managers.")] = 7
+    default_min_worker_nodes: Annotated[Count, Field(description="Fewest workers.")] = 0
+    default_max_worker_nodes: Annotated[Count, Field(description="Most workers.")] = 5
+    default_scale_manager_node_up_by: Annotated[By, Field(description="Managers added by one request.")] = 1
+    default_scale_manager_node_down_by: Annotated[By, Field(description="Managers removed by one request.")] = 1
+    default_scale_worker_node_up_by: Annotated[By, Field(description="Workers added by one request.")] = 1
+    default_scale_worker_node_down_by: Annotated[By, Field(description="Workers removed by one request.")] = 1
+    default_min_replicas: Annotated[Count, Field(description="Fewest replicas of a service.")] = 1
+    default_max_replicas: Annotated[Count, Field(description="Most replicas of a service.")] = 5
+    default_scale_service_up_by: Annotated[By, Field(description="Replicas added by one request.")] = 1
+    default_scale_service_down_by: Annotated[By, Field(description="Replicas removed by one request.")] = 1
+
+    min_scale_label: Annotated[LabelKey, Field(description="Label key: fewest replicas.")] = "com.df.scaleMin"
+    max_scale_label: Annotated[LabelKey, Field(description="Label key: most replicas.")] = "com.df.scaleMax"
+    scale_down_by_label: Annotated[LabelKey, Field(description="Label key: replicas removed by one request.")] = (
+        "com.df.scaleDownBy"
+    )
+    scale_up_by_label: Annotated[LabelKey, Field(description="Label key: replicas added by one request.")] = (
+        "com.df.scaleUpBy"
+    )
+    min_scale_manager_node_label: Annotated[LabelKey, Field(description="Label key: fewest managers.")] = (
+        "com.df.scaleManagerNodeMin"
+    )
+    max_scale_manager_node_label: Annotated[LabelKey, Field(description="Label key: most managers.")] = (
+        "com.df.scaleManagerNodeMax"
+    )
+    scale_manager_node_down_by_label: Annotated[LabelKey, Field(description="Label key: managers removed.")] = (
+        "com.df.scaleManagerNodeDownBy"
+    )
+    scale_manager_node_up_by_label: Annotated[LabelKey, Field(description="Label key: managers added.")] = (
+        "com.df.scaleManagerNodeUpBy"
+    )
+    min_scale_worker_node_label: Annotated[LabelKey, Field(description="Label key: fewest workers.")] = (
+        "com.df.scaleWorkerNodeMin"
+    )
+    max_scale_worker_node_label: Annotated[LabelKey, Field(description="Label key: most workers.")] = (
+        "com.df.scaleWorkerNodeMax"
+    )
+    scale_worker_node_down_by_label: Annotated[LabelKey, Field(description="Label key: workers removed.")] = (
+        "com.df.scaleWorkerNodeDownBy"
+    )
+    scale_worker_node_up_by_label: Annotated[LabelKey, Field(description="Label key: workers added.")] = (
+        "com.df.scaleWorkerNodeUpBy"
+    )
+
+    reschedule_filter_label: Annotated[LabelKey, Field(description="Which services are rescheduled.")] = (
+        "com.df.reschedule=true"
+    )
+    reschedule_env_key: Annotated[
+        str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Their environment variable that is set.")
+    ] = "RESCHEDULE_DATE"
+    reschedule_timeout: Annotated[
+        Seconds, Field(description="Seconds: longest wait for nodes, and for one service's update.")
+    ] = timedelta(seconds=1000)
+    reschedule_ticker_interval: Annotated[
+        Seconds, Field(description="Seconds between the progress reports of a waiting request.")
+    ] = timedelta(seconds=60)
+    drain_timeout: Annotated[Seconds, Field(description="Seconds: longest wait for tasks to leave a node.")] = (
+        timedelta(seconds=300)
+    )
+    dedup_window: Annotated[
+        Seconds, Field(description="Seconds in which the same Alertmanager delivery counts once.")
+    ] = timedelta(seconds=300)
+    request_max_age: Annotated[Seconds, Field(description="Seconds after which a request is stale.")] = timedelta(
+        seconds=1800
+    )
+    scale_up_cooldown: Annotated[
+        Seconds, Field(description="Seconds without a further up after one ended, per node type.")
+    ] = timedelta(0)
+    scale_down_cooldown: Annotated[
+        Seconds, Field(description="Seconds without a further down after one ended, per node type.")
+    ] = timedelta(0)
+    lease_seconds: Annotated[
+        Seconds, Field(description="Seconds, 3 or more: how soon another worker takes over from one that died.")
+    ] = timedelta(seconds=15)
+
+    @field_validator("node_scaler_backend", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return "none" if value == "" else value
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _long_enough(cls, value: timedelta) -> timedelta:
+        if not timedelta(seconds=3) <= value <= timedelta(hours=1):
+            raise ValueError("must be from 3 to 3600 seconds")
+        return value
+
+    @field_validator("reschedule_timeout", "reschedule_ticker_interval", "drain_timeout", "request_max_age")
+    @classmethod
+    def _some_time(cls, value: timedelta) -> timedelta:
+        if value < timedelta(seconds=1):
+            raise ValueError("must be 1 second or more")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Settings that must fit each other. Each problem is told with its variable's name."""
+        problems = [
+            f"{name.upper()}: required with NODE_SCALER_BACKEND=aws, but not set"
+            for name in ("aws_manager_asg", "aws_worker_asg")
+            if self.node_scaler_backend == "aws" and not getattr(self, name)
+        ]
+        for kind in ("manager_nodes", "worker_nodes", "replicas"):
+            low, high = getattr(self, f"default_min_{kind}"), getattr(self, f"default_max_{kind}")
+            if low > high:
+                problems.append(
+                    f"DEFAULT_MIN_{kind.upper()}: {low} is more than DEFAULT_MAX_{kind.upper()}, which is {high}"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def call_timeout(self) -> timedelta:
+        """The longest that one call to a dependency may take, retries included: under half the lease."""
+        return min(timedelta(seconds=5), self.lease_seconds * 0.45)
