@@ -6,9 +6,10 @@ can never be valid. Who sent it and what becomes of it is not this module's busi
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 
@@ -32,6 +33,13 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _plausible(moment: datetime) -> datetime:
+    """Moments near the ends of the calendar overflow when they are reckoned with."""
+    if not 2000 <= moment.year <= 9000:
+        raise ValueError("must lie between the years 2000 and 9000")
+    return moment
+
+
 By = Annotated[int, BeforeValidator(_whole_number)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
@@ -45,7 +53,7 @@ class _Request(BaseModel):
     id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     idempotency_key: Key | None = None
     dedup_key: Key | None = None
-    requested_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    requested_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)] | None = None
     source: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     version: Literal[1] = 1
 

@@ -24,7 +24,7 @@ from typing import Any, Self
 from shared.clock import parse_rfc3339, rfc3339
 
 KEPT = timedelta(days=90)
-"""How long records live after their request was made."""
+"""How long records live after a worker took them up. Not after `requested_at`: callers write what they like there."""
 
 OPEN_INDEX = "open"
 TIME_INDEX = "by-time"
@@ -75,6 +75,8 @@ class Record:
     request: Mapping[str, Any]
     """The message as it came, with the fields that nobody here knows."""
 
+    received_at: datetime | None = None
+    """When a worker took it out of the queue."""
     state: State = State.QUEUED
     message: str = ""
     step: str | None = None
@@ -117,7 +119,7 @@ class Record:
             "message": self.message,
             "step": self.step,
             "steps": [step.document() for step in self.steps],
-            **{name: _text(getattr(self, name)) for name in ("requested_at", "started_at", "ended_at")},
+            **{name: _text(getattr(self, name)) for name in ("requested_at", "received_at", "started_at", "ended_at")},
             **{name: getattr(self, name) for name in _PLAIN},
             "warnings": list(self.warnings),
             "plan": dict(self.plan),
@@ -135,6 +137,7 @@ class Record:
                 "state": State(document["state"]),
                 "steps": tuple(Step.parse(step) for step in document["steps"]),
                 "requested_at": parse_rfc3339(document["requested_at"]),
+                "received_at": _moment(document.get("received_at")),
                 "started_at": _moment(document["started_at"]),
                 "ended_at": _moment(document["ended_at"]),
                 "warnings": tuple(document["warnings"]),
@@ -177,7 +180,7 @@ class Layout:
             **self.request(record.id),
             "token": {"N": str(record.token)},
             "listed_at": {"S": moment},
-            "expires_at": {"N": str(int((record.requested_at + KEPT).timestamp()))},
+            "expires_at": {"N": str(int(((record.received_at or record.requested_at) + KEPT).timestamp()))},
             "document": {"S": json.dumps(record.document(), separators=(",", ":"))},
         }
         return item if record.settled else {**item, "open_at": {"S": moment}}
