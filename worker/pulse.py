@@ -1,0 +1,35 @@
+"""The pulse: every unit of work beats now and then; one that has stopped beating is no longer renewed for.
+
+A flow that hangs in spite of all time-outs must not hold the lease for ever: no other worker could go on.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SILENCE_SECONDS = 60.0
+
+
+class Pulse:
+    """Who works, and when it last said so."""
+
+    def __init__(self) -> None:
+        self._beats: dict[str, float] = {}
+
+    @contextmanager
+    def watched(self, name: str) -> Iterator[None]:
+        """From here to the end `name` must beat."""
+        self.beat(name)
+        try:
+            yield
+        finally:
+            self._beats.pop(name, None)
+
+    def beat(self, name: str) -> None:
+        """Say that `name` makes progress."""
+        self._beats[name] = asyncio.get_running_loop().time()
+
+    def steady(self) -> bool:
+        """Nobody has been silent for too long."""
+        now = asyncio.get_running_loop().time()
+        return all(now - beat < SILENCE_SECONDS for beat in self._beats.values())
