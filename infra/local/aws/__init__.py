@@ -1,0 +1,30 @@
+"""AWS on this machine: moto with its gaps filled, our CloudFormation deployed on it, two groups."""
+
+from infra.local.aws.deploy import (
+    MANAGER_ASG,
+    MANAGERS,
+    WORKER_ASG,
+    WORKERS,
+    Size,
+    create_group,
+    create_groups,
+    create_network,
+    deploy,
+)
+from infra.local.aws.embedded import ACCESS_KEY, REGION, SECRET_KEY, EmbeddedAws
+
+__all__ = [
+    "ACCESS_KEY",
+    "MANAGERS",
+    "MANAGER_ASG",
+    "REGION",
+    "SECRET_KEY",
+    "WORKERS",
+    "WORKER_ASG",
+    "EmbeddedAws",
+    "Size",
+    "create_group",
+    "create_groups",
+    "create_network",
+    "deploy",
+]

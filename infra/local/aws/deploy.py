@@ -1,0 +1,140 @@
+"""Puts the project's own CloudFormation on the emulator, and the two Auto Scaling groups beside it.
+
+Works through the AWS API only, so that it deploys on any emulator a session points to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from localstack_client.session import Session
+
+TEMPLATE: Final = Path(__file__).parents[2] / "cloudformation" / "scaler.yaml"
+MANAGER_ASG: Final = "local-ManagerAsg"
+WORKER_ASG: Final = "local-NodeAsg"
+NETWORK: Final = "10.0.0.0/16"
+ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
+IMAGE: Final = "ami-12c6146b"  # one that moto knows
+TTL_ATTRIBUTE: Final = "expires_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A group's bounds and its desired capacity."""
+
+    low: int
+    high: int
+    desired: int
+
+
+MANAGERS: Final = Size(1, 9, 3)
+WORKERS: Final = Size(0, 10, 1)
+
+
+def deploy(
+    session: Session,
+    cluster: str = "default",
+    manager_asg: str = MANAGER_ASG,
+    worker_asg: str = WORKER_ASG,
+    template: Path = TEMPLATE,
+) -> dict[str, str]:
+    """Create the stack `docker-scaler-CLUSTER` and return its outputs. Raises RuntimeError where it fails."""
+    cloudformation = session.client("cloudformation")
+    name = f"docker-scaler-{cluster}"
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=template.read_text(),
+        Parameters=_parameters(ClusterName=cluster, ManagerAsgName=manager_asg, WorkerAsgName=worker_asg),
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
+    outputs = _outputs(cloudformation, name)
+    complete_table(session, outputs["TableName"])
+    return outputs
+
+
+def complete_table(session: Session, table: str) -> None:
+    """Set by API what moto's CloudFormation ignores of the template: TTL and point-in-time recovery.
+
+    On an emulator that applies the template there is nothing left to do.
+    """
+    dynamodb = session.client("dynamodb")
+    ttl = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    if ttl["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):
+        dynamodb.update_time_to_live(
+            TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+        )
+    backups = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    recovery = backups.get("PointInTimeRecoveryDescription", {})
+    if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
+        dynamodb.update_continuous_backups(
+            TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+
+
+def create_groups(
+    session: Session,
+    managers: Size = MANAGERS,
+    workers: Size = WORKERS,
+    manager_asg: str = MANAGER_ASG,
+    worker_asg: str = WORKER_ASG,
+    protect_new: bool = True,
+) -> None:
+    """A network of three zones, and in it both groups, each from a launch template of its own."""
+    subnets = create_network(session)
+    create_group(session, manager_asg, managers, subnets, "t3.small", protect_new)
+    create_group(session, worker_asg, workers, subnets, "t3.micro", protect_new)
+
+
+def create_network(session: Session, block: str = NETWORK, zones: Sequence[str] = ZONES) -> list[str]:
+    """A VPC with a subnet per zone (`10.0.0.0/20`, `10.0.16.0/20` ...); the subnets' ids."""
+    ec2 = session.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
+    prefix = ".".join(block.split(".")[:2])
+    return [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"{prefix}.{16 * number}.0/20", AvailabilityZone=zone)["Subnet"][
+            "SubnetId"
+        ]
+        for number, zone in enumerate(zones)
+    ]
+
+
+def create_group(
+    session: Session,
+    name: str,
+    size: Size,
+    subnets: Sequence[str],
+    instance_type: str = "t3.micro",
+    protect_new: bool = True,
+) -> None:
+    """One group; its instances are protected from scale-in, so that only named ones ever go."""
+    session.client("ec2").create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": IMAGE, "InstanceType": instance_type}
+    )
+    session.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=size.low,
+        MaxSize=size.high,
+        DesiredCapacity=size.desired,
+        VPCZoneIdentifier=",".join(subnets),
+        LaunchTemplate={"LaunchTemplateName": name, "Version": "$Latest"},
+        NewInstancesProtectedFromScaleIn=protect_new,
+        Tags=[{"Key": "Name", "Value": name, "PropagateAtLaunch": True}],
+    )
+
+
+def _parameters(**values: str) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
+
+
+def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:
+    described: Mapping[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+    if "QueueUrl" not in outputs:
+        raise RuntimeError(f"stack {stack} has no outputs: {described.get('StackStatusReason', outputs)}")
+    return outputs

@@ -1,0 +1,103 @@
+"""The embedded AWS: moto as AWS in this process, with its gaps filled, on a port of 127.0.0.1."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Final, Self
+
+from localstack_client.session import Session
+from moto.core.base_backend import BackendDict
+
+from infra.local.aws import autoscaling, ec2, sqs
+from infra.local.aws.calls import CallLog
+from infra.local.aws.gateway import Gateway
+from infra.local.aws.knobs import Knobs
+from infra.local.aws.server import Server
+from infra.local.aws.world import close_world, open_world
+
+REGION: Final = "us-east-1"
+ACCESS_KEY: Final = "AKIALOCALSCALER00001"
+SECRET_KEY: Final = "local-secret-key"  # noqa: S105 - guards nothing
+
+
+class EmbeddedAws:
+    """Start, use, stop. Several may live in one process; each has an account, and so a state, of its own."""
+
+    def __init__(self, port: int = 0) -> None:
+        install()
+        self._world = open_world()
+        self.calls = CallLog()
+        self._gateway = Gateway(self._world, self.calls)
+        self._server = Server(self._gateway.handle, port)
+
+    @property
+    def endpoint(self) -> str:
+        """The URL for `AWS_ENDPOINT_URL`."""
+        return self._server.url
+
+    @property
+    def account_id(self) -> str:
+        """The account everything belongs to."""
+        return self._world.account_id
+
+    @property
+    def knobs(self) -> Knobs:
+        """Faults and speeds."""
+        return self._world.knobs
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point any AWS SDK or the `aws` command here."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        }
+
+    def session(self, access_key: str = ACCESS_KEY) -> Session:
+        """boto3 clients of this AWS; the access key tells callers apart in the call log."""
+        return EndpointSession(self.endpoint, access_key)
+
+    def start(self) -> Self:
+        """Begin to serve; ready on return."""
+        self._world.timers.start()
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection, end the threads, forget the state."""
+        self._gateway.close()
+        self._server.stop()
+        self._world.timers.stop()
+        forget(self.account_id)
+        close_world(self._world)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class EndpointSession(Session):  # type: ignore[misc] # it has no types
+    """A localstack-client session for one endpoint, whatever AWS_ENDPOINT_URL says."""
+
+    def __init__(self, endpoint: str, access_key: str = ACCESS_KEY) -> None:
+        super().__init__(access_key, SECRET_KEY, None, REGION)
+        self._service_endpoint_mapping: dict[str, Any] = dict.fromkeys(self._service_endpoint_mapping, endpoint)
+
+
+def install() -> None:
+    """Put our backends in the place of moto's, for accounts opened from now on."""
+    autoscaling.install()
+    ec2.install()
+    sqs.install()
+
+
+def forget(account_id: str) -> None:
+    """Drop what moto keeps for an account."""
+    for service in list(BackendDict._instances):  # noqa: SLF001 - the only list of them there is
+        service.pop(account_id, None)

@@ -1,0 +1,138 @@
+"""The way into moto: every request is logged, may meet a fault, and is carried out one at a time.
+
+Takes whole requests, gives whole replies; sockets are the server's business.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.test import run_wsgi_app
+
+from infra.local.aws.calls import CallLog
+from infra.local.aws.errors import error_reply
+from infra.local.aws.longpoll import LongPolls
+from infra.local.aws.request import ConnectionDropped, Reply, Request
+from infra.local.aws.world import World
+
+HEALTH_PATH: Final = "/_health"
+
+
+class Gateway:
+    """Everything between a parsed HTTP request and moto."""
+
+    def __init__(self, world: World, calls: CallLog) -> None:
+        self._world = world
+        self._calls = calls
+        self._moto = Moto()
+        self._open = True
+        self._polls = LongPolls(world, self._carry_out, self._wanted)
+        world.knobs.on_change(self._polls.bells.ring_all)
+
+    def close(self) -> None:
+        """End the long polls in flight."""
+        self._open = False
+        self._polls.bells.ring_all()
+
+    def handle(self, request: Request) -> Reply:
+        """Answer one request. Raises ConnectionDropped where the answer must not be sent."""
+        if request.path == HEALTH_PATH:
+            return Reply(200, (("Content-Type", "text/plain"),), b"ok\n")
+        self._calls.note(request.service, request.action, request.access_key, request.headers.get("user-agent", ""))
+        refused = self._fault(request)
+        if refused is not None:
+            return refused
+        reply = self._polls.handle(request) if request.service == "sqs" else self._carry_out(request)
+        if self._world.knobs.take_lost_answer(request.service, request.action):
+            raise ConnectionDropped
+        return reply
+
+    def _fault(self, request: Request) -> Reply | None:
+        knobs = self._world.knobs
+        if knobs.is_down(request.service):
+            raise ConnectionDropped
+        if seconds := knobs.latency(request.service, request.action):
+            time.sleep(seconds)
+        code = knobs.take_error(request.service, request.action)
+        return None if code is None else error_reply(request, code)
+
+    def _wanted(self) -> bool:
+        return self._open and not self._world.knobs.is_down("sqs")
+
+    def _carry_out(self, request: Request) -> Reply:
+        environ = _environ(request, self._world.account_id)
+        with self._world.lock:
+            body, status, headers = run_wsgi_app(self._moto.application(request, environ), environ, buffered=True)
+            return Reply(int(status.split()[0]), tuple(headers.items()), b"".join(body))
+
+
+class Moto:
+    """moto's Flask applications, one per service.
+
+    moto finds the service of each request anew, with a look at 180 directories; here the answer is kept.
+    """
+
+    def __init__(self) -> None:
+        self._dispatcher = DomainDispatcherApplication(create_backend_app)
+        self._known: dict[str, Callable[..., Any]] = {}
+
+    def application(self, request: Request, environ: dict[str, Any]) -> Callable[..., Any]:
+        """The application that answers this request."""
+        key = request.service
+        if key == "dynamodb":
+            key = request.headers.get("x-amz-target", "").partition(".")[0]
+        if key not in _ONE_APPLICATION or request.path.startswith("/moto-api"):
+            return self._find(environ)
+        if key not in self._known:
+            self._known[key] = self._find(environ)
+        return self._known[key]
+
+    def _find(self, environ: dict[str, Any]) -> Callable[..., Any]:
+        application: Callable[..., Any] = self._dispatcher.get_application(environ)
+        return application
+
+
+# Services whose requests all go to one application, wherever they are sent.
+_ONE_APPLICATION: Final = frozenset({"DynamoDB_20120810", "autoscaling", "cloudformation", "ec2", "iam", "sqs", "sts"})
+
+
+def _environ(request: Request, account_id: str) -> dict[str, Any]:
+    host, port = request.server
+    path, _, query = request.target.partition("?")
+    environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote(path, "latin-1"),
+        "QUERY_STRING": query,
+        "REQUEST_URI": request.target,
+        "RAW_URI": request.target,
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "CONTENT_TYPE": request.headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(request.body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(request.body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "HTTP_X_MOTO_ACCOUNT_ID": account_id,
+    }
+    headers = {_variable(name): value for name, value in request.headers.items() if name not in _OWN_VARIABLE}
+    return headers | environ
+
+
+_OWN_VARIABLE: Final = frozenset({"content-type", "content-length"})
+
+
+def _variable(header: str) -> str:
+    return "HTTP_" + header.upper().replace("-", "_")

@@ -1,0 +1,56 @@
+"""What the wrapped moto backends of one embedded AWS share: its lock, timers and knobs.
+
+moto keeps its state per account in module globals. Each embedded AWS has an account of its own, so several
+can live in one process; a backend finds its world by the account it belongs to.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from infra.local.aws.knobs import Knobs
+from infra.local.aws.timers import Timers
+
+FIRST_ACCOUNT: Final = "123456789012"
+
+
+@dataclass(slots=True)
+class World:
+    """One embedded AWS, as its backends see it."""
+
+    account_id: str
+    knobs: Knobs = field(default_factory=Knobs)
+    # One request at a time inside moto: its models are not made for threads (two winners of one
+    # conditional write, the same message handed out twice).
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    timers: Timers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timers = Timers(self.lock)
+
+
+_worlds: dict[str, World] = {}
+_guard = threading.Lock()
+
+
+def open_world() -> World:
+    """A world under an account that no other one of this process has."""
+    with _guard:
+        account = FIRST_ACCOUNT
+        while account in _worlds:
+            account = str(random.randrange(10**11, 10**12))
+        return _worlds.setdefault(account, World(account))
+
+
+def world_of(account_id: str) -> World:
+    """The world of an account. Raises KeyError where none was opened."""
+    return _worlds[account_id]
+
+
+def close_world(world: World) -> None:
+    """Give the account back."""
+    with _guard:
+        _worlds.pop(world.account_id, None)
