@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from worker.ports import Availability, GroupChanges, Role, ServiceChange, SwarmChanges
+from shared.messages import Role
+from worker.ports import Availability, GroupChanges, ServiceChange, SwarmChanges
 
 T = TypeVar("T")
 

@@ -1,0 +1,129 @@
+"""The outbox: hands the jobs' notices to Alertmanager, in order, apart from the work itself.
+
+A dead Alertmanager costs nothing but its alerts: they are tried again with growing pauses, and given up ten minutes
+after their request has ended. Several jobs take turns; one job's notices keep their order.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from shared.alertmanager import Alert
+from shared.clock import Clock
+from shared.errors import Refused, Unavailable
+from worker.job import Job
+from worker.ports import AlertSink
+
+log = structlog.get_logger()
+
+POST_TIMEOUT = timedelta(seconds=2)
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Outbox:
+    """Notices that are due. Without an Alertmanager they are dropped: nobody is to be told."""
+
+    def __init__(self, sink: AlertSink | None, clock: Clock, settled: Callable[[Job], None]) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._settled = settled
+        self._jobs: dict[str, Job] = {}
+        self._failures = 0
+        self._due = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    def add(self, job: Job) -> None:
+        """The job has notices, or has ended with some left."""
+        if self._sink is None:
+            job.notices.clear()
+        self._jobs[job.id] = job
+        self._due.set()
+
+    async def drained(self, job: Job, seconds: float) -> None:
+        """Return when the job's notices are taken, or after some time."""
+        try:
+            async with asyncio.timeout(seconds):
+                while job.notices:
+                    await self._taken.wait()
+        except TimeoutError:
+            log.warning("notices_not_taken_yet", request=job.id, notices=len(job.notices))
+
+    async def offer(self, alert: Alert) -> None:
+        """Post an alert that belongs to no job: once, and not at all while Alertmanager does not answer."""
+        if self._sink is None or self._failures:
+            return
+        try:
+            await self._post(alert)
+        except Unavailable as error:
+            log.warning("alert_not_taken", error=str(error), summary=alert.summary)
+
+    async def run(self) -> None:
+        """Post what is due, for ever."""
+        while True:
+            self._due.clear()
+            for job in list(self._jobs.values()):
+                await self._serve(job)
+            if not self._jobs:
+                await self._due.wait()
+            elif self._failures:
+                await self._pause()
+            else:
+                await self._idle()
+
+    async def _serve(self, job: Job) -> None:
+        try:
+            while job.notices:
+                await self._post(job.notices[0])
+                job.notices.pop(0)
+                self._announce()
+            await self._finish(job)
+        except Unavailable as error:
+            log.warning("notice_not_taken", request=job.id, error=str(error))
+            await self._finish(job)
+
+    async def _finish(self, job: Job) -> None:
+        """Let go of a job: one that has ended when it is settled, another when it has no more to say for now."""
+        if job.record.state.ended:
+            try:
+                done = job.record.settled or await job.settle()
+            except Unavailable as error:
+                log.warning("record_not_settled", request=job.id, error=str(error))
+                self._failures = max(self._failures, 1)
+                return
+            if done:
+                self._jobs.pop(job.id, None)
+                self._settled(job)
+        elif not job.notices:
+            self._jobs.pop(job.id, None)
+
+    async def _post(self, alert: Alert) -> None:
+        if self._sink is None:
+            return
+        try:
+            await self._sink.post(alert, self._now(), POST_TIMEOUT)
+        except Refused as error:
+            log.warning("alert_refused", error=str(error), summary=alert.summary)  # repeating it is pointless
+        except Unavailable:
+            self._failures += 1
+            raise
+        self._failures = 0
+
+    def _now(self) -> datetime:
+        return self._clock.now()
+
+    def _announce(self) -> None:
+        self._taken.set()
+        self._taken = asyncio.Event()
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS)) - 1])
+
+    async def _idle(self) -> None:
+        """Jobs are left though nothing failed: their flows are about to write something down."""
+        try:
+            async with asyncio.timeout(PAUSES_SECONDS[0]):
+                await self._due.wait()
+        except TimeoutError:
+            return
