@@ -16,6 +16,11 @@ from shared.records import Record
 
 Availability = Literal["active", "pause", "drain"]
 
+REQUEST_LABEL = "com.df.scaler.request"
+"""The service label that names the request which changed the service last."""
+PROTECT_LABEL = "com.df.scaler.protect"
+"""The node label that, when `true`, keeps a node from ever being chosen."""
+
 
 # --- Auto Scaling -----------------------------------------------------------------------------------------------
 

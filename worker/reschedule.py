@@ -1,0 +1,148 @@
+"""Rescheduling: making Swarm place the tasks of labelled services anew, since it never rebalances by itself.
+
+A service is rescheduled by setting one environment variable of it to the time of the pass, which Swarm answers with
+an update by the service's own update config. The request label written in the same update proves whose it was; the
+value tells passes apart, so every pass has a later value than all that it finds. Success is what Swarm says at the
+end of the update, never that it took the order.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import structlog
+
+from shared.errors import NotFound, Refused, Unavailable
+from worker.ports import REQUEST_LABEL, Service, ServiceChange
+from worker.term import TICK_SECONDS, Countdown, Term
+
+log = structlog.get_logger()
+
+STAMP = "%Y%m%dT%H%M%S"
+AT_ONCE = 8
+"""Services that are updated at the same time in one pass."""
+RETRY_SECONDS = 1.0
+_ABSURD = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One rescheduling of some services. Journaled before it begins, so that its continuation is the same pass."""
+
+    id: str
+    stamp: str
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"id": self.id, "stamp": self.stamp}
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> Self:
+        """The reverse of `document`."""
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a pass ended, service by service."""
+
+    succeeded: tuple[str, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    """Names with reasons."""
+
+    def failures(self) -> tuple[str, ...]:
+        """Each failure as a sentence has it."""
+        return tuple(f"{name} ({reason})" for name, reason in self.failed)
+
+
+class Rescheduler:
+    """Reschedules services within a term."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self._key = term.settings.reschedule_env_key
+
+    async def labelled(self) -> Sequence[Service]:
+        """The services that asked for it, by name."""
+        services = await self._term.swarm.services(self._term.settings.reschedule_filter_label)
+        return sorted(services, key=lambda service: service.name)
+
+    def new_pass(self, request_id: str, services: Sequence[Service]) -> Pass:
+        """A pass with a value later than any that the services carry."""
+        now = self._term.clock.now().replace(microsecond=0, tzinfo=None)
+        found = (_moment(service.env.get(self._key, "")) for service in services)
+        latest = max((moment for moment in found if moment is not None and moment - now < _ABSURD), default=None)
+        stamp = now if latest is None else max(now, latest + timedelta(seconds=1))
+        return Pass(request_id, stamp.strftime(STAMP))
+
+    async def run(self, work: Pass, services: Sequence[Service]) -> Outcome:
+        """Reschedule the services, a few at a time, each to the end of its update."""
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def one(service: Service) -> str | None:
+            async with slots, self._term.service_locks.of(service.id):
+                return await self._one(work, service)
+
+        async with asyncio.TaskGroup() as tasks:
+            running = [(service.name, tasks.create_task(one(service))) for service in services]
+        ended = [(name, task.result()) for name, task in running]
+        return Outcome(
+            succeeded=tuple(name for name, reason in ended if reason is None),
+            failed=tuple((name, reason) for name, reason in ended if reason is not None),
+        )
+
+    async def _one(self, work: Pass, service: Service) -> str | None:
+        """One service to its end. None: well; else why not. What Swarm does not answer is asked again."""
+        limit = self._term.countdown(self._term.clock.now(), self._term.settings.reschedule_timeout)
+        change = ServiceChange(request_id=work.id, env=(self._key, work.stamp))
+        while True:
+            try:
+                if not self._done(work, await self._term.swarm.service(service.id)):
+                    await self._term.change_swarm.update_service(service.id, change)
+                return await self._follow(work, service, limit)
+            except NotFound:
+                return None  # removed meanwhile: nothing of it is left to move
+            except Refused as error:
+                return str(error)
+            except Unavailable as error:
+                if limit.over:
+                    return str(error)
+                self._term.watch.suspect()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _done(self, work: Pass, service: Service) -> bool:
+        """Our update, or a later one, has been made already."""
+        if service.labels.get(REQUEST_LABEL) == work.id:
+            return True
+        value = service.env.get(self._key, "")
+        return _moment(value) is not None and value >= work.stamp
+
+    async def _follow(self, work: Pass, service: Service, limit: Countdown) -> str | None:
+        """Wait for the end of the update that carries our value, or a later one."""
+        while True:
+            mark = self._term.watch.mark()
+            present = await self._term.swarm.service(service.id)
+            if present.update_state is None and await self._nothing_to_replace(work, present):
+                return None
+            if present.update_state == "completed":
+                return None
+            if present.update_state in {"paused", "rollback_paused", "rollback_completed"}:
+                return f"its update is {present.update_state}: {present.update_message}".rstrip(": ")
+            if limit.over:
+                return f"its update has not ended within {limit.length:.0f} seconds"
+            await self._term.watch.changed(mark, min(TICK_SECONDS, limit.left))
+
+    async def _nothing_to_replace(self, work: Pass, service: Service) -> bool:
+        """No task of an older value is wanted any more: there was none, or all are replaced."""
+        tasks = await self._term.swarm.tasks(service_id=service.id)
+        wanted = [task for task in tasks if task.desired in {"running", "ready"}]
+        return all(task.env.get(self._key, "") >= work.stamp for task in wanted)
+
+
+def _moment(value: str) -> datetime | None:
+    try:
+        return datetime.strptime(value, STAMP)  # noqa: DTZ007 - UTC by convention, only compared with its like
+    except ValueError:
+        return None

@@ -1,0 +1,110 @@
+"""A term: one time of being the active worker, and all that a flow may use while it lasts.
+
+Also the two small things that only make sense within a term: what is remembered of each node type, and countdowns
+that go by the wall clock across take-overs but by the event loop's time within one.
+"""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.clock import Clock
+from shared.messages import Role
+from worker.job import Job
+from worker.ports import GroupChanges, GroupMemory, Groups, Journal, Swarm, SwarmChanges, SwarmIdentity
+from worker.pulse import Pulse
+from worker.settings import WorkerSettings
+from worker.watch import Watch
+
+TICK_SECONDS = 10.0
+"""The longest that a flow waits without looking around and beating its pulse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What flows use. Changes of the outside world go through the fence."""
+
+    token: int
+    settings: WorkerSettings
+    clock: Clock
+    journal: Journal
+    groups: Groups
+    change_groups: GroupChanges
+    swarm: Swarm
+    change_swarm: SwarmChanges
+    identity: SwarmIdentity
+    watch: Watch
+    pulse: Pulse
+    memory: "Memory"
+    service_locks: "ServiceLocks"
+
+    def countdown(self, since: datetime, length: timedelta) -> "Countdown":
+        """What is left of a length of time that began at a wall time, perhaps under another worker."""
+        gone = self.clock.now() - since
+        # A wall clock that stepped back must not lengthen the time, one that stepped ahead cannot be told.
+        gone = min(max(gone, timedelta(0)), length)
+        now = asyncio.get_running_loop().time()
+        return Countdown(began=now - gone.total_seconds(), length=length.total_seconds())
+
+    async def pause(self, job: Job, mark: int, *seconds: float) -> None:
+        """Wait until something has changed since the mark, or the shortest of the times is over; then beat."""
+        await self.watch.changed(mark, max(0.0, min(TICK_SECONDS, *seconds)))
+        self.pulse.beat(job.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """A length of time that runs, by the event loop's clock."""
+
+    began: float
+    length: float
+
+    @property
+    def gone(self) -> float:
+        """Seconds since it began."""
+        return asyncio.get_running_loop().time() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds left, 0 at the end."""
+        return max(0.0, self.length - self.gone)
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left."""
+        return self.left <= 0
+
+
+class Memory:
+    """What the journal remembers of each node type, read once a term."""
+
+    def __init__(self, journal: Journal, token: int) -> None:
+        self._journal = journal
+        self._token = token
+        self._known: dict[Role, GroupMemory] = {}
+        self._writing = asyncio.Lock()
+
+    async def of(self, node_type: Role) -> GroupMemory:
+        """What is remembered."""
+        if node_type not in self._known:
+            self._known[node_type] = await self._journal.recall(node_type, self._token)
+        return self._known[node_type]
+
+    async def update(self, node_type: Role, **changes: Any) -> None:
+        """Change some of it."""
+        async with self._writing:
+            memory = replace(await self.of(node_type), **changes)
+            await self._journal.remember(node_type, memory, self._token)
+            self._known[node_type] = memory
+
+
+@dataclass(slots=True)
+class ServiceLocks:
+    """One change per service at a time, in the order of asking."""
+
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    def of(self, service_id: str) -> asyncio.Lock:
+        """The lock of one service."""
+        return self._locks.setdefault(service_id, asyncio.Lock())
