@@ -1,0 +1,382 @@
+"""The Docker Engine API: routes, parameters, status codes.
+
+Every route exists with and without a version prefix. What the simulated engine has none of (containers, images,
+secrets, configs) is empty or not found; what it does not do (logs) is not implemented.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from infra.local.engine.engine import API_VERSION, ENGINE_VERSION, OLDEST_API_VERSION, Engine, version_text
+from infra.local.engine.errors import EngineError, invalid
+from infra.local.engine.events import Event
+from infra.local.engine.filters import (
+    NODE_FILTERS,
+    SERVICE_FILTERS,
+    TASK_FILTERS,
+    Filters,
+    admits_event,
+    filtered_nodes,
+    filtered_services,
+    filtered_tasks,
+)
+from infra.local.engine.specs import Json
+from infra.local.engine.swarm import SimulatedSwarm
+from infra.local.engine.views import (
+    cluster_view,
+    dump,
+    event_view,
+    network_view,
+    node_view,
+    service_view,
+    task_json,
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_STATUS_SINCE = (1, 41)
+
+
+def make_app(swarm: SimulatedSwarm, node_id: str | None) -> web.Application:
+    """The API of one engine."""
+    api = Api(Engine(swarm, node_id))
+    app = web.Application(
+        middlewares=[api.name_the_engine, api.inject_faults, api.tell_errors, api.check_version],
+        client_max_size=4 * 1024**2,
+    )
+    for method, path, handler in api.routes():
+        for prefix in ("", r"/{version:v\d+\.\d+}"):
+            app.router.add_route(method, prefix + path, handler)
+    app.on_shutdown.append(api.end_streams)
+    return app
+
+
+class Api:
+    """Handlers and middlewares of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._swarm = engine.swarm
+        self._control = engine.swarm.control
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    def routes(self) -> list[tuple[str, str, Handler]]:
+        return [
+            ("GET", "/_ping", self._ping),  # aiohttp answers HEAD as well
+            ("GET", "/version", self._version),
+            ("GET", "/info", self._info),
+            ("GET", "/events", self._events),
+            ("GET", "/swarm", self._managed(self._inspect_swarm)),
+            ("GET", "/nodes", self._managed(self._list_nodes)),
+            ("GET", "/nodes/{name}", self._managed(self._inspect_node)),
+            ("POST", "/nodes/{name}/update", self._managed(self._update_node)),
+            ("DELETE", "/nodes/{name}", self._managed(self._remove_node)),
+            ("GET", "/services", self._managed(self._list_services)),
+            ("POST", "/services/create", self._managed(self._create_service)),
+            ("GET", "/services/{name}", self._managed(self._inspect_service)),
+            ("POST", "/services/{name}/update", self._managed(self._update_service)),
+            ("DELETE", "/services/{name}", self._managed(self._remove_service)),
+            ("GET", "/services/{name}/logs", self._not_implemented),
+            ("GET", "/tasks", self._managed(self._list_tasks)),
+            ("GET", "/tasks/{name}", self._managed(self._inspect_task)),
+            ("GET", "/tasks/{name}/logs", self._not_implemented),
+            ("GET", "/networks", self._list_networks),
+            ("POST", "/networks/create", self._create_network),
+            ("GET", "/networks/{name}", self._inspect_network),
+            ("DELETE", "/networks/{name}", self._remove_network),
+            ("GET", "/containers/json", self._nothing),
+            ("GET", "/images/json", self._nothing),
+            ("GET", "/secrets", self._nothing),
+            ("GET", "/configs", self._nothing),
+            ("GET", "/plugins", self._nothing),
+            ("GET", "/containers/{name}/json", self._no_container),
+            ("GET", "/images/{name:.+}/json", self._no_image),
+            ("GET", "/distribution/{name:.+}/json", self._no_distribution),
+        ]
+
+    # Around every request
+
+    @web.middleware
+    async def name_the_engine(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(self._headers())
+        return response
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Api-Version": version_text(API_VERSION),
+            "Docker-Experimental": "false",
+            "Ostype": "linux",
+            "Server": f"Docker/{ENGINE_VERSION} (linux)",
+        }
+
+    @web.middleware
+    async def inject_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        fault = self._swarm.faults.api_fault(request.method, _unversioned(request))
+        if fault is None:
+            return await handler(request)
+        await asyncio.sleep(fault.delay)
+        if fault.drop and request.transport is not None:
+            request.transport.abort()
+        if fault.status:
+            return _error(fault.status, fault.message)
+        return await handler(request)
+
+    @web.middleware
+    async def tell_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except EngineError as error:
+            return _error(error.status, error.message)
+        except web.HTTPNotFound:
+            return _error(HTTPStatus.NOT_FOUND, "page not found")
+        except web.HTTPException as error:
+            return _error(error.status, error.reason)
+
+    @web.middleware
+    async def check_version(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = _api_version(request)
+        if asked > API_VERSION:
+            newest = f"Maximum supported API version is {version_text(API_VERSION)}"
+            raise invalid(f"client version {version_text(asked)} is too new. {newest}")
+        if asked < OLDEST_API_VERSION:
+            oldest = f"Minimum supported API version is {version_text(OLDEST_API_VERSION)}"
+            upgrade = "please upgrade your client to a newer version"
+            raise invalid(f"client version {version_text(asked)} is too old. {oldest}, {upgrade}")
+        return await handler(request)
+
+    def _managed(self, handler: Handler) -> Handler:
+        """Only while this engine can see and change the Swarm."""
+
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            self._engine.need_control()
+            return await handler(request)
+
+        return guarded
+
+    # The engine
+
+    async def _ping(self, _: web.Request) -> web.Response:
+        headers = {"Swarm": self._engine.swarm_header, "Cache-Control": "no-cache", "Builder-Version": "2"}
+        return web.Response(text="OK", headers=headers)
+
+    async def _version(self, _: web.Request) -> web.Response:
+        return _json(self._engine.version())
+
+    async def _info(self, _: web.Request) -> web.Response:
+        return _json(self._engine.info())
+
+    async def _inspect_swarm(self, _: web.Request) -> web.Response:
+        swarm = self._swarm
+        view = cluster_view(swarm.cluster_id, swarm.created_ns, swarm.config.task_history_limit)
+        tokens = {"Worker": "SWMTKN-1-simulated-worker", "Manager": "SWMTKN-1-simulated-manager"}
+        return _json({**view, "JoinTokens": tokens})
+
+    async def _nothing(self, _: web.Request) -> web.Response:
+        return _json([])
+
+    async def _not_implemented(self, _: web.Request) -> web.Response:
+        raise EngineError(HTTPStatus.NOT_IMPLEMENTED, "the simulated engine has no logs")
+
+    async def _no_container(self, request: web.Request) -> web.Response:
+        raise EngineError(HTTPStatus.NOT_FOUND, f"No such container: {request.match_info['name']}")
+
+    async def _no_image(self, request: web.Request) -> web.Response:
+        raise EngineError(HTTPStatus.NOT_FOUND, f"No such image: {request.match_info['name']}")
+
+    async def _no_distribution(self, request: web.Request) -> web.Response:
+        denied = f"manifest unknown: {request.match_info['name']} is in no registry"
+        raise EngineError(HTTPStatus.NOT_FOUND, denied)
+
+    # Nodes
+
+    async def _list_nodes(self, request: web.Request) -> web.Response:
+        nodes = filtered_nodes(self._swarm.store, _filters(request, NODE_FILTERS))
+        return _json([node_view(node, self._swarm.raft) for node in nodes])
+
+    async def _inspect_node(self, request: web.Request) -> web.Response:
+        node = self._control.node(request.match_info["name"])
+        return _json(node_view(node, self._swarm.raft))
+
+    async def _update_node(self, request: web.Request) -> web.Response:
+        version = _object_version(request, "node")
+        self._control.update_node(request.match_info["name"], version, await _body(request))
+        return web.Response()
+
+    async def _remove_node(self, request: web.Request) -> web.Response:
+        self._control.remove_node(request.match_info["name"], force=_flag(request, "force"))
+        return web.Response()
+
+    # Services
+
+    async def _list_services(self, request: web.Request) -> web.Response:
+        services = filtered_services(self._swarm.store, _filters(request, SERVICE_FILTERS))
+        status = _flag(request, "status") and _api_version(request) >= _STATUS_SINCE
+        store = self._swarm.store
+        return _json([service_view(each, store, with_status=status, insert_defaults=False) for each in services])
+
+    async def _inspect_service(self, request: web.Request) -> web.Response:
+        service = self._control.service(request.match_info["name"])
+        defaults = _flag(request, "insertDefaults")
+        return _json(service_view(service, self._swarm.store, with_status=False, insert_defaults=defaults))
+
+    async def _create_service(self, request: web.Request) -> web.Response:
+        service = self._control.create_service(await _body(request))
+        return _json({"ID": service.id, "Warnings": None}, HTTPStatus.CREATED)
+
+    async def _update_service(self, request: web.Request) -> web.Response:
+        version = _object_version(request, "service")
+        rollback = request.query.get("rollback") == "previous"
+        name = request.match_info["name"]
+        self._control.update_service(name, version, await _body(request), rollback=rollback)
+        return _json({"Warnings": None})
+
+    async def _remove_service(self, request: web.Request) -> web.Response:
+        self._control.remove_service(request.match_info["name"])
+        return web.Response()
+
+    # Tasks
+
+    async def _list_tasks(self, request: web.Request) -> web.Response:
+        filters = _filters(request, TASK_FILTERS)
+        tasks = filtered_tasks(self._swarm.store, self._control, filters)
+        return _json_text(f"[{','.join(map(task_json, tasks))}]")
+
+    async def _inspect_task(self, request: web.Request) -> web.Response:
+        return _json_text(task_json(self._control.task(request.match_info["name"])))
+
+    # Networks
+
+    async def _list_networks(self, request: web.Request) -> web.Response:
+        filters = _filters(request, None)
+        networks = [
+            network_view(network)
+            for network in self._swarm.networks
+            if filters.admits_prefix("name", network.name)
+            and filters.admits_prefix("id", network.id)
+            and filters.admits_labels("label", network.body.get("Labels") or {})
+        ]
+        return _json(networks)
+
+    async def _inspect_network(self, request: web.Request) -> web.Response:
+        return _json(network_view(self._swarm.networks.find(request.match_info["name"])))
+
+    async def _create_network(self, request: web.Request) -> web.Response:
+        network = self._swarm.networks.create(await _body(request))
+        return _json({"Id": network.id, "Warning": ""}, HTTPStatus.CREATED)
+
+    async def _remove_network(self, request: web.Request) -> web.Response:
+        self._swarm.networks.remove(request.match_info["name"])
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    # Events
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        filters = _filters(request, None)
+        since, until = _moment(request, "since"), _moment(request, "until")
+        response = web.StreamResponse(headers={"Content-Type": "application/json", **self._headers()})
+        with self._swarm.events.subscription(since) as (past, queue), self._open_stream():
+            await response.prepare(request)
+            for event in past:
+                if until is None or event.time_ns <= until:
+                    await _send(response, event, filters)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_until(until)):
+                    while True:
+                        await _send(response, await queue.get(), filters)
+        return response
+
+    def _seconds_until(self, until_ns: int | None) -> float | None:
+        return None if until_ns is None else max(0.0, (until_ns - self._swarm.clock.now_ns()) / 1e9)
+
+    @contextlib.contextmanager
+    def _open_stream(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("streams are served inside a task")
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+    async def end_streams(self, _: web.Application) -> None:
+        for task in self._streams:
+            task.cancel()
+
+
+async def _send(response: web.StreamResponse, event: Event, filters: Filters) -> None:
+    if admits_event(filters, event):
+        await response.write(dump(event_view(event)).encode() + b"\n")
+
+
+def _json(body: object, status: int = HTTPStatus.OK) -> web.Response:
+    return _json_text(dump(body), status)
+
+
+def _json_text(text: str, status: int = HTTPStatus.OK) -> web.Response:
+    headers = {"Content-Type": "application/json"}  # exactly: the command line wants no charset there
+    return web.Response(body=text.encode() + b"\n", status=status, headers=headers)
+
+
+def _error(status: int, message: str) -> web.Response:
+    return _json({"message": message}, status)
+
+
+def _api_version(request: web.Request) -> tuple[int, int]:
+    """What the path asks for, else the newest."""
+    prefix = request.match_info.get("version")
+    if prefix is None:
+        return API_VERSION
+    major, minor = prefix[1:].split(".")
+    return int(major), int(minor)
+
+
+def _unversioned(request: web.Request) -> str:
+    prefix = request.match_info.get("version")
+    return request.path.removeprefix(f"/{prefix}") if prefix else request.path
+
+
+def _filters(request: web.Request, accepted: frozenset[str] | None) -> Filters:
+    return Filters(request.query.get("filters"), accepted)
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    return request.query.get(name, "").lower() not in ("", "0", "no", "false", "none")
+
+
+def _object_version(request: web.Request, kind: str) -> int:
+    text = request.query.get("version", "")
+    if not text.isdecimal():
+        syntax = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise invalid(f"invalid {kind} version '{text}': {syntax}")
+    return int(text)
+
+
+async def _body(request: web.Request) -> Json:
+    try:
+        body = json.loads(await request.read())
+    except ValueError as error:
+        raise invalid(f"invalid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise invalid("invalid JSON: not an object")
+    return body
+
+
+def _moment(request: web.Request, name: str) -> int | None:
+    """A Unix time in seconds, perhaps with a fraction, as nanoseconds."""
+    text = request.query.get(name)
+    if not text:
+        return None
+    try:
+        return int(Decimal(text) * 1_000_000_000)
+    except InvalidOperation:
+        raise invalid(f'failed to parse value as a UNIX timestamp: "{text}"') from None
