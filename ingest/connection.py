@@ -1,0 +1,136 @@
+"""A caller's connection: how long a request may take to arrive, and how a connection ends.
+
+Sanic's own time-outs start again with each byte that arrives, count a body's arrival as part of the answer's time, and
+wait for ever for what is left of a body after an early answer. Here, one deadline holds from a request's first byte to
+its last, however slowly it drips. Everything else about HTTP is Sanic's.
+"""
+
+from typing import Any, cast
+
+from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
+from sanic.http import Http, Stage
+from sanic.server import HttpProtocol
+
+TICK = 1.0
+"""Seconds between two looks at a connection."""
+RECEIVE = 10.0
+"""Seconds for a request to arrive, headers and body; and for the first byte of a new connection."""
+DRAIN = 1.0
+"""Seconds for what is left of a request that has been answered already."""
+IDLE = 75.0
+"""Seconds that a connection may stay open between two requests: longer than proxies keep theirs."""
+ANSWER = 930.0
+"""Seconds for an answer: the longest `wait`, and some."""
+LINGER = 2.0
+"""Seconds to go on reading, and throwing away, after an error was answered while the caller was still sending. Without
+it the caller sees a reset connection in place of the answer (RFC 9112, section 9.6)."""
+MOST = 1_000
+"""Connections open at once."""
+
+_LIMITS = {"idle": IDLE, "receiving": RECEIVE, "draining": DRAIN, "answering": ANSWER}
+_FULL = b'{"status":"NOK","message":"Too many connections"}'
+_FULL_ANSWER = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_FULL), _FULL)
+)
+
+
+class Exchange(Http):
+    """The requests and answers on one connection, counted."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, protocol: "Connection") -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]  # Sanic's
+        self.number = 0
+
+    def init_for_request(self) -> None:
+        """A new request begins."""
+        super().init_for_request()  # type: ignore[no-untyped-call]  # Sanic's
+        self.number += 1
+
+    async def http1(self) -> None:
+        """Serve requests until the connection ends; after an error the caller may still be sending."""
+        try:
+            await super().http1()  # type: ignore[no-untyped-call]  # Sanic's
+        finally:
+            response = self.response if self.number else None
+            cast("Connection", self.protocol).lingers = response is not None and response.status >= 400
+
+    def create_empty_request(self) -> None:
+        """A stand-in for a request that could not be read, for its error's sake."""
+        try:
+            super().create_empty_request()
+        except SanicException:  # what came in place of a URL is none
+            self.url = None
+            super().create_empty_request()
+
+    @property
+    def phase(self) -> str:
+        """What the connection is waiting for."""
+        if self.stage is Stage.IDLE:
+            return "draining" if self.number and self.request_body else "idle"
+        receiving = self.stage is Stage.REQUEST or bool(self.request_body)
+        return "receiving" if receiving else "answering"
+
+
+class Connection(HttpProtocol):
+    """Sanic's connection with deadlines that hold."""
+
+    HTTP_CLASS = Exchange
+    __slots__ = ("_discards", "_phase", "_since", "lingers")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lingers = False
+        self._discards = False
+        self._phase: tuple[int, str] | None = None
+        self._since = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        """Sanic's, unless there are too many."""
+        super().connection_made(transport)  # type: ignore[no-untyped-call]  # Sanic's
+        if len(self.connections) > MOST:
+            transport.write(_FULL_ANSWER)
+            self.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Sanic's, until nobody listens any more."""
+        if not self._discards:
+            super().data_received(data)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Sanic's; but after an error say first that nothing follows, and let the caller finish."""
+        if self.lingers and self.transport is not None and not self.transport.is_closing():
+            self.lingers, self._discards = False, True
+            self.transport.write_eof()
+            self.transport.resume_reading()
+            self.loop.call_later(LINGER, self.close)
+        else:
+            super().close(timeout)
+
+    def check_timeouts(self) -> None:
+        """Look at the connection, once a tick."""
+        exchange = cast("Exchange | None", self.http)
+        if self._task is None or exchange is None:
+            return
+        if (exchange.number, exchange.phase) != self._phase:
+            self._phase, self._since = (exchange.number, exchange.phase), self.loop.time()
+        if self.loop.time() - self._since > self._limit(exchange):
+            self._cut(exchange)
+        else:
+            self._callback_check_timeouts = self.loop.call_later(TICK, self.check_timeouts)
+
+    def _limit(self, exchange: Exchange) -> float:
+        fresh = exchange.phase == "idle" and exchange.number <= 1
+        return RECEIVE if fresh else _LIMITS[exchange.phase]
+
+    def _cut(self, exchange: Exchange) -> None:
+        """End what is going on; a caller that waits for an answer gets one."""
+        if exchange.phase == "receiving":
+            exchange.exception = RequestTimeout(f"The request did not arrive within {RECEIVE:.0f} seconds")
+        elif exchange.phase == "answering":
+            exchange.exception = ServiceUnavailable("No answer in time")
+        self._callback_check_timeouts = self.loop.call_later(TICK, self.check_timeouts)
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,44 @@
+"""What ingest counts, for Prometheus."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0)
+
+
+class Metrics:
+    """Counters in a registry of their own."""
+
+    def __init__(self, waiting: Callable[[], int]) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._requests = Counter(
+            "scaler_http_requests", "HTTP requests answered.", ["route", "code"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "scaler_http_request_seconds",
+            "Time from a request's headers to its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._send_failures = Counter(
+            "scaler_queue_send_failures", "Requests that SQS did not confirm (answered 503).", registry=self._registry
+        )
+        Gauge("scaler_http_waiting", "Callers that wait for an outcome.", registry=self._registry).set_function(waiting)
+
+    def answered(self, route: str, code: int, seconds: float) -> None:
+        """One request was answered."""
+        self._requests.labels(route, str(code)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def not_queued(self) -> None:
+        """One request could not be queued."""
+        self._send_failures.inc()
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus's text format."""
+        return generate_latest(self._registry)

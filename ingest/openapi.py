@@ -1,0 +1,11 @@
+"""The HTTP service's description."""
+
+from typing import Any
+
+
+def description() -> dict[str, Any]:
+    return {}
+
+
+def page(spec: dict[str, Any]) -> str:
+    return "<html></html>"

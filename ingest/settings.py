@@ -1,0 +1,64 @@
+"""What ingest is told by its environment (CONTRACT section 4)."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from ingest.patience import LONGEST
+from shared.settings import Seconds, Settings
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+def _prefix(value: object) -> object:
+    """`/`, `scaler`, `/scaler/` as the text that stands before `/v1`: empty, `/scaler`, `/scaler`."""
+    path = "/" + str(value).strip("/")
+    if path == "/":
+        return ""
+    if not _PREFIX.fullmatch(path):
+        raise ValueError("must be a path like /scaler, of letters, digits, dots, dashes and slashes")
+    return path
+
+
+def _backend(value: object) -> object:
+    name = str(value).strip().lower() or "none"
+    if name not in {"aws", "none"}:
+        raise ValueError("must be aws or none")
+    return name
+
+
+def _patience(value: timedelta) -> timedelta:
+    if value > LONGEST:
+        raise ValueError(f"must be a number of seconds from 0 to {LONGEST.total_seconds():.0f}")
+    return value
+
+
+class IngestSettings(Settings):
+    """The HTTP service's settings."""
+
+    ingest_host: Annotated[str, Field(description="The address to listen on.")] = "0.0.0.0"  # noqa: S104 - in a container
+    ingest_port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8080
+    server_prefix: Annotated[
+        str,
+        BeforeValidator(_prefix),
+        Field(validate_default=True, description="The `/v1` routes exist below this path too."),
+    ] = "/"
+    webhook_token: Annotated[
+        SecretStr | None,
+        Field(
+            description="Every route but ping and healthz wants `Authorization: Bearer TOKEN`, or Basic with it as the "
+            "password. Unset: open to everyone."
+        ),
+    ] = None
+    default_wait: Annotated[
+        Seconds,
+        AfterValidator(_patience),
+        Field(description="Seconds that every POST waits for its outcome when it does not say itself; at most 900."),
+    ] = timedelta(0)
+    node_scaler_backend: Annotated[
+        str,
+        BeforeValidator(_backend),
+        Field(description="`aws`, or `none` to switch node scaling off."),
+    ] = "aws"

@@ -1,0 +1,69 @@
+"""From what a caller posts to the message that goes into the queue. Pure: no clocks, no ids, no IO."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ingest.alertmanager import Webhook
+from ingest.dedup import dedup_key
+from ingest.query import Query
+from shared.clock import rfc3339
+from shared.messages import Action, parse_object, parse_request
+
+REASON_LENGTH = 200
+
+_FIELDS: dict[Action, tuple[str, ...]] = {
+    "scale-nodes": ("scale", "type", "by", "service"),
+    "scale-service": ("service", "scale", "by"),
+    "reschedule-services": (),
+    "reschedule-service": ("service",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One POST, as it came."""
+
+    action: Action
+    query: Query
+    body: bytes = b""
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A delivery that asks for nothing."""
+
+    reason: str
+
+
+def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ignored:
+    """The message for the queue. Raises InvalidRequest with the sentence for the caller."""
+    webhook = Webhook.read(parse_object(post.body) if post.body.strip() else {})
+    if webhook.resolved:
+        return Ignored("the alerts are resolved, which never scales or reschedules anything")
+    asked = {name: _value(name, post.query, webhook) for name in _FIELDS[post.action]}
+    message = {
+        "action": post.action,
+        **asked,
+        **_identity(post, webhook),
+        "id": request_id,
+        "requested_at": rfc3339(now),
+        "source": "alertmanager" if webhook.group_key else "http",
+        "reason": webhook.summary and webhook.summary[:REASON_LENGTH],
+    }
+    request = parse_request({name: value for name, value in message.items() if value is not None})
+    return request.model_dump(mode="json", exclude_none=True)
+
+
+def _value(name: str, query: Query, webhook: Webhook) -> Any:
+    """What counts for one parameter: the query, the group's labels, the common labels, in this order."""
+    asked = query.one(name)
+    return webhook.label(name) if asked is None else asked
+
+
+def _identity(post: Post, webhook: Webhook) -> dict[str, str | None]:
+    """What makes this the same request as another: the caller's own key, else what Alertmanager delivered."""
+    if post.idempotency_key:
+        return {"idempotency_key": post.idempotency_key}
+    return {"dedup_key": dedup_key(post.action, webhook, post.query)}
