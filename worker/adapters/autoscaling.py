@@ -1,0 +1,126 @@
+"""The groups over Auto Scaling and EC2: what stands there, and the two changes that are allowed.
+
+Group facts are merged with EC2's, which knows host names and launch times. Both services lag behind what they were
+told; an instance that EC2 does not show yet has those fields empty, and whoever judges must wait for them.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from shared.errors import NotFound
+from worker.adapters.calls import calling
+from worker.ports import Activity, Group, Instance
+
+# https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
+_REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
+_FILTER_VALUES = 200
+"""The most values that one filter of EC2 takes."""
+
+
+class AwsGroups:
+    """The Groups and GroupChanges ports. MinSize and MaxSize are never written."""
+
+    def __init__(self, autoscaling_client: Any, ec2_client: Any, call_timeout: timedelta) -> None:
+        self._autoscaling = autoscaling_client
+        self._ec2 = ec2_client
+        self._call_timeout = call_timeout
+
+    async def describe(self, name: str) -> Group:
+        """The group with its instances. Raises NotFound."""
+        async with calling("DescribeAutoScalingGroups", self._call_timeout):
+            answer = await self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+            found = [group for group in answer["AutoScalingGroups"] if group["AutoScalingGroupName"] == name]
+            if not found:
+                raise NotFound(f"There is no Auto Scaling group {name}")
+            machines = await self._machines([one["InstanceId"] for one in found[0].get("Instances", [])])
+        return _group(found[0], machines)
+
+    async def activities(self, name: str) -> Sequence[Activity]:
+        """The newest activities, newest first."""
+        async with calling("DescribeScalingActivities", self._call_timeout):
+            answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)
+        return sorted(map(_activity, answer["Activities"]), key=lambda one: one.started_at, reverse=True)
+
+    async def refreshing(self, name: str) -> bool:
+        """Whether an instance refresh runs."""
+        async with calling("DescribeInstanceRefreshes", self._call_timeout):
+            answer = await self._autoscaling.describe_instance_refreshes(AutoScalingGroupName=name)
+        return any(refresh["Status"] in _REFRESHING for refresh in answer["InstanceRefreshes"])
+
+    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the instances that EC2 calls terminated or does not know.
+
+        EC2 does not know an instance either in its first seconds: ask about those that have been seen running.
+        """
+        async with calling("DescribeInstances", self._call_timeout):
+            machines = await self._machines(instance_ids)
+        there = {one for one, machine in machines.items() if machine["State"]["Name"] != "terminated"}
+        return frozenset(instance_ids) - there
+
+    async def set_desired(self, name: str, desired: int) -> None:
+        """Set the desired capacity. Raises Refused with AWS's reason."""
+        async with calling("SetDesiredCapacity", self._call_timeout):
+            await self._autoscaling.set_desired_capacity(
+                AutoScalingGroupName=name, DesiredCapacity=desired, HonorCooldown=False
+            )
+
+    async def terminate(self, instance_id: str) -> None:
+        """Terminate one instance and lower the desired capacity with it. Raises Refused with AWS's reason."""
+        async with calling("TerminateInstanceInAutoScalingGroup", self._call_timeout):
+            await self._autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
+            )
+
+    async def _machines(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """What EC2 knows of the instances. A filter passes over unknown ids; naming them would be an error."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for start in range(0, len(instance_ids), _FILTER_VALUES):
+            some = list(instance_ids[start : start + _FILTER_VALUES])
+            async for machine in self._pages([{"Name": "instance-id", "Values": some}]):
+                found[machine["InstanceId"]] = machine
+        return found
+
+    async def _pages(self, filters: list[dict[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
+        more: Mapping[str, Any] = {}
+        while True:
+            page = await self._ec2.describe_instances(Filters=filters, **more)
+            for reservation in page["Reservations"]:
+                for machine in reservation["Instances"]:
+                    yield machine
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
+
+def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:
+    return Group(
+        name=found["AutoScalingGroupName"],
+        desired=found["DesiredCapacity"],
+        min_size=found["MinSize"],
+        max_size=found["MaxSize"],
+        instances=tuple(_instance(one, machines.get(one["InstanceId"], {})) for one in found.get("Instances", [])),
+        suspended=frozenset(process["ProcessName"] for process in found.get("SuspendedProcesses", [])),
+        protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
+    )
+
+
+def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance:
+    return Instance(
+        id=member["InstanceId"],
+        lifecycle=member["LifecycleState"],
+        protected=bool(member.get("ProtectedFromScaleIn", False)),
+        zone=member.get("AvailabilityZone", ""),
+        private_dns_name=machine.get("PrivateDnsName") or "",
+        launched_at=machine.get("LaunchTime"),
+    )
+
+
+def _activity(found: Mapping[str, Any]) -> Activity:
+    return Activity(
+        id=found["ActivityId"],
+        status=found["StatusCode"],
+        description=found.get("Description") or "",
+        reason=found.get("StatusMessage") or "",
+        started_at=found["StartTime"],
+    )

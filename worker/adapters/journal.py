@@ -1,0 +1,117 @@
+"""The journal over DynamoDB: records, dedup items, and what is remembered of a node type.
+
+Every write is one item, conditional on the fencing token (or on being the first), and safe to repeat: the SDK
+repeats a write whose answer was lost, and finds its own doing then. What a record says is not this module's business.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from shared.clock import Clock, parse_rfc3339, rfc3339
+from shared.errors import Unavailable
+from shared.messages import Role
+from shared.records import OPEN_INDEX, Layout, Record, record_of
+from worker.adapters.table import Condition, Item, Present, Table, number, text
+from worker.errors import Fenced
+from worker.ports import GroupMemory
+
+DEDUP_KEPT = timedelta(hours=48)
+"""Twice the longest window in which a dedup key counts (24 h); deletion by TTL may only come later than that."""
+
+
+class DynamoJournal:
+    """The Journal port."""
+
+    def __init__(self, client: Any, table: str, layout: Layout, call_timeout: timedelta, clock: Clock) -> None:
+        self._table = Table(client, table, call_timeout)
+        self._layout = layout
+        self._clock = clock
+
+    async def create(self, record: Record) -> Record | None:
+        """Put a new record down. None: done; else the record that stands under this id already.
+
+        Where exactly this record stands there, an earlier attempt put it down: done.
+        """
+        item = self._layout.item(record)
+        present = await self._table.put(item, Condition("attribute_not_exists(sk)", {}, {}))
+        if present is None or present.item == item:
+            return None
+        return record_of(_standing(present, f"record {record.id}"))
+
+    async def save(self, record: Record) -> None:
+        """Overwrite a record that carries our token. Raises Fenced where it does not any more."""
+        ours = Condition("#token = :token", {"#token": "token"}, {":token": number(record.token)})
+        present = await self._table.put(self._layout.item(record), ours)
+        if present is not None:
+            raise _fenced(f"record {record.id}", record.token, present)
+
+    async def get(self, request_id: str) -> Record | None:
+        """One record, strongly consistent."""
+        item = await self._table.get(self._layout.request(request_id))
+        return None if item is None else record_of(item)
+
+    async def open(self) -> Sequence[Record]:
+        """All records that are not settled, oldest first, strongly consistent."""
+        return [record_of(item) for item in await self._table.partition(self._layout.partition, OPEN_INDEX)]
+
+    async def claim(self, request_id: str, token: int) -> Record | None:
+        """Put our token on a record with a lower one, and read it. None: it carries a higher one, or is gone."""
+        found = await self._table.claim(self._layout.request(request_id), token, "#token <= :token")
+        return None if isinstance(found, Present) else record_of(found)
+
+    async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
+        """The id of the request that holds a dedup key: ours, if nobody or `expected` held it."""
+        sort = f"dedup#{sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
+        until = int((self._clock.now() + DEDUP_KEPT).timestamp())
+        item = {**self._layout.key(sort), "first": text(request_id), "expires_at": number(until)}
+        holders = {":me": text(request_id), **({} if expected is None else {":expected": text(expected)})}
+        free = " OR ".join(["attribute_not_exists(sk)", *(f"#first = {holder}" for holder in holders)])
+        present = await self._table.put(item, Condition(free, {"#first": "first"}, holders))
+        return request_id if present is None else str(_standing(present, "dedup key")["first"]["S"])
+
+    async def recall(self, node_type: Role, token: int) -> GroupMemory:
+        """What is remembered of a node type; claims it for our token. Raises Fenced."""
+        found = await self._table.claim(self._layout.key(f"group#{node_type}"), token, _FREE_OR_OURS)
+        if isinstance(found, Present):
+            raise _fenced(f"memory of {node_type} nodes", token, found)
+        return _memory(found)
+
+    async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
+        """Write it down. Raises Fenced."""
+        item = {**self._layout.key(f"group#{node_type}"), "token": number(token), **_attributes(memory)}
+        condition = Condition(_FREE_OR_OURS, {"#token": "token"}, {":token": number(token)})
+        present = await self._table.put(item, condition)
+        if present is not None:
+            raise _fenced(f"memory of {node_type} nodes", token, present)
+
+
+_FREE_OR_OURS = "attribute_not_exists(sk) OR #token <= :token"
+_MOMENTS = ("desired_at", "up_ended_at", "down_ended_at")
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _attributes(memory: GroupMemory) -> dict[str, Any]:
+    moments = {name: getattr(memory, name) for name in _MOMENTS}
+    desired = {} if memory.desired is None else {"desired": number(memory.desired)}
+    return {**desired, **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None}}
+
+
+def _memory(item: Item) -> GroupMemory:
+    moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
+    return GroupMemory(desired=int(item["desired"]["N"]) if "desired" in item else None, **moments)
+
+
+def _standing(present: Present, what: str) -> Item:
+    if present.item is None:
+        raise Unavailable(f"{what}: it stood in the way of the write, and was gone when it was read")
+    return present.item
+
+
+def _fenced(what: str, token: int, present: Present) -> Fenced:
+    stands = "nothing" if present.item is None else f"token {present.item['token']['N']}"
+    return Fenced(f"{what}: written with token {token}, but {stands} stands there")

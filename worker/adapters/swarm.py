@@ -1,0 +1,186 @@
+"""The Swarm over a Docker engine that is one of its managers: questions, and the few changes that are allowed.
+
+Names and ids are compared exactly here, since the engine also takes prefixes of both. An update reads the object
+afresh, changes one thing, and sends the rest of the spec back as it came, fields unknown to the SDK included.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from typing import Any, Self
+
+from shared.errors import NotFound, Refused, Unavailable
+from shared.messages import Role
+from worker.adapters.engine import Api, Engine, OutOfSequence
+from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
+from worker.ports import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
+
+REQUEST_LABEL = "com.df.scaler.request"
+ATTEMPTS = 5
+"""How often an update is sent that meets "update out of sequence"."""
+
+# What a path may hold: everything that the engine gives as a name or an id.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+Spec = dict[str, Any]
+
+
+class DockerSwarm:
+    """The Swarm and SwarmChanges ports. Close it with `aclose`, or use it as an asynchronous context manager."""
+
+    def __init__(self, docker_host: str, call_timeout: timedelta) -> None:
+        self._engine = Engine(docker_host, call_timeout)
+
+    async def identity(self) -> SwarmIdentity:
+        """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""
+        return await self._engine.run(lambda api: identity_of(api.get("/info")))
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes."""
+        return await self._engine.run(lambda api: nodes_of(api.each("/nodes", {})))
+
+    async def services(self, label: str | None = None) -> Sequence[Service]:
+        """All services, or those with a label (`key` or `key=value`)."""
+        filters = {} if label is None else {"label": [label]}
+        found = await self._engine.run(lambda api: services_of(api.each("/services", filters)))
+        return [service for service in found if label is None or _labelled(service, label)]
+
+    async def service(self, name: str) -> Service:
+        """One service, by its exact name or id. Raises NotFound with the engine's own words."""
+        return await self._engine.run(lambda api: service_of(_inspect_service(api, name)))
+
+    async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
+        """Tasks, also old ones, all or of one service or on one node. A service or node that is gone has none."""
+        wanted = {"service": service_id, "node": node_id}
+        filters = {key: [value] for key, value in wanted.items() if value is not None}
+        try:
+            found = await self._engine.run(lambda api: tasks_of(api.each("/tasks", filters)))
+        except NotFound:
+            return []
+        return [task for task in found if service_id in {None, task.service_id} and node_id in {None, task.node_id}]
+
+    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
+        """Subscribed from entering on: one item for one or more events of nodes and services since the last.
+
+        Ends, without an error, when the engine goes away. Raises Unavailable on entering.
+        """
+        return self._engine.events({"type": ["node", "service"], "scope": ["swarm"]})
+
+    async def update_node(
+        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+    ) -> None:
+        """Set one or both. Nothing happens where it is so already. Raises NotFound."""
+        wanted = {key: value for key, value in (("Availability", availability), ("Role", role)) if value is not None}
+
+        def changed(spec: Spec) -> Spec | None:
+            return None if spec == {**spec, **wanted} else {**spec, **wanted}
+
+        await self._engine.run(lambda api: _update(api, "/nodes", lambda: _inspect_node(api, node_id), changed))
+
+    async def remove_node(self, node_id: str, *, force: bool = False) -> None:
+        """Remove a Down node. One that is not there any more is no error. Raises Refused."""
+
+        def remove(api: Api) -> None:
+            found = _inspect_node(api, node_id)
+            api.delete(f"/nodes/{found['ID']}", force="1" if force else "0")
+
+        try:
+            await self._engine.run(remove)
+        except NotFound:
+            return
+
+    async def update_service(self, service_id: str, change: ServiceChange) -> None:
+        """Change one field and the request label, if the label does not name this request yet. Raises NotFound."""
+        await self._engine.run(
+            lambda api: _update(
+                api,
+                "/services",
+                lambda: _inspect_service(api, service_id),
+                lambda spec: _changed_service(spec, change),
+                registryAuthFrom="spec",
+            )
+        )
+
+    async def idle(self) -> None:
+        """Wait until no call of ours is on its way any more, not even one that was cancelled."""
+        await self._engine.idle()
+
+    async def aclose(self) -> None:
+        """End the threads and close the connections."""
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def _update(
+    api: Api, path: str, inspect: Callable[[], Any], changed: Callable[[Spec], Spec | None], **params: str
+) -> None:
+    """Read, change, write; again where somebody else wrote in between. None from `changed`: nothing to do."""
+    for _ in range(ATTEMPTS):
+        found = inspect()
+        spec = changed(found["Spec"])
+        if spec is None:
+            return
+        try:
+            api.post(f"{path}/{found['ID']}/update", spec, version=found["Version"]["Index"], **params)
+        except OutOfSequence:
+            continue
+        return
+    raise Unavailable(f"Docker: update out of sequence, {ATTEMPTS} times in a row")
+
+
+def _inspect_node(api: Api, node_id: str) -> Any:
+    found = api.get(f"/nodes/{node_id}") if _NAME.fullmatch(node_id) else {}
+    if found.get("ID") != node_id:
+        raise NotFound(f"node {node_id} not found")
+    return found
+
+
+def _inspect_service(api: Api, name: str) -> Any:
+    found = api.get(f"/services/{name}") if _NAME.fullmatch(name) else {}
+    if not found or name not in {found["ID"], found["Spec"]["Name"]}:
+        raise NotFound(f"service {name} not found")
+    return found
+
+
+def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
+    """The spec with the change in it. Raises Refused. None: this request's change is in it already."""
+    labels = spec.get("Labels") or {}
+    if labels.get(REQUEST_LABEL) == change.request_id:
+        return None
+    new = {**spec, "Labels": {**labels, REQUEST_LABEL: change.request_id}}
+    if change.replicas is not None:
+        new["Mode"] = _with_replicas(spec, change.replicas)
+    template = dict(spec.get("TaskTemplate") or {})
+    if change.env is not None:
+        container = dict(template.get("ContainerSpec") or {})
+        template["ContainerSpec"] = {**container, "Env": _with_env(container.get("Env") or [], *change.env)}
+    if change.force:
+        template["ForceUpdate"] = (template.get("ForceUpdate") or 0) + 1
+    return {**new, "TaskTemplate": template}
+
+
+def _with_replicas(spec: Spec, replicas: int) -> Spec:
+    mode = spec.get("Mode") or {"Replicated": {}}
+    if mode.get("Replicated") is None:
+        raise Refused(f"service {spec['Name']} is not a replicated service: its number of tasks can not be set")
+    return {**mode, "Replicated": {**mode["Replicated"], "Replicas": replicas}}
+
+
+def _with_env(lines: list[str], key: str, value: str) -> list[str]:
+    """The environment with the key set where it stood first, else at the end."""
+    line = f"{key}={value}"
+    places = [place for place, old in enumerate(lines) if old.partition("=")[0] == key]
+    if not places:
+        return [*lines, line]
+    return [line if place == places[0] else old for place, old in enumerate(lines) if place not in places[1:]]
+
+
+def _labelled(service: Service, label: str) -> bool:
+    key, has_value, value = label.partition("=")
+    return key in service.labels and (not has_value or service.labels[key] == value)

@@ -1,0 +1,174 @@
+"""Nodes, services and tasks out of the Engine API's JSON (https://docs.docker.com/reference/api/engine/).
+
+Only what decisions need is kept, and equal values are kept once: 20,000 tasks must fit beside everything else.
+Any object may be null or missing where Go calls it empty.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from sys import intern
+from typing import Any, TypeVar
+
+from shared.errors import Unavailable
+from worker.ports import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
+
+H = TypeVar("H", bound=Hashable)
+Json = Mapping[str, Any]
+
+_MODES: Mapping[str, ServiceMode] = {
+    "Replicated": "replicated",
+    "Global": "global",
+    "ReplicatedJob": "replicated-job",
+    "GlobalJob": "global-job",
+}
+
+
+def identity_of(info: Json) -> SwarmIdentity:
+    """Which Swarm it is. Raises Unavailable unless the engine is a manager of a Swarm that has a leader."""
+    swarm = info.get("Swarm") or {}
+    cluster = (swarm.get("Cluster") or {}).get("ID")
+    if swarm.get("LocalNodeState") != "active":
+        raise Unavailable(f"Docker: the engine's Swarm state is {swarm.get('LocalNodeState') or 'unknown'}, not active")
+    if not swarm.get("ControlAvailable"):
+        raise Unavailable("Docker: the engine is not a manager of its Swarm")
+    if not cluster:
+        raise Unavailable(f"Docker: the Swarm has no leader ({swarm.get('Error') or 'no cluster id'})")
+    return SwarmIdentity(cluster_id=cluster, node_id=swarm["NodeID"])
+
+
+def nodes_of(found: Iterable[Json]) -> list[Node]:
+    """Nodes."""
+    once = _Once()
+    return [_node(one, once.of) for one in found]
+
+
+def services_of(found: Iterable[Json]) -> list[Service]:
+    """Services."""
+    return [service_of(one) for one in found]
+
+
+def tasks_of(found: Iterable[Json]) -> list[Task]:
+    """Tasks. Those of one service share their environment."""
+    environments: dict[tuple[str, ...], Mapping[str, str]] = {}
+    return [_task(one, environments) for one in found]
+
+
+class _Once:
+    """Equal values as one object."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Any] = {}
+
+    def of(self, value: H) -> H:
+        """The first of the values that equal this one."""
+        kept: H = self._kept.setdefault(value, value)
+        return kept
+
+
+def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tuple[str, str]]]) -> Node:
+    spec, description = found.get("Spec") or {}, found.get("Description") or {}
+    platform, resources = description.get("Platform") or {}, description.get("Resources") or {}
+    engine, status = description.get("Engine") or {}, found.get("Status") or {}
+    return Node(
+        id=found["ID"],
+        hostname=description.get("Hostname") or "",
+        role=spec.get("Role") or "worker",
+        availability=spec.get("Availability") or "active",
+        state=intern(status.get("State") or "unknown"),
+        labels=spec.get("Labels") or {},
+        engine_labels=engine.get("Labels") or {},
+        manager=_manager(found.get("ManagerStatus")),
+        cpus=resources.get("NanoCPUs") or 0,
+        memory=resources.get("MemoryBytes") or 0,
+        generic=_generic(resources.get("GenericResources")),
+        os=platform.get("OS") or "linux",
+        architecture=platform.get("Architecture") or "x86_64",
+        address=status.get("Addr") or "",
+        plugins=once(frozenset((one.get("Type") or "", one.get("Name") or "") for one in engine.get("Plugins") or ())),
+    )
+
+
+def _manager(status: Json | None) -> Manager | None:
+    if not status:
+        return None
+    return Manager(leader=bool(status.get("Leader")), reachable=status.get("Reachability") == "reachable")
+
+
+def service_of(found: Json) -> Service:
+    """One service."""
+    spec, status = found["Spec"], found.get("UpdateStatus") or {}
+    template = spec.get("TaskTemplate") or {}
+    placement = template.get("Placement") or {}
+    reserved = (template.get("Resources") or {}).get("Reservations") or {}
+    mode, replicas = _mode(spec.get("Mode") or {})
+    return Service(
+        id=found["ID"],
+        name=spec["Name"],
+        version=found["Version"]["Index"],
+        mode=mode,
+        replicas=replicas,
+        labels=spec.get("Labels") or {},
+        env=_env((template.get("ContainerSpec") or {}).get("Env")),
+        constraints=tuple(placement.get("Constraints") or ()),
+        platforms=tuple(
+            (one.get("OS") or "", one.get("Architecture") or "") for one in placement.get("Platforms") or ()
+        ),
+        max_per_node=placement.get("MaxReplicas") or 0,
+        cpus=reserved.get("NanoCPUs") or 0,
+        memory=reserved.get("MemoryBytes") or 0,
+        generic=_generic(reserved.get("GenericResources")),
+        host_ports=_host_ports(spec.get("EndpointSpec") or {}),
+        restarts=(template.get("RestartPolicy") or {}).get("Condition") != "none",
+        start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
+        update_state=status.get("State") or None,
+        update_message=status.get("Message") or "",
+    )
+
+
+def _mode(mode: Json) -> tuple[ServiceMode, int]:
+    """The mode, and how many replicas are wanted. No mode is a replicated service, and no number is one replica."""
+    key = next((key for key in _MODES if mode.get(key) is not None), "Replicated")
+    wishes = mode.get(key) or {}
+    counts = {"Replicated": wishes.get("Replicas", 1), "ReplicatedJob": wishes.get("TotalCompletions", 1)}
+    return _MODES[key], counts.get(key, 0)
+
+
+def _host_ports(endpoint: Json) -> frozenset[tuple[str, int]]:
+    """Ports on the node itself. One without a number takes any free port, and so needs none in particular."""
+    return frozenset(
+        (port.get("Protocol") or "tcp", port["PublishedPort"])
+        for port in endpoint.get("Ports") or ()
+        if port.get("PublishMode") == "host" and port.get("PublishedPort")
+    )
+
+
+def _generic(resources: Sequence[Json] | None) -> dict[str, int]:
+    """How many there are of each kind, be they counted or named one by one."""
+    counts: dict[str, int] = {}
+    for resource in resources or ():
+        counted, named = resource.get("DiscreteResourceSpec"), resource.get("NamedResourceSpec")
+        one = counted or named or {}
+        kind = one.get("Kind") or ""
+        counts[kind] = counts.get(kind, 0) + (one.get("Value") or 0 if counted else 1)
+    return counts
+
+
+def _env(lines: Iterable[str] | None) -> dict[str, str]:
+    pairs = (line.partition("=") for line in lines or ())
+    return {key: value for key, _, value in pairs}
+
+
+def _task(found: Json, environments: dict[tuple[str, ...], Mapping[str, str]]) -> Task:
+    status, node = found.get("Status") or {}, found.get("NodeID")
+    lines = tuple(((found.get("Spec") or {}).get("ContainerSpec") or {}).get("Env") or ())
+    if lines not in environments:
+        environments[lines] = _env(lines)
+    return Task(
+        id=found["ID"],
+        service_id=intern(found.get("ServiceID") or ""),
+        node_id=intern(node) if node else None,
+        slot=found.get("Slot") or 0,
+        state=intern(status.get("State") or "new"),
+        desired=intern(found.get("DesiredState") or "running"),
+        error=intern(status.get("Err") or ""),
+        env=environments[lines],
+    )
