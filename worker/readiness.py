@@ -5,8 +5,8 @@ snapshots. Instances that were hopeless at the plan (stuck) or out of use (drain
 sides of the sum, so that one of them does not make every later scale-up wait in vain.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -24,11 +24,16 @@ class Expectation:
     target: int
     base: int
     matching: Matching
-    """Whether nodes could be told to be instances of the group; unknown: it had none."""
+    """Whether nodes could be told to be instances of the group; unknown: it had none, or only ones that still boot."""
     excluded: tuple[str, ...]
     """Ids of the instances that are not counted."""
     ready_before: int
     """Ready nodes of the role at the plan, of the group or not."""
+
+    def behind(self, waiting: Iterable["Expectation"]) -> Self:
+        """The same, while others still wait: where nodes are only counted, the next ones are theirs."""
+        promised = (other.ready_before + other.target - other.base for other in waiting)
+        return replace(self, ready_before=max((self.ready_before, *promised)))
 
     def document(self) -> dict[str, Any]:
         """As JSON, for the journal."""
@@ -66,20 +71,21 @@ def expect(
 ) -> Expectation:
     """What to wait for when a group goes from `base` to `target`."""
     instances = members(group)
-    node_of = matched(nodes, instances)
+    node_of = matched(nodes, group.instances)
     excluded = tuple(
         instance.id
         for instance in instances
         if _out_of_use(node_of.get(instance.id)) or _stuck(instance, node_of, node_type, now - join_timeout)
     )
-    matching: Matching = "unknown" if not instances else "matched" if node_of else "unmatched"
+    evidence = any(instance.launched_at is None or instance.launched_at < now - join_timeout for instance in instances)
+    matching: Matching = "matched" if node_of else "unmatched" if evidence else "unknown"
     return Expectation(target, base, matching, excluded, len(ready_nodes(nodes, node_type)))
 
 
 def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node_type: Role) -> Progress:
-    """How far it has come. The instances count where they can be matched, else the number of Ready nodes."""
+    """How far it has come. By the instances as soon as one of them is matched, else by the number of Ready nodes."""
     node_of = matched(nodes, members(group))
-    if expectation.matching == "matched" or (expectation.matching == "unknown" and node_of):
+    if expectation.matching == "matched" or node_of:
         return _by_instances(expectation, members(group), node_of, node_type)
     added = expectation.target - expectation.base
     return Progress(len(ready_nodes(nodes, node_type)), expectation.ready_before + added, ())
@@ -127,5 +133,5 @@ def _with_why(instance: Instance, node: Node | None) -> str:
         return f"{instance.id} (never joined)"
     if not node.ready:
         return f"{node.hostname or instance.id} ({node.state})"
-    words = {"drain": "drained", "pause": "paused", "active": "not counted since the scale began"}
+    words = {"drain": "drained", "pause": "paused", "active": "was not in use when the scale began"}
     return f"{node.hostname or instance.id} ({words[node.availability]})"

@@ -54,7 +54,7 @@ def choose(
     join_timeout: timedelta,
 ) -> tuple[Victim, ...] | Refusal:
     """`count` victims of the group, in the order in which they should go, or why there are none."""
-    node_of = matched(nodes, members(group))
+    node_of = matched(nodes, group.instances)
     if not node_of:
         return _nothing_matches(count, group)
     cutoff = now - join_timeout if _all_matched(nodes, node_of, node_type) else None
