@@ -65,8 +65,8 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
 
     def describe_auto_scaling_groups(self, names: list[str], filters: Any = None) -> list[Group]:
         """As the groups are, or were when Describe lags."""
-        lag = self.world.knobs.seconds("describe_lag_seconds")
-        past = [group.as_of(lag) for group in super().describe_auto_scaling_groups(names, filters)]
+        moment = self.world.knobs.described_moment()
+        past = [group.as_of(moment) for group in super().describe_auto_scaling_groups(names, filters)]
         return [group for group in past if group is not None]
 
     def describe_auto_scaling_instances(self, instance_ids: list[str]) -> list[Any]:

@@ -6,9 +6,9 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from localstack_client.session import Session
-from moto.core.base_backend import BackendDict
 
-from infra.local.aws import autoscaling, ec2, sqs
+from infra.local.aws import alarms as _alarms  # noqa: F401 - being defined, CloudFormation finds it
+from infra.local.aws import autoscaling, ec2, sqs, tracking
 from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
 from infra.local.aws.knobs import Knobs
@@ -70,7 +70,6 @@ class EmbeddedAws:
         self._gateway.close()
         self._server.stop()
         self._world.timers.stop()
-        forget(self.account_id)
         close_world(self._world)
 
     def __enter__(self) -> Self:
@@ -95,9 +94,4 @@ def install() -> None:
     autoscaling.install()
     ec2.install()
     sqs.install()
-
-
-def forget(account_id: str) -> None:
-    """Drop what moto keeps for an account."""
-    for service in list(BackendDict._instances):  # noqa: SLF001 - the only list of them there is
-        service.pop(account_id, None)
+    tracking.install()

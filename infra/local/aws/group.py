@@ -175,12 +175,11 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         frozen.instance_states = [copy.copy(state) for state in self.instance_states]
         self._past.append((time.monotonic(), frozen))
 
-    def as_of(self, seconds_ago: float) -> Group | None:
-        """How it looked; None where it did not exist yet."""
-        if seconds_ago <= 0:
+    def as_of(self, moment: float | None) -> Group | None:
+        """How it looked then (as `time.monotonic()`); None where it did not exist yet."""
+        if moment is None:
             return self
-        when = time.monotonic() - seconds_ago
-        return next((frozen for since, frozen in reversed(self._past) if since <= when), None)
+        return next((frozen for since, frozen in reversed(self._past) if since <= moment), None)
 
     # The steps
 

@@ -10,13 +10,15 @@ Keys of the dict-valued knobs name what they apply to, the narrowest wins: `serv
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     # {group or "*": "InsufficientInstanceCapacity" | "VcpuLimitExceeded" | any sentence}
     "refuse_launches": {},
-    # DescribeAutoScalingGroups and -Instances tell the state of so many seconds ago
+    # DescribeAutoScalingGroups and -Instances tell the state of so many seconds ago, but none from before
+    # this was set: what was seen once is not unseen
     "describe_lag_seconds": 0.0,
     # {key: seconds} before the call is carried out
     "latency_seconds": {},
@@ -39,6 +41,7 @@ class Knobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values = _fresh()
+        self._lagging_since = 0.0
         self._listeners: list[Callable[[], None]] = []
 
     def set(self, **changes: Any) -> None:
@@ -46,6 +49,8 @@ class Knobs:
         checked = {name: _checked(name, value) for name, value in changes.items()}
         with self._lock:
             self._values.update(checked)
+            if "describe_lag_seconds" in checked:
+                self._lagging_since = time.monotonic()
         self._tell()
 
     def reset(self) -> None:
@@ -67,6 +72,12 @@ class Knobs:
         """A knob that is a duration."""
         with self._lock:
             return float(self._values[name])
+
+    def described_moment(self) -> float | None:
+        """The moment (as `time.monotonic()`) whose state Describe tells; None for now."""
+        with self._lock:
+            lag = float(self._values["describe_lag_seconds"])
+            return max(time.monotonic() - lag, self._lagging_since) if lag else None
 
     def latency(self, service: str, action: str) -> float:
         """Seconds to wait before this call."""

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+from moto.core.base_backend import BackendDict
+
 from infra.local.aws.knobs import Knobs
 from infra.local.aws.timers import Timers
 
@@ -51,6 +53,8 @@ def world_of(account_id: str) -> World:
 
 
 def close_world(world: World) -> None:
-    """Give the account back."""
+    """Give the account back and drop what moto keeps for it."""
     with _guard:
+        for service in list(BackendDict._instances):  # noqa: SLF001 - the only list of them there is
+            service.pop(world.account_id, None)
         _worlds.pop(world.account_id, None)
