@@ -20,7 +20,7 @@ from ingest.service import bind, listening
 from ingest.settings import IngestSettings
 from shared import logs
 from shared.alertmanager import Alertmanager
-from shared.aws import open_client
+from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
 from shared.settings import BadConfiguration, load, prepare_aws
@@ -63,8 +63,9 @@ async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
     """The parts of the service, over clients that live as long as the stack."""
     clock = SystemClock()
     region = settings.aws_default_region
-    sqs = await open_client(stack, "sqs", region, read_timeout=inbox.ATTEMPT, connections=100)
-    dynamodb = await open_client(stack, "dynamodb", region, read_timeout=journal.ATTEMPT)
+    session = open_session()
+    sqs = await open_client(stack, "sqs", region, read_timeout=inbox.ATTEMPT, connections=100, session=session)
+    dynamodb = await open_client(stack, "dynamodb", region, read_timeout=journal.ATTEMPT, session=session)
     records = journal.DynamoJournal(dynamodb, settings.dynamodb_table, Layout(settings.scaler_cluster))
     return Parts(
         settings=settings,

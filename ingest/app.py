@@ -99,6 +99,7 @@ class Posts:
         try:
             return await self._accept(action, prefix, request, body)
         except InvalidRequest as error:
+            _log.info("request refused", action=action, reason=str(error))
             await self._bad_requests.tell(action, str(error))
             raise
 

@@ -65,6 +65,12 @@ class Exchange(Http):
             self.url = None
             super().create_empty_request()
 
+    async def error_response(self, exception: Exception) -> None:
+        """Answer an error. What never arrived is not waited for any longer."""
+        await super().error_response(exception)
+        if isinstance(exception, RequestTimeout):
+            self.request_body = None
+
     @property
     def phase(self) -> str:
         """What the connection is waiting for."""

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from sanic import Sanic
+from sanic.application.state import ApplicationServerInfo
+from sanic.http.constants import HTTP
 from sanic.server.async_server import AsyncioServer
 
 from ingest.app import App
@@ -26,6 +28,7 @@ async def listening(app: App, listener: socket.socket) -> AsyncIterator[None]:
     server = await app.create_server(
         sock=listener, protocol=Connection, backlog=BACKLOG, return_asyncio_server=True, access_log=False
     )
+    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))  # else: empty Alt-Svc
     assert server is not None  # noqa: S101 - it is None only on a path that Sanic has deprecated
     try:
         await server.startup()  # type: ignore[no-untyped-call]  # Sanic's

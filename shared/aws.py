@@ -38,8 +38,19 @@ _LATER = frozenset(
 _ABSENT = frozenset({"ResourceNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
 
 
+def open_session() -> Any:
+    """What clients share: credentials, and the SDK's endpoint data (several MB, once for each session)."""
+    return get_session()
+
+
 async def open_client(
-    stack: AsyncExitStack, service: str, region: str, *, read_timeout: timedelta, connections: int = 10
+    stack: AsyncExitStack,
+    service: str,
+    region: str,
+    *,
+    read_timeout: timedelta,
+    connections: int = 10,
+    session: Any = None,
 ) -> Any:
     """A client that lives as long as the stack. Retries are the SDK's standard ones, two attempts in all.
 
@@ -52,7 +63,7 @@ async def open_client(
         max_pool_connections=connections,
         region_name=region,
     )
-    return await stack.enter_async_context(get_session().create_client(service, config=config))
+    return await stack.enter_async_context((session or open_session()).create_client(service, config=config))
 
 
 def translated(error: Exception, what: str) -> ScalerError:
