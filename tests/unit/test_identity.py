@@ -1,0 +1,105 @@
+"""Which instance is which node: exactly, or not at all."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.build import group, host, instance, node
+from worker.identity import matched, members
+from worker.ports import Instance, Node
+
+
+def test_the_engine_label_names_the_instance() -> None:
+    labelled = node(1, hostname="anything", engine_labels={"instance_id": "i-0001"})
+    assert matched([labelled], [instance(1), instance(2)]) == {"i-0001": labelled}
+
+
+def test_without_a_label_the_hostname_is_the_private_dns_name_or_its_first_label() -> None:
+    short, full = node(1), node(2, hostname=f"{host(2)}.ec2.internal")
+    assert matched([short, full], [instance(1), instance(2)]) == {"i-0001": short, "i-0002": full}
+
+
+def test_a_hostname_is_never_matched_by_prefix() -> None:
+    assert matched([node(12)], [instance(129)]) == {}
+    assert matched([node(129)], [instance(12)]) == {}
+
+
+def test_a_node_whose_label_names_another_instance_never_matches_by_hostname() -> None:
+    moved = node(1, engine_labels={"instance_id": "i-0002"})
+    assert matched([moved], [instance(1)]) == {}
+    assert matched([moved], [instance(1), instance(2)]) == {"i-0002": moved}
+
+
+def test_of_two_nodes_on_one_instance_the_ready_one_counts() -> None:
+    old, new = node(1, id="z-old", state="down"), node(1, id="a-new")
+    assert matched([old, new], [instance(1)]) == matched([new, old], [instance(1)]) == {"i-0001": new}
+
+
+def test_of_two_ready_nodes_on_one_instance_the_labelled_one_counts() -> None:
+    by_name, by_label = node(1, id="z"), node(1, id="a", engine_labels={"instance_id": "i-0001"})
+    assert matched([by_label, by_name], [instance(1)]) == {"i-0001": by_label}
+
+
+def test_an_instance_without_a_private_dns_name_has_no_node_without_a_hostname() -> None:
+    assert matched([node(1, hostname="")], [instance(1, private_dns_name="")]) == {}
+
+
+def test_an_address_that_came_back_belongs_to_the_instance_that_stays() -> None:
+    gone = instance(2, private_dns_name=instance(1).private_dns_name, lifecycle="Terminating:Wait")
+    assert matched([node(1)], [gone, instance(1)]) == {"i-0001": node(1)}
+
+
+def test_a_name_that_two_instances_could_have_stands_for_neither() -> None:
+    other = instance(2, private_dns_name=f"{host(1)}.eu-west-1.compute.internal")
+    assert matched([node(1)], [instance(1), other]) == {}
+
+
+def test_instances_on_their_way_out_or_in_standby_are_no_members() -> None:
+    lifecycles = ["InService", "Pending:Wait", "Standby", "EnteringStandby", "Terminating:Wait", "Detaching"]
+    present = group(instance(number, lifecycle=word) for number, word in enumerate(lifecycles))
+    assert [member.lifecycle for member in members(present)] == ["InService", "Pending:Wait"]
+
+
+NAMES = ["", *(host(number) for number in (1, 12, 129)), "ip-10-0-3-1.ec2.internal", "IP-10-0-3-1", "ip-10-0-3-12."]
+INSTANCES = st.lists(
+    st.builds(
+        instance,
+        st.integers(0, 5),
+        private_dns_name=st.sampled_from(NAMES),
+        lifecycle=st.sampled_from(["InService", "Terminating"]),
+    ),
+    max_size=5,
+    unique_by=lambda found: found.id,
+)
+NODES = st.lists(
+    st.builds(
+        node,
+        st.integers(0, 9),
+        hostname=st.sampled_from(NAMES),
+        state=st.sampled_from(["ready", "down"]),
+        engine_labels=st.sampled_from([{}, {"instance_id": ""}, *({"instance_id": f"i-000{n}"} for n in range(4))]),
+    ),
+    max_size=6,
+    unique_by=lambda found: found.id,
+)
+
+
+@given(NODES, INSTANCES)
+def test_every_match_has_its_reason_and_no_node_is_matched_twice(nodes: list[Node], instances: list[Instance]) -> None:
+    found = matched(nodes, instances)
+    by_id = {member.id: member for member in instances}
+    for instance_id, mate in found.items():
+        label, name = mate.engine_labels.get("instance_id", ""), by_id[instance_id].private_dns_name
+        assert label == instance_id or (not label and mate.hostname in {name, name.split(".")[0]} - {""})
+    assert len({mate.id for mate in found.values()}) == len(found)
+
+
+@given(NODES, INSTANCES)
+def test_a_ready_node_never_loses_to_one_that_is_not(nodes: list[Node], instances: list[Instance]) -> None:
+    found = matched(nodes, instances)
+    labelled = {n.engine_labels["instance_id"] for n in nodes if n.ready and n.engine_labels.get("instance_id")}
+    assert all(found[member.id].ready for member in instances if member.id in labelled)
+
+
+@given(NODES, INSTANCES)
+def test_the_order_of_the_answers_does_not_matter(nodes: list[Node], instances: list[Instance]) -> None:
+    assert matched(nodes, instances) == matched(nodes[::-1], instances[::-1])
