@@ -20,8 +20,9 @@ from ingest.answers import Errors, answer
 from ingest.auth import CHALLENGE, Gate
 from ingest.bad_requests import BadRequests
 from ingest.connection import Exchange
-from ingest.openapi import description, page
+from ingest.openapi import LISTED, MOST_LISTED, Document, description
 from ingest.outcomes import NotYet, Outcomes
+from ingest.page import page
 from ingest.patience import patience
 from ingest.ports import Inbox, Journal
 from ingest.query import Query
@@ -31,9 +32,6 @@ from shared.clock import Clock
 from shared.errors import InvalidRequest, ScalerError
 from shared.messages import ACTIONS, Action
 from shared.records import Record, State
-
-MOST_LISTED = 100
-LISTED = 20
 
 _CODES = {State.SUCCEEDED: 200, State.SKIPPED: 200, State.FAILED: 500}
 
@@ -62,7 +60,7 @@ def create_app(parts: Parts) -> App:
     token = parts.settings.webhook_token
     gate = Gate(None if token is None else token.get_secret_value())
     add = partial(_add, app, gate)
-    posts, reads, status = Posts(parts, counted), Reads(parts.journal), Status(parts.inbox, counted)
+    posts, reads, status = Posts(parts, counted), Reads(parts.journal), Status(parts.inbox, counted, parts.settings)
     for prefix in _prefixes(parts.settings):
         for action in ACTIONS:
             add("POST", f"{prefix}/v1/{action}", partial(posts.post, action, prefix))
@@ -152,9 +150,10 @@ class Reads:
 class Status:
     """How ingest is, and what it can do."""
 
-    def __init__(self, inbox: Inbox, counted: metrics.Metrics) -> None:
+    def __init__(self, inbox: Inbox, counted: metrics.Metrics, settings: IngestSettings) -> None:
         self._inbox = inbox
         self._counted = counted
+        self._settings = settings
 
     async def alive(self, _request: Request) -> HTTPResponse:
         """The process answers."""
@@ -171,11 +170,14 @@ class Status:
 
     async def docs(self, _request: Request) -> HTTPResponse:
         """The description, for people."""
-        return html(page(description()))
+        return html(page(self._description()))
 
     async def openapi(self, _request: Request) -> HTTPResponse:
         """The description, for programs."""
-        return json(description())
+        return json(self._description())
+
+    def _description(self) -> Document:
+        return description(self._settings.server_prefix, guarded=self._settings.webhook_token is not None)
 
 
 def _config() -> Config:
@@ -201,7 +203,9 @@ def _add(app: App, gate: Gate, method: str, path: str, handler: Handler, *, guar
     name = f"{method}{path}".translate(str.maketrans("/<>:.~-", "_______"))
     methods = ["GET", "HEAD"] if method == "GET" else [method]
     handle = partial(_guarded, gate, handler) if guarded else handler
-    app.add_route(handle, path, methods=methods, name=name, stream=method == "POST", unquote=True)
+    reads_body = method == "POST"
+    route = app.route(path, methods=methods, name=name, stream=reads_body, ignore_body=not reads_body, unquote=True)
+    route(handle)
 
 
 async def _guarded(gate: Gate, handler: Handler, request: Request, **parameters: str) -> HTTPResponse:

@@ -1,11 +1,196 @@
-"""The HTTP service's description."""
+"""The HTTP service described as an OpenAPI document, built from the models that read what callers send."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
 
-def description() -> dict[str, Any]:
-    return {}
+from ingest.alertmanager import Webhook
+from ingest.bodies import LONGEST as LONGEST_BODY
+from ingest.patience import LONGEST as LONGEST_WAIT
+from shared.messages import MAX_BY, Action, Key, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
+from shared.records import Record
+
+Document = dict[str, Any]
+
+LISTED, MOST_LISTED = 20, 100
+
+_SUMMARIES: Mapping[Action, tuple[type[Any], str, str]] = {
+    "scale-nodes": (
+        ScaleNodes,
+        "Change the number of nodes of one type",
+        "Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to remove.",
+    ),
+    "scale-service": (ScaleService, "Change the number of replicas of one service", "Within the service's bounds."),
+    "reschedule-services": (
+        RescheduleServices,
+        "Reschedule every service that carries the reschedule label",
+        "Their tasks are replaced as their own update settings say, so that they spread over the nodes there are.",
+    ),
+    "reschedule-service": (RescheduleService, "Reschedule one service", "If it carries the reschedule label."),
+}
+
+_PARAMETERS = {
+    "scale": "The direction. Required, here or as a label.",
+    "type": "The type of node. Required, here or as a label. A label that says something else, such as the `node` "
+    "that routes an alert, counts only where the query says nothing.",
+    "by": "How many. Without it, what the service's labels or the defaults say.",
+    "service": "The service's name. For nodes: the service whose labels hold the bounds and steps.",
+}
+
+_ANSWERS = {
+    "200": "Ignored (the alerts are resolved); or with `wait`: ended as `succeeded` or `skipped`, and `message` says "
+    "what became of it.",
+    "202": "Queued. `Location` names the record.",
+    "400": "Can never be valid; `message` says why. Alertmanager is told too.",
+    "401": "The token is missing or wrong.",
+    "404": "Node scaling is switched off.",
+    "413": f"The body is longer than {LONGEST_BODY} bytes.",
+    "500": "With `wait`: ended as `failed`, and `message` says why.",
+    "503": "SQS did not confirm it; repeat it, with an `Idempotency-Key` to be safe.",
+}
+
+_EXAMPLES = {
+    "The tutorial's": {"groupLabels": {"scale": "up"}},
+    "Nothing": {},
+}
 
 
-def page(spec: dict[str, Any]) -> str:
-    return "<html></html>"
+def description(prefix: str = "", *, guarded: bool = False) -> Document:
+    """The whole document. `prefix` is where the `/v1` routes exist too; `guarded` says that a token is wanted."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Docker Scaler: ingest",
+            "version": "1",
+            "description": "Scales the nodes of a Docker Swarm, and the replicas of its services. Requests are queued; "
+            "one active worker does them and tells Alertmanager what happened. A body is JSON, whatever its "
+            "`Content-Type`. For each of `scale`, `type`, `by` and `service` the first of these counts: query, "
+            "`groupLabels`, `commonLabels`.",
+        },
+        "servers": [{"url": url} for url in ("/", prefix) if url],
+        "security": [{"bearer": []}, {"basic": []}] if guarded else [],
+        "paths": {**_posts(), **_reads(), **_status()},
+        "components": {
+            "schemas": {**_schemas(), "Answer": _ANSWER},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "`WEBHOOK_TOKEN`."},
+                "basic": {"type": "http", "scheme": "basic", "description": "`WEBHOOK_TOKEN` as the password."},
+            },
+        },
+    }
+
+
+_ANSWER = {
+    "type": "object",
+    "required": ["status", "message"],
+    "properties": {
+        "status": {"enum": ["OK", "NOK"]},
+        "message": {"type": "string"},
+        "id": {"type": "string", "description": "Where a request was queued."},
+    },
+}
+
+
+def _posts() -> Document:
+    return {f"/v1/{action}": {"post": _post(action)} for action in _SUMMARIES}
+
+
+def _post(action: Action) -> Document:
+    model, summary, text = _SUMMARIES[action]
+    schema = model.model_json_schema()["properties"]
+    if "by" in schema:
+        schema["by"] = {"type": "integer", "minimum": 1, "maximum": MAX_BY}
+    named = [_parameter(name, text, schema[name]) for name, text in _PARAMETERS.items() if name in schema]
+    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action == "scale-nodes"}
+    return {
+        "summary": summary,
+        "description": text,
+        "operationId": action,
+        "parameters": [*named, *_for_all_posts()],
+        "requestBody": {
+            "description": "Nothing, or Alertmanager's webhook (version 4), or as much of it as is needed.",
+            "content": _json("Webhook")
+            | {"application/x-www-form-urlencoded": {"schema": {"description": "JSON all the same: curl's default."}}},
+        },
+        "responses": {code: {"description": text, "content": _json("Answer")} for code, text in codes.items()},
+    }
+
+
+def _for_all_posts() -> list[Document]:
+    most = LONGEST_WAIT.total_seconds()
+    seconds = {"type": "number", "minimum": 0, "maximum": most}
+    key = TypeAdapter(Key).json_schema()
+    return [
+        _parameter("wait", "Seconds to wait for the outcome before answering.", seconds),
+        _parameter("Prefer", "`wait=SECONDS`, where the query does not say.", {"type": "string"}, "header"),
+        _parameter("Idempotency-Key", "The same key within 24 hours is the same request.", key, "header"),
+    ]
+
+
+def _reads() -> Document:
+    limit = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": LISTED}
+    listed = {"type": "object", "properties": {"requests": {"type": "array", "items": _ref("Record")}}}
+    one = _get("One request's record", {"200": ("The record.", _ref("Record"))}, "404", "503")
+    one["parameters"] = [_parameter("id", "The request's id.", {"type": "string"}, "path")]
+    one["responses"]["404"]["description"] = "There is no such request, or no worker has taken it yet."
+    many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
+    many["parameters"] = [_parameter("limit", "How many.", limit)]
+    many["responses"]["400"]["description"] = "The limit is wrong."
+    for operation in (one, many):
+        operation["responses"]["503"]["description"] = "DynamoDB did not answer."
+    return {"/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}
+
+
+def _status() -> Document:
+    alive = {"200": ("Always.", _ref("Answer"))}
+    ready = _get("Readiness", {"200": ("SQS answers.", _ref("Answer"))}, "503")
+    ready["responses"]["503"]["description"] = "SQS did not answer within 2 seconds."
+    return {
+        "/v1/ping": {"get": _get("The process answers", alive) | {"security": []}},
+        "/healthz": {"get": _get("Liveness", alive) | {"security": []}},
+        "/readyz": {"get": ready},
+        "/metrics": {"get": {"summary": "Prometheus metrics", "responses": {"200": {"description": "Text format."}}}},
+        "/docs": {"get": {"summary": "This page", "responses": {"200": {"description": "HTML."}}}},
+        "/docs/openapi.json": {"get": {"summary": "This document", "responses": {"200": {"description": "JSON."}}}},
+    }
+
+
+def _get(summary: str, good: Mapping[str, tuple[str, Document]], *bad: str) -> Document:
+    answers = {
+        code: {"description": text, "content": {"application/json": {"schema": schema}}}
+        for code, (text, schema) in good.items()
+    }
+    errors = {code: {"description": _ANSWERS[code], "content": _json("Answer")} for code in bad}
+    return {"summary": summary, "responses": answers | errors}
+
+
+def _parameter(name: str, text: str, schema: Document, place: str = "query") -> Document:
+    shown = {key: value for key, value in schema.items() if key not in {"title", "default"} or value is not None}
+    return {"name": name, "in": place, "required": place == "path", "description": text, "schema": _plain(shown)}
+
+
+def _plain(schema: Document) -> Document:
+    """A schema without the titles that pydantic makes up, and without `or null`: a query has no null."""
+    kept = {key: value for key, value in schema.items() if key != "title"}
+    options = [option for option in kept.pop("anyOf", []) if option != {"type": "null"}]
+    return kept | (options[0] if len(options) == 1 else {})
+
+
+def _schemas() -> Document:
+    """Everything that the document refers to, in one place."""
+    found: Document = {}
+    for name, adapter in {"Webhook": TypeAdapter[Any](Webhook), "Record": TypeAdapter[Any](Record)}.items():
+        schema = adapter.json_schema(ref_template="#/components/schemas/{model}", mode="serialization", by_alias=True)
+        found |= schema.pop("$defs", {})
+        found[name] = schema
+    found["Webhook"]["examples"] = list(_EXAMPLES.values())
+    return found
+
+
+def _ref(name: str) -> Document:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(name: str) -> Document:
+    return {"application/json": {"schema": _ref(name)}}
