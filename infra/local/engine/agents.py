@@ -61,9 +61,11 @@ class Agents:
 
     def _task_changed(self, change: TaskChanged) -> None:
         task = change.task
-        if task.node_id in self._lost or task.state < TaskState.ASSIGNED or task.ended:
+        if task.node_id in self._lost or task.state < TaskState.ASSIGNED:
             return
-        if not task.wanted:
+        if task.ended:
+            self._let_go(task)
+        elif not task.wanted:
             self._stop(task)
         elif task.state is TaskState.ASSIGNED:
             self._store.set_status(task, TaskState.PREPARING, "preparing")

@@ -156,7 +156,7 @@ class Control:
         modes = [mode for mode in (body.get("Mode") or {}).values() if mode is not None]
         if len(modes) > 1:
             raise invalid("must specify only one service mode")
-        spec = ServiceSpec({**body, "Name": body.get("Name") or f"service_{self._ids.swarm_id()[:8]}"})
+        spec = _readable_spec({**body, "Name": body.get("Name") or f"service_{self._ids.swarm_id()[:8]}"})
         if not spec.container:
             raise invalid("mismatched Runtime and *Spec fields")
         if not spec.image:
@@ -172,6 +172,15 @@ class Control:
             for port in taken:
                 in_use = f"port '{port}' is already in use by service '{other.spec.name}' ({other.id})"
                 raise refused("InvalidArgument", in_use)
+
+
+def _readable_spec(body: Json) -> ServiceSpec:
+    try:
+        spec = ServiceSpec(body)
+        spec.check()
+    except (ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
+        raise invalid(f"invalid service specification: {error!r}") from error
+    return spec
 
 
 def task_name(task: Task) -> str:

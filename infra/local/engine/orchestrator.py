@@ -92,6 +92,13 @@ class Orchestrator:
         if service.spec.mode.is_job and task.state is TaskState.COMPLETE:
             self._reconcile(service)
         elif task.wanted:
+            self._restart_or_end(task, service)
+
+    def _restart_or_end(self, task: Task, service: Service) -> None:
+        node = self._store.nodes.get(task.node_id)
+        if service.spec.mode.is_global and not (node and node.keeps_tasks and _satisfies(node, service)):
+            self._store.set_desired(task, TaskState.SHUTDOWN)
+        else:
             self._restarts.restart(task, service)
 
     def _settle_node(self, node: Node) -> None:
@@ -119,7 +126,13 @@ class Orchestrator:
         """Tasks whose node no longer satisfies their constraints are rejected there."""
         for task in self._store.tasks_on(node.id):
             if task.spec.constraints and not all(each.admits(node) for each in parse(task.spec.constraints)):
-                self._leave(task)
+                self._reject(task)
+
+    def _reject(self, task: Task) -> None:
+        if task.wanted and not task.ended:
+            message = "task rejected by constraint enforcer"
+            error = "assigned node no longer meets constraints"
+            self._store.set_status(task, TaskState.REJECTED, message, error)
 
     # Sizes
 

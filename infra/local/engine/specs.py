@@ -36,6 +36,7 @@ MODE_KEYS = {
     "ReplicatedJob": Mode.REPLICATED_JOB,
     "GlobalJob": Mode.GLOBAL_JOB,
 }
+_MODE_KEY = {key.lower(): key for key in MODE_KEYS}
 
 
 class RestartCondition(StrEnum):
@@ -73,10 +74,16 @@ class Reservation:
 
 
 class ServiceSpec:
-    """A service's specification; equal in what it asks of tasks or not, see `tasks_differ`."""
+    """A service's specification. `check` raises ValueError or the like when the JSON cannot be read as one."""
 
     def __init__(self, body: Json) -> None:
         self.body = _normalised(body)
+
+    def check(self) -> None:
+        _ = (self.restart_policy, self.update_config, self.rollback_config, self.reservation, self.host_ports)
+        _ = (self.command, self.constraints, self.max_replicas_per_node)
+        if self.mode is Mode.REPLICATED and self.replicas < 0:
+            raise ValueError("Number of replicas must be non-negative")
 
     @property
     def name(self) -> str:
@@ -202,10 +209,16 @@ def _normalised(body: Json) -> Json:
     if template.get("ContainerSpec"):
         template["ContainerSpec"] = {**template["ContainerSpec"]}
         template["ContainerSpec"].setdefault("Isolation", "default")
-    mode = {key: value for key, value in (body.get("Mode") or {}).items() if value is not None}
+    labels = body.get("Labels") or {}
+    return {**body, "Labels": labels, "TaskTemplate": template, "Mode": _normalised_mode(body.get("Mode") or {})}
+
+
+def _normalised_mode(body: Json) -> Json:
+    """Under the API's key, whatever its case: the engine does not mind, and the Python SDK sends its own."""
+    mode = {_MODE_KEY.get(key.lower(), key): value for key, value in body.items() if value is not None}
     if not mode or mode.get("Replicated") == {}:
-        mode = {"Replicated": {"Replicas": 1}}
-    return {**body, "Labels": body.get("Labels") or {}, "TaskTemplate": template, "Mode": mode}
+        return {"Replicated": {"Replicas": 1}}
+    return mode
 
 
 def _significant(value: Any) -> object:
