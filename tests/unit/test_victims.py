@@ -1,0 +1,265 @@
+"""Which instances a scale-down takes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
+from worker.ports import Group, Instance, Node, Task
+from worker.victims import PROTECT_LABEL, Refusal, Victim, choose
+
+WEB = service("web", replicas=9)
+JOB = service("backup", mode="replicated-job")
+GLOBAL = service("exporter", mode="global")
+
+
+def chosen(
+    count: int, present: Group, nodes: Sequence[Node], tasks: Sequence[Task] = (), **changes: Any
+) -> tuple[Victim, ...] | Refusal:
+    values: dict[str, Any] = {"node_type": "worker", "own_node_id": "", "now": NOW, "join_timeout": JOIN_TIMEOUT}
+    return choose(count, group=present, nodes=nodes, tasks=tasks, services=[WEB, JOB, GLOBAL], **{**values, **changes})
+
+
+def names(found: tuple[Victim, ...] | Refusal) -> list[str]:
+    assert not isinstance(found, Refusal), found.reason
+    return [victim.name.removeprefix("ip-10-0-3-") for victim in found]
+
+
+def reason(found: tuple[Victim, ...] | Refusal) -> str:
+    assert isinstance(found, Refusal), found
+    return found.reason
+
+
+def test_a_victim_names_its_instance_and_its_node() -> None:
+    assert chosen(1, group([instance(1)]), [node(1)]) == (Victim("i-0001", "n-0001", "ip-10-0-3-1"),)
+    assert chosen(1, group([instance(1), instance(2)]), [node(1)]) == (Victim("i-0002", None, "i-0002"),)
+
+
+def test_the_order_is_never_joined_then_unready_then_fewest_tasks() -> None:
+    present = group([instance(number) for number in range(1, 5)])
+    nodes = [node(1), node(2), node(3, state="down")]
+    tasks = [task(WEB, 1, nodes[0]), task(WEB, 2, nodes[0]), task(WEB, 3, nodes[1])]
+    assert names(chosen(4, present, nodes, tasks)) == ["i-0004", "3", "2", "1"]
+
+
+def test_tasks_of_global_services_and_tasks_that_are_over_weigh_nothing() -> None:
+    nodes = [node(1), node(2)]
+    over = [task(WEB, slot, nodes[0], state="shutdown", desired="shutdown") for slot in range(5)]
+    tasks = [task(GLOBAL, 0, nodes[0]), *over, task(WEB, 9, nodes[1])]
+    assert names(chosen(1, group([instance(1), instance(2)]), nodes, tasks)) == ["1"]
+
+
+def test_a_node_with_a_job_is_taken_after_those_that_can_be_drained() -> None:
+    nodes = [node(1), node(2)]
+    tasks = [task(JOB, 1, nodes[0], desired="complete"), *(task(WEB, slot, nodes[1]) for slot in range(3))]
+    assert names(chosen(2, group([instance(1), instance(2)]), nodes, tasks)) == ["2", "1"]
+
+
+def test_among_equals_the_fullest_zone_gives_first_and_is_counted_again_after_each() -> None:
+    zones = ["a", "a", "a", "b", "b", "c"]
+    present = group([instance(number, zone=zone) for number, zone in enumerate(zones)])
+    found = chosen(5, present, [node(number) for number in range(6)])
+    assert [zones[int(name)] for name in names(found)][:3] == ["a", "b", "a"]
+    assert Counter(zones[int(name)] for name in names(found)) == {"a": 2, "b": 2, "c": 1}
+
+
+def test_among_equals_in_one_zone_the_newest_goes() -> None:
+    present = group(
+        [instance(1, launched_at=ago(500)), instance(2, launched_at=ago(50)), instance(3, launched_at=None)]
+    )
+    assert names(chosen(3, present, [node(1), node(2), node(3)])) == ["2", "1", "3"]
+
+
+def test_the_workers_own_node_goes_only_when_no_other_will_do() -> None:
+    nodes = [node(1), node(2)]
+    tasks = [task(WEB, slot, nodes[1]) for slot in range(5)]
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, nodes, tasks, own_node_id="n-0001")) == ["2"]
+    assert names(chosen(2, present, nodes, tasks, own_node_id="n-0001")) == ["2", "1"]
+
+
+def test_a_protected_node_is_never_taken_and_named_in_the_refusal() -> None:
+    nodes = [node(1, labels={PROTECT_LABEL: "true"}), node(2, labels={PROTECT_LABEL: "false"})]
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, nodes)) == ["2"]
+    told = reason(chosen(2, present, nodes))
+    assert "Only 1 of the 2 instances of Auto Scaling group swarm-NodeAsg-1 can be removed, 2 should be" in told
+    assert "ip-10-0-3-1 (node label com.df.scaler.protect=true)" in told
+    assert "docker node update --label-rm com.df.scaler.protect NODE" in told
+
+
+def test_an_instance_protected_from_scale_in_is_kept_unless_its_group_protects_all() -> None:
+    machines, nodes = [instance(1, protected=True), instance(2, protected=True)], [node(1), node(2)]
+    assert len(names(chosen(2, group(machines, protects_new=True), nodes))) == 2
+    told = reason(chosen(1, group(machines, protects_new=False), nodes))
+    assert "Only 0 of the 2" in told
+    assert "ip-10-0-3-1 (protected from scale-in), ip-10-0-3-2 (protected from scale-in)" in told
+
+
+def test_an_instance_that_never_joined_may_be_protected_too() -> None:
+    present = group([instance(1), instance(2, protected=True)], protects_new=False)
+    assert names(chosen(1, present, [node(1)])) == ["1"]
+
+
+@pytest.mark.parametrize("lifecycle", ["Pending", "Pending:Wait", "Standby", "Terminating"])
+def test_what_is_not_in_service_is_not_taken(lifecycle: str) -> None:
+    present = group([instance(1), instance(2, lifecycle=lifecycle)])
+    assert names(chosen(1, present, [node(1), node(2)])) == ["1"]
+    assert isinstance(chosen(2, present, [node(1), node(2)]), Refusal)
+
+
+def test_what_hangs_in_its_launch_hook_and_never_joined_is_taken() -> None:
+    present = group([instance(1), instance(2, lifecycle="Pending:Wait")])
+    assert names(chosen(1, present, [node(1)])) == ["i-0002"]
+
+
+def test_an_instance_that_still_boots_is_not_taken() -> None:
+    present = group([instance(1), instance(2, launched_at=ago(30))])
+    assert names(chosen(1, present, [node(1)])) == ["1"]
+    assert "i-0002 (has not joined the Swarm yet)" in reason(chosen(2, present, [node(1)]))
+
+
+def test_an_instance_without_a_node_is_kept_while_a_ready_node_could_be_it() -> None:
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, [node(1), node(99)])) == ["1"]
+    assert "i-0002 (no node of the Swarm can be matched to it" in reason(chosen(2, present, [node(1), node(99)]))
+    assert names(chosen(1, present, [node(1), node(99, state="down")])) == ["i-0002"]
+    assert names(chosen(1, present, [node(1), manager(99)])) == ["i-0002"]
+
+
+def test_a_node_that_is_being_demoted_could_be_either() -> None:
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, [node(1), manager(99, role="worker")])) == ["1"]
+
+
+def test_the_ready_node_of_an_instance_on_its_way_out_is_no_stranger() -> None:
+    present = group([instance(1), instance(2), instance(3, lifecycle="Terminating:Wait")])
+    assert names(chosen(1, present, [node(1), node(3)])) == ["i-0002"]
+
+
+def test_where_no_node_matches_any_instance_nothing_is_taken() -> None:
+    told = reason(chosen(1, group([instance(1), instance(2)]), [node(98), node(99)]))
+    assert "(i-0001, i-0002): no node of the Swarm can be matched to any of them" in told
+    assert "label instance_id=INSTANCE_ID" in told
+
+
+def test_an_empty_group_has_nothing_to_give() -> None:
+    assert "has no instance that could be removed" in reason(chosen(1, group(), [node(1)]))
+
+
+def test_a_refusal_stays_readable_in_a_large_group() -> None:
+    present = group([instance(number, protected=True) for number in range(500)], protects_new=False)
+    told = reason(chosen(1, present, [node(number) for number in range(500)]))
+    assert "and 492 more" in told
+    assert len(told) < 1000
+
+
+MACHINES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "lifecycle": st.sampled_from(["InService", "InService", "InService", "Pending", "Standby", "Terminating"]),
+            "age": st.sampled_from([30, 2000, 3600]),
+            "zone": st.sampled_from(["a", "b"]),
+            "protected": st.booleans(),
+            "label": st.sampled_from(["", "", "true", "false"]),
+            "state": st.sampled_from(["ready", "ready", "down", None]),
+            "tasks": st.integers(0, 3),
+        }
+    ),
+    max_size=7,
+)
+Machines = list[dict[str, Any]]
+
+
+def world(machines: Machines, *, protects_new: bool) -> tuple[Group, list[Node], list[Task]]:
+    instances = [
+        instance(
+            number,
+            lifecycle=one["lifecycle"],
+            launched_at=ago(one["age"]),
+            zone=one["zone"],
+            protected=one["protected"],
+        )
+        for number, one in enumerate(machines)
+    ]
+    nodes = {
+        number: node(number, state=one["state"], labels={PROTECT_LABEL: one["label"]} if one["label"] else {})
+        for number, one in enumerate(machines)
+        if one["state"]
+    }
+    tasks = [
+        task(WEB, 10 * number + slot, nodes[number])
+        for number, one in enumerate(machines)
+        if one["state"]
+        for slot in range(one["tasks"])
+    ]
+    return group(instances, protects_new=protects_new), list(nodes.values()), tasks
+
+
+def may_go(one: dict[str, Any], *, protects_new: bool) -> bool:
+    """The rules once more, told from one machine's side (no stranger is among the nodes here)."""
+    if (one["protected"] and not protects_new) or (one["state"] and one["label"] == "true"):
+        return False
+    if one["state"]:
+        return bool(one["lifecycle"] == "InService")
+    return one["age"] > 1000 and one["lifecycle"] in {"InService", "Pending"}
+
+
+@given(MACHINES, st.integers(1, 4), st.booleans(), st.integers(0, 6))
+def test_exactly_as_many_as_asked_for_go_each_of_them_may_and_the_cheapest_first(
+    machines: Machines, count: int, protects_new: bool, own: int
+) -> None:
+    present, nodes, tasks = world(machines, protects_new=protects_new)
+    found = chosen(count, present, nodes, tasks, own_node_id=f"n-{own:04d}")
+    free = [number for number, one in enumerate(machines) if may_go(one, protects_new=protects_new)]
+    if isinstance(found, Refusal):
+        assert not nodes or len(free) < count
+        return
+    taken = [int(victim.instance_id.removeprefix("i-")) for victim in found]
+    assert len(taken) == len(set(taken)) == count
+    assert set(taken) <= set(free)
+    kept = set(free) - set(taken)
+    for goes in taken:
+        for stays in kept:
+            assert cost(machines, goes, own) <= cost(machines, stays, own)
+    assert [cost(machines, number, own) for number in taken] == sorted(cost(machines, number, own) for number in taken)
+
+
+def cost(machines: Machines, number: int, own: int) -> tuple[bool, int, int]:
+    one = machines[number]
+    rank = {None: 0, "down": 1, "ready": 2}[one["state"]]
+    return bool(one["state"]) and number == own, rank, one["tasks"] if one["state"] else 0
+
+
+@given(MACHINES, st.integers(1, 4))
+def test_among_equals_no_zone_is_left_much_fuller_than_it_must_be(machines: Machines, count: int) -> None:
+    equal = [{**one, "lifecycle": "InService", "state": "ready", "tasks": 0, "label": ""} for one in machines]
+    present, nodes, tasks = world(equal, protects_new=True)
+    found = chosen(count, present, nodes, tasks)
+    if isinstance(found, Refusal):
+        assert len(equal) < count
+        return
+    gone = {victim.instance_id for victim in found}
+    rest = Counter(member.zone for member in present.instances if member.id not in gone)
+    touched = {member.zone for member in present.instances if member.id in gone}
+    assert all(rest[zone] + 1 >= rest[other] for zone in touched for other in ("a", "b"))
+    for member in present.instances:
+        younger = [other for other in present.instances if other.zone == member.zone and newer(other, member)]
+        assert member.id not in gone or all(other.id in gone for other in younger)
+
+
+def newer(one: Instance, other: Instance) -> bool:
+    return one.launched_at is not None and other.launched_at is not None and one.launched_at > other.launched_at
+
+
+@given(MACHINES, st.integers(1, 4))
+def test_the_order_of_the_answers_does_not_matter(machines: Machines, count: int) -> None:
+    present, nodes, tasks = world(machines, protects_new=True)
+    turned = group(present.instances[::-1])
+    again = chosen(count, turned, nodes[::-1], tasks[::-1])
+    found = chosen(count, present, nodes, tasks)
+    assert found == again or isinstance(found, Refusal) == isinstance(again, Refusal) is True
