@@ -11,11 +11,20 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def contained(event: str, then: Callable[[Exception], None] | None = None, **fields: object) -> Iterator[None]:
-    """Log what nobody expected, and go on behind the block. The end of the term and cancellation pass through."""
+def contained(
+    event: str,
+    then: Callable[[Exception], None] | None = None,
+    *,
+    expected: tuple[type[Exception], ...] = (),
+    **fields: object,
+) -> Iterator[None]:
+    """Log what nobody expected, and go on behind the block.
+
+    What was expected passes through, and so do the end of the term and cancellation.
+    """
     try:
         yield
-    except TermOver:
+    except (TermOver, *expected):
         raise
     except Exception as error:
         log.exception(event, **fields)

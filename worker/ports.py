@@ -76,6 +76,9 @@ class Activity:
     """AWS's own sentence (StatusMessage), empty where all is well."""
     started_at: datetime
 
+    lowers_capacity: bool = False
+    """It shrank the group: the cause names a request that lowered the desired capacity."""
+
     @property
     def failed_launch(self) -> bool:
         """The group tried to launch an instance and could not."""

@@ -1,0 +1,189 @@
+"""Draining: moving everything off the nodes that will go, and giving the nodes back when that fails.
+
+What the nodes were is journaled before they are touched, so that they can be given back as they were, whoever does
+it. Swarm's drain stops a task before its replacement runs; services that update start-first are moved by a rolling
+update of their own before it, from nodes that only take nothing new (`pause`). Tasks emit no events: they are looked
+at every second.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import structlog
+
+from shared.errors import NotFound
+from shared.messages import Role
+from worker import fit
+from worker.errors import GaveUp
+from worker.job import Job
+from worker.ports import Availability, Node, Service, ServiceChange, Task
+from worker.term import Term
+from worker.victims import Victim
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+NAMED = 5
+"""At most so many tasks are named in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A node on its way out, and what it was before. An instance that never joined has none."""
+
+    instance_id: str
+    name: str
+    node_id: str | None = None
+    availability: Availability = "active"
+    manager: bool = False
+
+    @classmethod
+    def of(cls, victim: Victim, nodes: Mapping[str, Node]) -> Self:
+        """A chosen victim with what its node is now."""
+        node = nodes.get(victim.node_id or "")
+        if node is None:
+            return cls(victim.instance_id, victim.name)
+        is_manager = node.manager is not None or node.role == "manager"
+        return cls(victim.instance_id, victim.name, node.id, node.availability, is_manager)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        """The reverse of `document`."""
+        return cls(**document)
+
+
+def leaving(job: Job) -> tuple[Leaving, ...]:
+    """The nodes that a job removes."""
+    return tuple(Leaving.parse(document) for document in job.plan["leaving"])
+
+
+def left_standing(job: Job) -> tuple[Leaving, ...]:
+    """Those of them that have not been terminated."""
+    gone = set(job.plan.get("terminated", ()))
+    return tuple(node for node in leaving(job) if node.instance_id not in gone)
+
+
+class Drain:
+    """Moves everything off a job's nodes."""
+
+    def __init__(self, term: Term, job: Job) -> None:
+        self._term = term
+        self._job = job
+        self._nodes = [node for node in leaving(job) if node.node_id is not None]
+        self._ids = frozenset(node.node_id for node in self._nodes if node.node_id)
+        self._limit = term.countdown(job.moment("drain"), term.settings.drain_timeout)
+
+    async def run(self) -> None:
+        """Return when every task of the nodes runs elsewhere. Raises GaveUp."""
+        if not self._nodes:
+            return
+        if "slots" not in self._job.plan:
+            await self._set("pause")
+            await self._note_slots()
+        await self._move_start_first()
+        await self._set("drain")
+        while problems := await self._problems():
+            if self._limit.over:
+                raise GaveUp(self._stuck(problems))
+            await self._term.pause(self._job, self._term.watch.mark(), POLL_SECONDS)
+
+    async def _set(self, availability: Availability) -> None:
+        for node in self._nodes:
+            try:
+                await self._term.change_swarm.update_node(str(node.node_id), availability=availability)
+            except NotFound:
+                log.info("leaving_node_gone", request=self._job.id, node=node.name)
+
+    async def _note_slots(self) -> None:
+        """What runs there now, with nothing new arriving, and so has to run elsewhere."""
+        tasks, services = await self._term.swarm.tasks(), await self._term.swarm.services()
+        await self._job.note(slots=[list(slot) for slot in fit.slots(self._ids, tasks, services)])
+
+    async def _move_start_first(self) -> None:
+        """Services that may run twice for a moment move without a gap, by a rolling update of their own."""
+        moved = {service_id for service_id, _ in self._slots()}
+        for service in await self._term.swarm.services():
+            if service.id in moved and service.start_first and service.restarts:
+                await self._roll(service)
+
+    async def _roll(self, service: Service) -> None:
+        async with self._term.service_locks.of(service.id):
+            change = ServiceChange(request_id=self._job.id, force=True)
+            try:
+                await self._term.change_swarm.update_service(service.id, change)
+            except NotFound:
+                return
+            while not self._limit.over:
+                mark = self._term.watch.mark()
+                tasks = await self._term.swarm.tasks(service_id=service.id)
+                present = await self._term.swarm.service(service.id)
+                if not fit.left(self._ids, tasks, [present]) or _halted(present):
+                    return
+                await self._term.pause(self._job, mark, self._limit.left, POLL_SECONDS)
+
+    async def _problems(self) -> Sequence[str]:
+        """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
+        tasks, services = await self._term.swarm.tasks(), await self._term.swarm.services()
+        up = await self._check_not_revived()
+        still = [_task_text(task, services) for task in fit.left(up, tasks, services)]
+        unsettled = fit.unsettled(self._slots(), tasks, services, self._ids)
+        return [*map(str, unsettled), *(text for text in still if not unsettled)]
+
+    async def _check_not_revived(self) -> frozenset[str]:
+        """The ids of the nodes that are up: on one that is down nothing runs, whatever its tasks still say.
+
+        Raises GaveUp where somebody wants one of the nodes back.
+        """
+        nodes = {node.id: node for node in await self._term.swarm.nodes()}
+        for node in self._nodes:
+            present = nodes.get(str(node.node_id))
+            if present is not None and present.availability == "active":
+                raise GaveUp(f"Somebody made {node.name} active again while it was drained: it stays")
+        return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
+
+    def _slots(self) -> list[fit.Slot]:
+        return [(service_id, slot) for service_id, slot in self._job.plan["slots"]]
+
+    def _stuck(self, problems: Sequence[str]) -> str:
+        more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        names = ", ".join(node.name for node in self._nodes)
+        return (
+            f"The tasks on {names} did not move within {self._limit.length:.0f} seconds (DRAIN_TIMEOUT): "
+            f"{', '.join(problems[:NAMED])}{more}. The nodes were given back as they were; make room for these "
+            "tasks, then repeat the request"
+        )
+
+
+async def give_back(term: Term, job: Job) -> None:
+    """The nodes that still stand get back the role and the availability they had. Safe to repeat."""
+    for node in left_standing(job):
+        if node.node_id is None:
+            continue
+        try:
+            role: Role | None = "manager" if node.manager else None
+            await term.change_swarm.update_node(node.node_id, availability=node.availability, role=role)
+        except NotFound:
+            log.info("leaving_node_gone", request=job.id, node=node.name)
+
+
+async def empty(term: Term, node: Leaving) -> bool:
+    """Nothing of any service runs on the node. On one that is down, or gone, nothing does."""
+    nodes = await term.swarm.nodes()
+    if node.node_id is None or not any(each.id == node.node_id and each.state != "down" for each in nodes):
+        return True
+    tasks: Sequence[Task] = await term.swarm.tasks(node_id=node.node_id)
+    return not fit.left([node.node_id], tasks, [])
+
+
+def _task_text(task: Task, services: Sequence[Service]) -> str:
+    name = next((service.name for service in services if service.id == task.service_id), task.service_id)
+    return f"{name}.{task.slot or task.node_id} ({task.state}{': ' + task.error if task.error else ''})"
+
+
+def _halted(service: Service) -> bool:
+    return service.update_state in {"paused", "rollback_paused", "rollback_completed", "completed"}

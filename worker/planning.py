@@ -1,0 +1,178 @@
+"""What ups and downs plan alike: whether a request still counts, and what the group and the Swarm look like now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+import structlog
+
+from shared.errors import NotFound, Refused
+from shared.messages import Direction, Role
+from shared.records import State
+from worker import limits, notices
+from worker.job import Job
+from worker.ports import Group, GroupMemory, Node
+from worker.term import Term
+
+log = structlog.get_logger()
+
+LAG = timedelta(seconds=30)
+"""Describe may lag behind our own last change for so long; until it shows it, our own result is the truth."""
+
+
+def node_type(job: Job) -> Role:
+    """The type of nodes that a request is about."""
+    return cast("Role", job.record.type)
+
+
+def direction(job: Job) -> Direction:
+    """Up or down."""
+    return cast("Direction", job.record.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a plan is made from."""
+
+    group: Group
+    nodes: Sequence[Node]
+    memory: GroupMemory
+    present: int
+    """The desired capacity that counts."""
+    limits: limits.Limits
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know, though the scale goes on."""
+        if self.group.protects_new:
+            return self.limits.warnings
+        unprotected = (
+            f"Auto Scaling group {self.group.name} does not protect new instances from scale-in: a late change of "
+            "its desired capacity could end instances that run tasks. Set NewInstancesProtectedFromScaleIn"
+        )
+        return (*self.limits.warnings, unprotected)
+
+
+class Planning:
+    """Begins node scales."""
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self._shown: dict[Role, datetime | None] = {}
+
+    def group_name(self, job: Job) -> str:
+        """The group of a request's node type. Raises Refused where none is configured."""
+        settings = self._term.settings
+        name = settings.aws_manager_asg if node_type(job) == "manager" else settings.aws_worker_asg
+        if settings.node_scaler_backend != "aws" or not name:
+            raise Refused(
+                "Node scaling is off (NODE_SCALER_BACKEND is none). Set it to aws, with AWS_MANAGER_ASG and "
+                "AWS_WORKER_ASG, to scale nodes"
+            )
+        return name
+
+    async def admit(self, job: Job) -> None:
+        """Begin a request, unless it is stale or in a cool-down: judged once, here."""
+        reason = stale(job, self._term.settings.request_max_age) or await self._cooling(job)
+        if reason is None:
+            await job.enter("plan")
+        else:
+            await job.end(State.SKIPPED, reason)
+
+    async def survey(self, job: Job) -> Survey:
+        """Tidy up, then look at the group, the Swarm, and the bounds."""
+        name = self.group_name(job)
+        await self._sweep_gone_nodes()
+        group = await self._term.groups.describe(name)
+        labels = await self._labels(job.record.service)
+        bounds = limits.node_limits(self._term.settings, labels, node_type(job), direction(job), job.record.by, group)
+        memory = await self._term.memory.of(node_type(job))
+        present = await self.present(node_type(job), group)
+        return Survey(group, await self._term.swarm.nodes(), memory, present, bounds)
+
+    async def present(self, kind: Role, group: Group) -> int:
+        """The desired capacity that counts: our own last result until Describe shows it, then what Describe shows."""
+        await self.seen(kind, group)
+        memory = await self._term.memory.of(kind)
+        if memory.desired is None or memory.desired_at is None or self._shown.get(kind) == memory.desired_at:
+            return group.desired
+        fresh = timedelta(0) <= self._term.clock.now() - memory.desired_at < LAG
+        return memory.desired if fresh else group.desired
+
+    async def seen(self, kind: Role, group: Group) -> None:
+        """Describe was read: does it show our own last change?"""
+        memory = await self._term.memory.of(kind)
+        if group.desired == memory.desired:
+            self._shown[kind] = memory.desired_at
+
+    def request(self, job: Job) -> str:
+        """The `request` annotation of this job's alerts."""
+        by = job.record.by
+        if by is None:
+            by = getattr(self._term.settings, f"default_scale_{job.record.type}_node_{job.record.scale}_by")
+        return notices.nodes_request(direction(job), by, node_type(job))
+
+    async def skip_at_bound(self, job: Job, found: limits.AtBound) -> None:
+        """Nothing to do. It starts no cool-down."""
+        summary = notices.at_bound(node_type(job), found.bound, found.number)
+        settings = self._term.settings
+        wanted = settings.alert_node_max if found.bound == "maximum" else settings.alert_node_min
+        alerts = [notices.nodes("success", self.request(job), summary)] if wanted else []
+        await job.save(nodes_before=found.number, nodes_after=found.number)
+        await job.end(State.SKIPPED, summary, *alerts)
+
+    async def fail(self, job: Job, message: str) -> None:
+        """A node scale that failed or was refused."""
+        await job.end(State.FAILED, message, notices.nodes("error", self.request(job), message))
+
+    async def _cooling(self, job: Job) -> str | None:
+        up = job.record.scale == "up"
+        settings = self._term.settings
+        length = settings.scale_up_cooldown if up else settings.scale_down_cooldown
+        memory = await self._term.memory.of(node_type(job))
+        ended = memory.up_ended_at if up else memory.down_ended_at
+        if ended is None or not timedelta(0) <= (gone := self._term.clock.now() - ended) < length:
+            return None
+        return (
+            f"Cool-down: the last scale {job.record.scale} of {job.record.type} nodes ended "
+            f"{notices.duration(gone.total_seconds())} seconds ago, the next may begin "
+            f"{notices.duration(length.total_seconds())} seconds after it"
+        )
+
+    async def _labels(self, service: str | None) -> dict[str, str]:
+        """The labels of the service that the alert names; one that is not there has none."""
+        if service is None:
+            return {}
+        try:
+            return dict((await self._term.swarm.service(service)).labels)
+        except NotFound:
+            return {}
+
+    async def _sweep_gone_nodes(self) -> None:
+        """Down nodes whose instance EC2 calls terminated are demoted and removed."""
+        down = {
+            node.engine_labels["instance_id"]: node
+            for node in await self._term.swarm.nodes()
+            if node.state == "down" and node.engine_labels.get("instance_id")
+        }
+        for instance_id in sorted(await self._term.groups.gone(sorted(down))) if down else ():
+            node = down[instance_id]
+            try:
+                if node.manager is not None or node.role == "manager":
+                    await self._term.change_swarm.update_node(node.id, role="worker")
+                await self._term.change_swarm.remove_node(node.id, force=True)
+                log.info("gone_node_removed", node=node.hostname, instance=instance_id)
+            except Refused as error:
+                log.warning("gone_node_not_removed", node=node.hostname, instance=instance_id, error=str(error))
+
+
+def stale(job: Job, max_age: timedelta) -> str | None:
+    """Why a request is too old to begin. None: it is not."""
+    age = job.now() - job.record.requested_at
+    if job.record.started_at is not None or age <= max_age:
+        return None
+    return (
+        f"Stale: the request is {notices.duration(age.total_seconds())} seconds old, and "
+        f"{notices.duration(max_age.total_seconds())} are allowed (REQUEST_MAX_AGE)"
+    )

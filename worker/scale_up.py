@@ -1,0 +1,264 @@
+"""Scaling nodes up: plan, apply, wait, reschedule.
+
+Desired capacity only ever rises here, to a target that was journaled first; so doing a step again changes nothing
+twice. The wait is for what the Swarm says, matched to the group's instances; success is said only after it.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from shared.clock import parse_rfc3339, rfc3339
+from shared.records import State
+from worker import notices
+from worker.errors import GaveUp
+from worker.identity import matched, members
+from worker.job import Job
+from worker.limits import AtBound, target
+from worker.passes import Passes
+from worker.planning import LAG, Planning, Survey, node_type
+from worker.ports import Group, Node
+from worker.preflight import launch_failure, up_refusal
+from worker.readiness import Expectation, Progress, excluded_names, expect, progress
+from worker.reschedule import Outcome
+from worker.term import TICK_SECONDS, Countdown, Term
+
+log = structlog.get_logger()
+
+
+class ScaleUp:
+    """The flow of one direction; `wave` are the ups that run now, the oldest first."""
+
+    def __init__(self, term: Term, planning: Planning, passes: Passes, wave: Callable[[], Sequence[Job]]) -> None:
+        self._term = term
+        self._planning = planning
+        self._passes = passes
+        self._wave = wave
+
+    async def step(self, job: Job) -> None:
+        """Do the present step of a job, as far as it goes."""
+        match job.record.step:
+            case None:
+                await self._planning.admit(job)
+            case "plan":
+                await self._plan(job)
+            case "apply":
+                await self._apply(job)
+            case "wait":
+                await _Wait(self._term, self._planning, job).run()
+            case "reschedule":
+                await self._reschedule(job)
+
+    async def give_up(self, job: Job, reason: str) -> None:
+        """End a job that cannot go on. What was raised stays: the next scale-down takes what never joins."""
+        if job.record.step in {"wait", "reschedule"}:
+            message = notices.joined(_changing(job), reason)
+            await job.end(State.FAILED, message, notices.nodes_timeout(reason))
+        else:
+            await self._planning.fail(job, reason)
+
+    def patience(self, job: Job) -> timedelta:
+        """How long a step may go on failing."""
+        settings = self._term.settings
+        return settings.request_max_age if job.record.step == "plan" else settings.reschedule_timeout
+
+    # --- plan ---------------------------------------------------------------------------------------------------
+
+    async def _plan(self, job: Job) -> None:
+        survey = await self._planning.survey(job)
+        found = target("up", survey.present, survey.limits)
+        if isinstance(found, AtBound):
+            await self._planning.skip_at_bound(job, found)
+            return
+        await self._check(survey)
+        await job.enter(
+            "apply",
+            by=survey.limits.by,
+            nodes_before=found.before,
+            nodes_after=found.after,
+            warnings=survey.warnings,
+            notes={"expectation": self._expect(job, survey, found.after).document()},
+        )
+
+    async def _check(self, survey: Survey) -> None:
+        name, raised = survey.group.name, survey.memory.desired_at
+        activities = await self._term.groups.activities(name)
+        since = {"since": raised} if raised is not None else {}
+        refusal = up_refusal(survey.group, activities, await self._term.groups.refreshing(name), **since)
+        if refusal is not None:
+            raise GaveUp(refusal)
+
+    def _expect(self, job: Job, survey: Survey, after: int) -> Expectation:
+        expectation = expect(
+            after,
+            survey.present,
+            survey.group,
+            survey.nodes,
+            node_type(job),
+            self._term.clock.now(),
+            self._term.settings.reschedule_timeout,
+        )
+        others = (other for other in self._wave() if other is not job and "expectation" in other.plan)
+        return expectation.behind(Expectation.parse(other.plan["expectation"]) for other in others)
+
+    # --- apply --------------------------------------------------------------------------------------------------
+
+    async def _apply(self, job: Job) -> None:
+        name, after = self._planning.group_name(job), _after(job)
+        if (await self._term.groups.describe(name)).desired < after:
+            await self._term.change_groups.set_desired(name, after)
+        now = self._term.clock.now()
+        await self._term.memory.update(node_type(job), desired=after, desired_at=now)
+        job.say(
+            notices.nodes("success", self._planning.request(job), _changing(job)),
+            notices.waiting(node_type(job), _before(job), after),
+        )
+        await job.enter("wait", message=_changing(job), notes={"applied_at": rfc3339(now)})
+
+    # --- reschedule ---------------------------------------------------------------------------------------------
+
+    async def _reschedule(self, job: Job) -> None:
+        outcome = await self._passes.serve(job)
+        await self._term.memory.update(node_type(job), up_ended_at=self._term.clock.now())
+        summary = _summary(job, outcome)
+        message = notices.joined(_changing(job), summary, _not_counted(job))
+        if outcome.failed:
+            await job.end(State.FAILED, message, notices.rescheduled(summary, "error", summary))
+        else:
+            await job.end(State.SUCCEEDED, message, notices.nodes_ready(summary))
+
+
+class _Wait:
+    """The wait of one job for its nodes."""
+
+    def __init__(self, term: Term, planning: Planning, job: Job) -> None:
+        self._term = term
+        self._planning = planning
+        self._job = job
+        self._group_name = planning.group_name(job)
+        self._expectation = Expectation.parse(job.plan["expectation"])
+        self._applied_at = parse_rfc3339(job.plan["applied_at"])
+        self._limit = term.countdown(job.moment("wait"), term.settings.reschedule_timeout)
+        self._ticks = _Ticks(self._limit, term.settings.reschedule_ticker_interval)
+        self._activities_read = float("-inf")
+        self._reached = False
+
+    async def run(self) -> None:
+        """Enter the next step when the nodes are there; raise GaveUp when they will not come."""
+        while True:
+            mark = self._term.watch.mark()
+            group, nodes = await self._term.groups.describe(self._group_name), await self._term.swarm.nodes()
+            await self._planning.seen(node_type(self._job), group)
+            found = progress(self._expectation, group, nodes, node_type(self._job))
+            if found.done:
+                await self._ready(group, nodes, found)
+                return
+            self._check_not_lowered(group)
+            await self._tell_launch_failure()
+            if self._limit.over:
+                raise GaveUp(self._timeout(group, nodes, found))
+            self._tick()
+            await self._term.pause(self._job, mark, self._limit.left, self._ticks.left)
+
+    async def _ready(self, group: Group, nodes: Sequence[Node], found: Progress) -> None:
+        node_of = matched(nodes, members(group))
+        apart = sum(1 for name in self._expectation.excluded if name in node_of and node_of[name].ready)
+        notes = {
+            "ready": found.needed + apart,
+            "not_counted": list(excluded_names(self._expectation, group, nodes)),
+        }
+        log.info("nodes_ready", request=self._job.id, ready=found.ready, needed=found.needed)
+        await self._job.enter("reschedule", notes=notes)
+
+    def _check_not_lowered(self, group: Group) -> None:
+        """Somebody else lowered the group below our target: it will never be reached."""
+        self._reached = self._reached or group.desired >= self._expectation.target
+        settled = self._reached or self._term.clock.now() - self._applied_at > LAG
+        if group.desired < self._expectation.target and settled:
+            raise GaveUp(
+                f"Somebody else lowered the desired capacity of {group.name} to {group.desired} while "
+                f"{self._expectation.target} {node_type(self._job)} nodes were awaited. Nothing was undone; "
+                "repeat the request if the nodes are still needed"
+            )
+
+    async def _tell_launch_failure(self) -> None:
+        """AWS's own reason, once for each new one, while the wait goes on."""
+        if self._limit.gone - self._activities_read < TICK_SECONDS:
+            return
+        self._activities_read = self._limit.gone
+        failure = launch_failure(await self._term.groups.activities(self._group_name), self._applied_at)
+        if failure is None or failure.reason == self._job.plan.get("launch_failure"):
+            return
+        log.warning("launch_failed", request=self._job.id, reason=failure.reason)
+        self._job.say(notices.launch_failed(node_type(self._job), self._expectation.target, failure.reason))
+        message = notices.joined(_changing(self._job), f"AWS could not launch an instance: {failure.reason}")
+        await self._job.save(message=message, plan={**self._job.plan, "launch_failure": failure.reason})
+
+    def _tick(self) -> None:
+        seconds = self._ticks.due()
+        if seconds is not None:
+            self._job.say(notices.tick(node_type(self._job), seconds, self._expectation.target))
+
+    def _timeout(self, group: Group, nodes: Sequence[Node], found: Progress) -> str:
+        names = {instance.id: instance.private_dns_name.split(".")[0] for instance in group.instances}
+        missing = ", ".join(f"{name} ({names[name]})" if names.get(name) else name for name in found.missing)
+        reason = self._job.plan.get("launch_failure")
+        return notices.joined(
+            notices.timeout(node_type(self._job), self._limit.length, self._expectation.target),
+            f"never joined the Swarm: {missing} (look at their boot log; the next scale-down takes them first)"
+            if missing
+            else "",
+            f"AWS could not launch an instance: {reason}" if reason else "",
+            _not_counted_names(excluded_names(self._expectation, group, nodes)),
+        )
+
+
+class _Ticks:
+    """When the next progress report is due. Those before a take-over are not repeated."""
+
+    def __init__(self, limit: Countdown, interval: timedelta) -> None:
+        self._limit = limit
+        self._interval = interval.total_seconds()
+        self._told = int(limit.gone / self._interval)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the next."""
+        return (self._told + 1) * self._interval - self._limit.gone
+
+    def due(self) -> float | None:
+        """The seconds to report, if a report is due."""
+        reached = int(self._limit.gone / self._interval)
+        if reached <= self._told:
+            return None
+        self._told = reached
+        return reached * self._interval
+
+
+def _before(job: Job) -> int:
+    return int(job.record.nodes_before or 0)
+
+
+def _after(job: Job) -> int:
+    return int(job.record.nodes_after or 0)
+
+
+def _changing(job: Job) -> str:
+    return notices.changing(node_type(job), _before(job), _after(job))
+
+
+def _summary(job: Job, outcome: Outcome) -> str:
+    number = int(job.plan["ready"])
+    if not outcome.failed:
+        return notices.ready(node_type(job), number, outcome.succeeded)
+    failures = notices.reschedule_failures(outcome.failures(), outcome.succeeded)
+    return f"{number} {node_type(job)} nodes are up, {failures}"
+
+
+def _not_counted(job: Job) -> str:
+    return _not_counted_names(job.plan.get("not_counted", ()))
+
+
+def _not_counted_names(names: Sequence[str]) -> str:
+    return f"not counted: {', '.join(names)}" if names else ""

@@ -1,0 +1,128 @@
+"""Terminating: exactly the chosen instances, one at a time, each with its part of the desired capacity.
+
+The intent is journaled before each call. Who finds an intent does not know whether the call was made: it looks at
+the instance. One that is leaving or gone is never called for again, and never replaced by a second victim; whether
+it was our call that ended it, the desired capacity and the group's activities tell.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from shared.clock import parse_rfc3339, rfc3339
+from shared.errors import NotFound
+from worker.drain import Leaving, empty, left_standing
+from worker.errors import GaveUp
+from worker.job import Job
+from worker.planning import LAG, Planning, node_type
+from worker.ports import Group
+from worker.quorum import demotion_refusal
+from worker.term import TICK_SECONDS, Term
+
+log = structlog.get_logger()
+
+
+class Termination:
+    """Terminates what is left standing of a job's nodes."""
+
+    def __init__(self, term: Term, planning: Planning, job: Job) -> None:
+        self._term = term
+        self._planning = planning
+        self._job = job
+        self._group_name = planning.group_name(job)
+
+    async def run(self) -> None:
+        """Return when all are terminated. Raises GaveUp."""
+        for node in left_standing(self._job):
+            intent = self._job.plan.get("intent")
+            if intent is None or intent["instance_id"] != node.instance_id:
+                await self._prepare(node)
+            elif await self._was_called(node, intent):
+                await self._count(node, intent)
+                continue
+            intent = await self._intend(node)
+            await self._term.change_groups.terminate(node.instance_id)
+            await self._count(node, intent)
+
+    async def _prepare(self, node: Leaving) -> None:
+        """The last look, and for a manager the demotion: as late as can be."""
+        if not await empty(self._term, node):
+            raise GaveUp(f"Tasks came back to {node.name} after it was drained: it stays. Repeat the request")
+        if node.manager and node.node_id is not None:
+            await self._demote(node)
+
+    async def _demote(self, node: Leaving) -> None:
+        limit = self._term.countdown(self._term.clock.now(), self._term.settings.drain_timeout)
+        refusal = demotion_refusal(await self._term.swarm.nodes(), str(node.node_id))
+        if refusal is not None:
+            raise GaveUp(refusal)
+        try:
+            await self._term.change_swarm.update_node(str(node.node_id), role="worker")
+        except NotFound:
+            return
+        while True:
+            mark = self._term.watch.mark()
+            nodes = await self._term.swarm.nodes()
+            if all(present.manager is None for present in nodes if present.id == node.node_id):
+                return
+            if limit.over:
+                raise GaveUp(
+                    f"{node.name} was demoted, but is still a manager after {limit.length:.0f} seconds. "
+                    "Look at `docker node ls`, then repeat the request"
+                )
+            await self._term.pause(self._job, mark, limit.left, 1.0)
+
+    async def _intend(self, node: Leaving) -> dict[str, Any]:
+        group = await self._term.groups.describe(self._group_name)
+        if not any(each.id == node.instance_id for each in group.staying):
+            raise GaveUp(
+                f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained. "
+                f"Repeat the request if there are still too many {node_type(self._job)} nodes"
+            )
+        intent = {
+            "instance_id": node.instance_id,
+            "desired": await self._planning.present(node_type(self._job), group),
+            "at": rfc3339(self._term.clock.now()),
+        }
+        await self._job.note(intent=intent)
+        return intent
+
+    async def _was_called(self, node: Leaving, intent: Mapping[str, Any]) -> bool:
+        """Whether the instance is on its way out by our call. Raises GaveUp where somebody else ended it.
+
+        An instance that looks untouched was either not called for, or Describe lags: only time tells them apart.
+        """
+        limit = self._term.countdown(parse_rfc3339(intent["at"]), LAG)
+        while True:
+            mark = self._term.watch.mark()
+            group = await self._term.groups.describe(self._group_name)
+            present = next((each for each in group.instances if each.id == node.instance_id), None)
+            if present is None or present.leaving:
+                return await self._ours(node, intent, group)
+            if limit.over:
+                return False
+            await self._term.pause(self._job, mark, limit.left, TICK_SECONDS / 5)
+
+    async def _ours(self, node: Leaving, intent: Mapping[str, Any], group: Group) -> bool:
+        if group.desired < int(intent["desired"]):
+            return True
+        activities = await self._term.groups.activities(self._group_name)
+        if any(node.instance_id in each.description and each.lowers_capacity for each in activities):
+            return True
+        await self._job.note(
+            terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
+            lost=[*self._job.plan.get("lost", ()), node.name],
+        )
+        raise GaveUp(
+            f"Somebody else terminated {node.name} while it was being removed: the desired capacity of "
+            f"{group.name} is {group.desired}, not {int(intent['desired']) - 1}. Repeat the request if there "
+            f"are still too many {node_type(self._job)} nodes"
+        )
+
+    async def _count(self, node: Leaving, intent: Mapping[str, Any]) -> None:
+        now, after = self._term.clock.now(), int(intent["desired"]) - 1
+        await self._term.memory.update(node_type(self._job), desired=after, desired_at=now)
+        terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
+        await self._job.save(plan={**self._job.plan, "terminated": terminated, "intent": None})
+        log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)
