@@ -55,9 +55,9 @@ class _Room:
         if not (service.cpus or service.memory or service.generic):
             return None
         if service.cpus > self.cpus:
-            return f"not {_cpus(service.cpus)} free"
+            return f"not {_cpus(service.cpus)} free" if service.cpus else "CPUs overdrawn"
         if service.memory > self.memory:
-            return f"not {_bytes(service.memory)} of memory free"
+            return f"not {_bytes(service.memory)} of memory free" if service.memory else "memory overdrawn"
         return next((f"not {n} {kind} free" for kind, n in service.generic.items() if n > self.generic[kind]), None)
 
 
@@ -137,13 +137,13 @@ class Placement:
         if not able:
             return f"no other node has its platform ({_platforms(service)})", "Add a node of that platform"
         if not self._allowed_nodes(service):
-            return f"{_pinned(service, able)} holds on no other node", "Give another node what it asks for, or widen it"
+            return _pinned(service, able), "Give another node what it asks for, or ask for less"
         return self._shortage(service), "Add nodes, remove fewer, or lower what the service asks for"
 
     def _shortage(self, service: Service) -> str:
         allowed = self._allowed_nodes(service)
         lacking = Counter(self._rooms[node.id].lacks(service) for node in allowed)
-        told = "; ".join(f"{reason} on {_nodes(count)}" for reason, count in lacking.most_common())
+        told = "; ".join(f"{reason} on {_nodes(lacking[reason])}" for reason in sorted(lacking, key=str))
         only = f", of which it may use {len(allowed)}" if len(allowed) < len(self._staying) else ""
         why = f" ({', '.join(service.constraints)})" if only and service.constraints else ""
         return f"{told} ({_nodes(len(self._staying))} would stay{only}{why})"
@@ -160,8 +160,9 @@ def _constraints(service: Service) -> list[Constraint]:
 def _pinned(service: Service, able: Sequence[Node]) -> str:
     """The constraint that no node meets, or all, where only together they are too much."""
     alone = [constraint.text for constraint in _constraints(service) if not holding([constraint], able)]
-    named = alone or list(service.constraints)
-    return ("its constraint " if len(named) == 1 else "its constraints ") + ", ".join(named)
+    if len(alone) == 1:
+        return f"its constraint {alone[0]} holds on no other node"
+    return f"its constraints {', '.join(alone or service.constraints)} hold on no other node"
 
 
 _SAME_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}
