@@ -51,10 +51,18 @@ class BadConfiguration(ScalerError):
 def _seconds(value: object) -> object:
     if isinstance(value, timedelta):
         return value
-    number = float(str(value))
-    if not 0 <= number <= 10 * 365 * 24 * 3600:
+    text = str(value).strip()
+    if not _SECONDS.fullmatch(text) or float(text) > _LONGEST_SECONDS:
         raise ValueError("must be a number of seconds, 0 or more")
-    return timedelta(seconds=number)
+    return timedelta(seconds=float(text))
+
+
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+_LONGEST_SECONDS = 10 * 365 * 24 * 3600
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 Seconds = Annotated[
@@ -96,9 +104,12 @@ class Settings(BaseModel):
     alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
     log_level: Annotated[
         str,
+        BeforeValidator(_lower),
         Field(pattern=r"^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`."),
     ] = "info"
-    log_format: Annotated[str, Field(pattern=r"^(json|text)$", description="`json` or `text`.")] = "json"
+    log_format: Annotated[
+        str, BeforeValidator(_lower), Field(pattern=r"^(json|text)$", description="`json` or `text`.")
+    ] = "json"
 
     def secrets(self) -> list[str]:
         """The values that must never be logged."""
@@ -113,6 +124,7 @@ def load(cls: type[S], environ: Mapping[str, str]) -> S:
     """The settings that the environment gives. Raises BadConfiguration."""
     names = {name.upper() for name in cls.model_fields}
     values, problems = resolve({key: value for key, value in environ.items() if _concerns(key, names)}, names)
+    problems += _empty_secrets(cls, environ)
     try:
         settings = cls.model_validate({name.lower(): value for name, value in values.items()})
     except ValidationError as error:
@@ -164,6 +176,16 @@ def prepare_aws(environ: MutableMapping[str, str]) -> None:
         raise BadConfiguration(problems)
 
 
+def _empty_secrets(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
+    """A secret's file that holds nothing is a mistake: taken as "not set", it would open what it should guard."""
+    secret = (name.upper() for name, field in cls.model_fields.items() if "SecretStr" in str(field.annotation))
+    return [
+        f"{name}: {name}_FILE {environ[f'{name}_FILE']} is empty"
+        for name in secret
+        if environ.get(f"{name}_FILE") and not environ.get(name) and _is_empty(environ[f"{name}_FILE"])
+    ]
+
+
 def _concerns(key: str, names: set[str]) -> bool:
     return key in names or (key.removesuffix("_FILE") in names and key not in _NOT_INDIRECT)
 
@@ -185,6 +207,13 @@ def _value(environ: Mapping[str, str], name: str) -> str | None:
 _EMPTY_COUNTS = frozenset({"NODE_SCALER_BACKEND"})
 
 
+def _is_empty(path: str) -> bool:
+    try:
+        return not Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return False  # said already
+
+
 def _exported(line: str) -> tuple[str, str] | None:
     match = _EXPORT.match(line)
     if match is None or line.lstrip().startswith("#"):
@@ -200,8 +229,43 @@ def _line(problem: Any) -> str:
     name = str(location[0]).upper() if location else ""
     if problem["type"] == "missing":
         return f"{name}: required, but not set"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = _words(problem)
     return f"{name}: {message}" if name else message
+
+
+def _words(problem: Any) -> str:
+    """What is expected, in words for whoever sets variables; the value itself is not repeated, it may be a secret."""
+    known, context = problem["type"], problem.get("ctx", {})
+    if known == "string_pattern_mismatch":
+        return _pattern_words(str(context["pattern"]))
+    if known in _EXPECTED:
+        return _EXPECTED[known].format(**context)
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+_EXPECTED = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be {expected}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+}
+_PATTERNS = {
+    r"^https?://": "must be a URL that begins with http:// or https://",
+    r"^[A-Za-z0-9._-]{1,64}$": "must be 1 to 64 letters, digits, dots, underscores or dashes",
+}
+_CHOICE = re.compile(r"\^\(([a-z|]+)\)\$")
+
+
+def _pattern_words(pattern: str) -> str:
+    choice = _CHOICE.fullmatch(pattern)
+    if choice:
+        *others, last = choice[1].split("|")
+        return f"must be {', '.join(others)} or {last}"
+    return _PATTERNS.get(pattern, f"must match the pattern {pattern}")
 
 
 def _reason(error: Exception) -> str:
