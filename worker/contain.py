@@ -24,9 +24,9 @@ def contained(
     """
     try:
         yield
-    except (TermOver, *expected):
-        raise
     except Exception as error:
+        if isinstance(error, (TermOver, *expected)):
+            raise
         log.exception(event, **fields)
         if then is not None:
             then(error)

@@ -112,7 +112,7 @@ class Drain:
                 await self._roll(service)
 
     async def _roll(self, service: Service) -> None:
-        async with self._term.service_locks.of(service.id):
+        async with self._term.turn(self._job.id, service.id):
             change = ServiceChange(request_id=self._job.id, force=True)
             try:
                 await self._term.change_swarm.update_service(service.id, change)

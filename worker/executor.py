@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 60.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
+_EXPECTED = (GaveUp, Refused, Unavailable)
 _GATHERED = {"wait", "reschedule"}
 """Steps of a scale-up in which others of its type may join."""
 
@@ -66,7 +67,7 @@ class Executor:
         self._changed = asyncio.Event()
         self._stray = asyncio.Event()
         planning, rescheduler = Planning(term), Rescheduler(term)
-        passes = Passes(rescheduler, self._some_wait)
+        passes = Passes(term, rescheduler, self._some_wait)
         self._up = ScaleUp(term, planning, passes, lambda: self._running)
         self._down = ScaleDown(term, planning)
         self._services = ScaleService(term)
@@ -80,9 +81,9 @@ class Executor:
 
     # --- records come in ----------------------------------------------------------------------------------------
 
-    def take(self, record: Record) -> None:
+    def take(self, record: Record, *, known: bool) -> None:
         """A record from the intake. One with another token, a stale worker's, is claimed by the next sweep."""
-        if record.duplicate_of is not None and record.state.ended:
+        if record.state.ended and not known:
             self._metrics.ended(record)
         if record.id in self._jobs or record.settled:
             return
@@ -146,10 +147,20 @@ class Executor:
                 self._term.pulse.beat("executor")
 
     def _startable(self) -> Sequence[Job]:
-        services = [job for job in self._lane if not _is_node_scale(job)]
+        services = self._whose_turn_it_is()
         head = next((job for job in self._lane if _is_node_scale(job)), None)
         running = [job for job in self._running if _is_node_scale(job)]
         return [*services, head] if head is not None and _may_begin(head, running) else services
+
+    def _whose_turn_it_is(self) -> list[Job]:
+        """Requests about services: all but those about a service that an older one is about."""
+        busy = {job.record.service for job in self._running if not _is_node_scale(job)}
+        found = []
+        for job in self._lane:
+            if not _is_node_scale(job) and (job.record.service is None or job.record.service not in busy):
+                found.append(job)
+                busy.add(job.record.service)
+        return found
 
     def _some_wait(self) -> bool:
         """Scale-ups are still on their way to the nodes that others have got already."""
@@ -176,7 +187,7 @@ class Executor:
             self._term.pulse.beat(job.id)
             self._changed.set()
             try:
-                with contained("request_failed_unexpectedly", verdict.unexpected, request=job.id):
+                with contained("request_failed_unexpectedly", verdict.unexpected, expected=_EXPECTED):
                     await (flow.step(job) if verdict.reason is None else self._execute(flow, job, verdict))
                     failures = 0
             except (GaveUp, Refused) as error:
@@ -228,11 +239,7 @@ class _Verdict:
 
     def unexpected(self, error: Exception) -> None:
         """A fault of ours: the request ends, and says where to look."""
-        if isinstance(error, (Unavailable, Refused, GaveUp)):
-            raise error
-        self.reason = (
-            f"An unexpected error ended it ({type(error).__name__}: {error}); the worker's log has the details"
-        )
+        self.reason = f"An unexpected error ended it ({type(error).__name__}: {error}); see the worker's log"
 
 
 def _is_node_scale(job: Job) -> bool:

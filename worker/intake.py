@@ -32,8 +32,8 @@ PAUSE_SECONDS = 1.0
 class Accepts(Protocol):
     """Who takes new records, and hears of what can never be one."""
 
-    def take(self, record: Record) -> None:
-        """A record that is open, or has just ended as a duplicate."""
+    def take(self, record: Record, *, known: bool) -> None:
+        """A record that stands in the journal; known: it stood there before."""
         ...
 
     async def reject(self, alert: Alert) -> None:
@@ -125,7 +125,7 @@ class Intake:
         log.info(
             "request_taken", request=record.id, action=record.action, source=record.source, known=known is not None
         )
-        self._accepts.take(known or record)
+        self._accepts.take(known or record, known=known is not None)
 
     async def _first(self, record: Record, key: Key) -> str | None:
         """The id of the request that this one repeats, if it does."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from worker.job import Job
 from worker.reschedule import Outcome, Pass, Rescheduler
+from worker.term import Term
 
 GATHER_SECONDS = 0.6
 """How long a pass waits for the scale-ups that are still waiting for their nodes."""
@@ -28,7 +29,8 @@ class _Party:
 class Passes:
     """The passes of a term, one after the other."""
 
-    def __init__(self, rescheduler: Rescheduler, still_waiting: Callable[[], bool]) -> None:
+    def __init__(self, term: Term, rescheduler: Rescheduler, still_waiting: Callable[[], bool]) -> None:
+        self._term = term
         self._rescheduler = rescheduler
         self._still_waiting = still_waiting
         self._open: list[_Party] = []
@@ -40,7 +42,8 @@ class Passes:
         party = self._join(job)
         if party.jobs[0] is job:
             await self._lead(party)
-        return await asyncio.shield(party.done)
+        with self._term.pulse.resting(job.id):
+            return await asyncio.shield(party.done)
 
     def _join(self, job: Job) -> _Party:
         journaled = job.plan.get("reschedule")
@@ -55,10 +58,11 @@ class Passes:
 
     async def _lead(self, party: _Party) -> None:
         try:
-            async with self._running:
-                await self._gather(party)
-                self._open.remove(party)
-                party.done.set_result(await self._run(party))
+            with self._term.pulse.resting(party.jobs[0].id):
+                async with self._running:
+                    await self._gather(party)
+                    self._open.remove(party)
+                    party.done.set_result(await self._run(party))
         except BaseException as error:
             self._close(party, error)
             raise

@@ -25,6 +25,15 @@ class Pulse:
         finally:
             self._beats.pop(name, None)
 
+    @contextmanager
+    def resting(self, name: str) -> Iterator[None]:
+        """From here to the end `name` waits for others, who are watched themselves."""
+        self._beats.pop(name, None)
+        try:
+            yield
+        finally:
+            self.beat(name)
+
     def beat(self, name: str) -> None:
         """Say that `name` makes progress."""
         self._beats[name] = asyncio.get_running_loop().time()

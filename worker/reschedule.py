@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 
 from shared.errors import NotFound, Refused, Unavailable
+from worker.errors import TermOver
 from worker.ports import REQUEST_LABEL, Service, ServiceChange
 from worker.term import TICK_SECONDS, Countdown, Term
 
@@ -82,18 +83,24 @@ class Rescheduler:
         slots = asyncio.Semaphore(AT_ONCE)
 
         async def one(service: Service) -> str | None:
-            async with slots, self._term.service_locks.of(service.id):
-                return await self._one(work, service)
+            name = f"{work.id} {service.name}"
+            async with slots:
+                with self._term.pulse.watched(name):
+                    async with self._term.turn(name, service.id):
+                        return await self._one(work, service, name)
 
-        async with asyncio.TaskGroup() as tasks:
-            running = [(service.name, tasks.create_task(one(service))) for service in services]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [(service.name, tasks.create_task(one(service))) for service in services]
+        except* TermOver as over:
+            raise over.exceptions[0] from None
         ended = [(name, task.result()) for name, task in running]
         return Outcome(
             succeeded=tuple(name for name, reason in ended if reason is None),
             failed=tuple((name, reason) for name, reason in ended if reason is not None),
         )
 
-    async def _one(self, work: Pass, service: Service) -> str | None:
+    async def _one(self, work: Pass, service: Service, name: str) -> str | None:
         """One service to its end. None: well; else why not. What Swarm does not answer is asked again."""
         limit = self._term.countdown(self._term.clock.now(), self._term.settings.reschedule_timeout)
         change = ServiceChange(request_id=work.id, env=(self._key, work.stamp))
@@ -101,7 +108,7 @@ class Rescheduler:
             try:
                 if not self._done(work, await self._term.swarm.service(service.id)):
                     await self._term.change_swarm.update_service(service.id, change)
-                return await self._follow(work, service, limit)
+                return await self._follow(work, service, limit, name)
             except NotFound:
                 return None  # removed meanwhile: nothing of it is left to move
             except Refused as error:
@@ -110,6 +117,7 @@ class Rescheduler:
                 if limit.over:
                     return str(error)
                 self._term.watch.suspect()
+                self._term.pulse.beat(name)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _done(self, work: Pass, service: Service) -> bool:
@@ -119,9 +127,10 @@ class Rescheduler:
         value = service.env.get(self._key, "")
         return _moment(value) is not None and value >= work.stamp
 
-    async def _follow(self, work: Pass, service: Service, limit: Countdown) -> str | None:
+    async def _follow(self, work: Pass, service: Service, limit: Countdown, name: str) -> str | None:
         """Wait for the end of the update that carries our value, or a later one."""
         while True:
+            self._term.pulse.beat(name)
             mark = self._term.watch.mark()
             present = await self._term.swarm.service(service.id)
             if present.update_state is None and await self._nothing_to_replace(work, present):

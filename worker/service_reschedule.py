@@ -53,7 +53,9 @@ class Reschedule:
 
     async def _run(self, job: Job) -> None:
         work = Pass.parse(job.plan["reschedule"])
-        outcome = await self._rescheduler.run(work, await self._services(job))
+        services = await self._services(job)
+        with self._term.pulse.resting(job.id):
+            outcome = await self._rescheduler.run(work, services)
         if outcome.failed:
             summary = notices.reschedule_failures(outcome.failures(), outcome.succeeded)
             await job.end(State.FAILED, summary, notices.rescheduled(_request(job), "error", summary))

@@ -7,6 +7,7 @@ proves that it was: what a person does to the service afterwards is theirs, and 
 from datetime import timedelta
 from typing import cast
 
+from shared.alertmanager import Alert, Status
 from shared.errors import NotFound
 from shared.messages import Direction
 from shared.records import State
@@ -30,10 +31,8 @@ class ScaleService:
         match job.record.step:
             case None:
                 await self._admit(job)
-            case "plan":
-                await self._plan(job)
-            case "apply":
-                await self._apply(job)
+            case _:
+                await self._change(job)
 
     async def give_up(self, job: Job, reason: str) -> None:
         """End a job that cannot go on."""
@@ -49,6 +48,15 @@ class ScaleService:
             await job.enter("plan")
         else:
             await job.end(State.SKIPPED, reason)
+
+    async def _change(self, job: Job) -> None:
+        """Plan and apply, alone with the service: nothing of ours changes it in between."""
+        service = await self._service(job)
+        async with self._term.turn(job.id, service.id):
+            if job.record.step == "plan":
+                await self._plan(job)
+            if job.record.step == "apply" and not job.record.state.ended:
+                await self._apply(job)
 
     async def _plan(self, job: Job) -> None:
         service = await self._service(job)
@@ -87,7 +95,7 @@ class ScaleService:
         await job.end(State.SKIPPED, summary, *([self._alert(job, "success", summary)] if wanted else []))
 
     @staticmethod
-    def _alert(job: Job, status: notices.Status, summary: str) -> notices.Alert:
+    def _alert(job: Job, status: Status, summary: str) -> Alert:
         return notices.service(status, str(job.record.scale), _name(job), summary)
 
 

@@ -5,6 +5,8 @@ that go by the wall clock across take-overs but by the event loop's time within 
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,6 +48,17 @@ class Term:
         gone = min(max(gone, timedelta(0)), length)
         now = asyncio.get_running_loop().time()
         return Countdown(began=now - gone.total_seconds(), length=length.total_seconds())
+
+    @asynccontextmanager
+    async def turn(self, name: str, service_id: str) -> AsyncIterator[None]:
+        """Alone with a service: one change per service at a time, in the order of asking."""
+        lock = self.service_locks.of(service_id)
+        with self.pulse.resting(name):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def pause(self, job: Job, mark: int, *seconds: float) -> None:
         """Wait until something has changed since the mark, or the shortest of the times is over; then beat."""
