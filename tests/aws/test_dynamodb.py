@@ -104,7 +104,7 @@ def test_a_refused_write_hands_back_the_present_item(dynamodb: Any, table: str) 
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     assert refused.value.response["Error"]["Code"] == "ConditionalCheckFailedException"
-    assert refused.value.response["Item"] == _item("present", "one", owner="first")  # type: ignore[typeddict-item]
+    assert refused.value.response["Item"] == _item("present", "one", owner="first")
 
 
 @pytest.mark.parametrize("call", ["update_item", "delete_item"])
@@ -121,7 +121,7 @@ def test_a_refused_update_or_delete_hands_back_the_present_item(dynamodb: Any, t
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
             **change,
         )
-    assert refused.value.response["Item"] == _item("present", call, owner="first")  # type: ignore[typeddict-item]
+    assert refused.value.response["Item"] == _item("present", call, owner="first")
 
 
 @pytest.mark.parametrize(

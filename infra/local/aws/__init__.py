@@ -11,10 +11,11 @@ from infra.local.aws.deploy import (
     create_network,
     deploy,
 )
-from infra.local.aws.embedded import ACCESS_KEY, REGION, SECRET_KEY, EmbeddedAws
+from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, REGION, SECRET_KEY, EmbeddedAws
 
 __all__ = [
     "ACCESS_KEY",
+    "LAUNCHER_ACCESS_KEY",
     "MANAGERS",
     "MANAGER_ASG",
     "REGION",

@@ -17,7 +17,8 @@ _THROTTLE_CODES: Final[Mapping[str, str]] = {
     "ec2": "RequestLimitExceeded",
     "sqs": "RequestThrottled",
 }
-_SERVER_ERRORS: Final[Mapping[str, int]] = {
+_STATUSES: Final[Mapping[str, int]] = {
+    "RequestThrottled": 403,  # without it botocore does not repeat the call
     "InternalFailure": 500,
     "InternalError": 500,
     "InternalServerError": 500,
@@ -51,14 +52,14 @@ def code_for(service: str, wanted: str) -> str:
 def error_reply(request: Request, wanted: str) -> Reply:
     """The answer that makes an AWS SDK raise `wanted`."""
     code = code_for(request.service, wanted)
-    status = _SERVER_ERRORS.get(code, 400)
+    status = _STATUSES.get(code, 400)
     message = _MESSAGES.get(code, _default_message(status))
     body, headers = _wire(request.protocol, request.service, code, message, status)
     return Reply(status, (("x-amzn-RequestId", str(uuid.uuid4())), *headers), body.encode())
 
 
 def _default_message(status: int) -> str:
-    return "Rate exceeded" if status == 400 else "We encountered an internal error. Please try again."
+    return "Rate exceeded" if status < 500 else "We encountered an internal error. Please try again."
 
 
 def _wire(

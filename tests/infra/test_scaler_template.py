@@ -1,0 +1,238 @@
+"""scaler.yaml: numbers that depend on each other, policies to the letter, and that it deploys as written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.local.aws import EmbeddedAws, deploy
+
+TEMPLATE = Path(__file__).parents[2] / "infra" / "cloudformation" / "scaler.yaml"
+OUTPUTS = {"QueueUrl", "DeadLetterQueueUrl", "TableName", "IngestPolicyArn", "WorkerPolicyArn"}
+TEN_MINUTES = 600
+FOURTEEN_DAYS = 14 * 24 * 3600
+LEASE_SECONDS = 15
+REQUEST_MAX_AGE = 1800
+
+INGEST = {
+    "sqs:SendMessage",
+    "sqs:GetQueueAttributes",
+    "dynamodb:GetItem",
+    "dynamodb:Query",
+    "dynamodb:BatchGetItem",
+}
+WORKER = {
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueAttributes",
+    "sqs:SendMessage",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:Query",
+    "dynamodb:BatchGetItem",
+    "autoscaling:SetDesiredCapacity",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeScalingActivities",
+    "autoscaling:DescribeInstanceRefreshes",
+    "ec2:DescribeInstances",
+}
+WITHOUT_RESOURCE_LEVEL = {
+    "autoscaling:DescribeAutoScalingGroups",
+    "autoscaling:DescribeScalingActivities",
+    "autoscaling:DescribeInstanceRefreshes",
+    "ec2:DescribeInstances",
+}
+
+
+class Loader(yaml.SafeLoader):
+    """Reads `!Ref X` as {"Ref": "X"} and `!GetAtt X.Y` as {"GetAtt": "X.Y"}."""
+
+
+def _tagged(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    assert isinstance(node, yaml.ScalarNode)
+    return {suffix: loader.construct_scalar(node)}
+
+
+Loader.add_multi_constructor("!", _tagged)
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def resources(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: resource["Properties"] for name, resource in template["Resources"].items()}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as aws:
+        yield aws
+
+
+def statements(resources: dict[str, dict[str, Any]], policy: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = resources[policy]["PolicyDocument"]["Statement"]
+    return found
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_parameter_has_a_default_and_a_description(template: dict[str, Any]) -> None:
+    assert list(template["Parameters"]) == ["ClusterName", "ManagerAsgName", "WorkerAsgName"]
+    assert template["Parameters"]["ClusterName"]["Default"] == "default"
+    for parameter in template["Parameters"].values():
+        assert parameter["Default"]
+        assert parameter["Description"]
+
+
+def test_sections_are_in_order_and_every_output_is_described(template: dict[str, Any]) -> None:
+    sections = ["AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Resources", "Outputs"]
+    assert list(template) == sections
+    assert template["Outputs"].keys() >= OUTPUTS
+    assert all(output["Description"] for output in template["Outputs"].values())
+
+
+def test_a_poisonous_message_is_tried_for_ten_minutes_before_it_is_put_aside(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    inbox = resources["Inbox"]
+    assert inbox["VisibilityTimeout"] == 30
+    assert inbox["RedrivePolicy"]["maxReceiveCount"] == 20
+    assert inbox["VisibilityTimeout"] * inbox["RedrivePolicy"]["maxReceiveCount"] == TEN_MINUTES
+    assert inbox["RedrivePolicy"]["deadLetterTargetArn"] == {"GetAtt": "DeadLetters.Arn"}
+
+
+def test_a_dead_letter_outlives_its_time_in_the_inbox(resources: dict[str, dict[str, Any]]) -> None:
+    inbox, dead = (resources[name]["MessageRetentionPeriod"] for name in ("Inbox", "DeadLetters"))
+    assert dead >= inbox == FOURTEEN_DAYS
+
+
+def test_the_age_alarm_is_later_than_any_take_over_and_earlier_than_staleness(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    alarm = resources["OldestRequestWaits"]
+    fires_after = alarm["Threshold"] + alarm["Period"] * alarm["EvaluationPeriods"]
+    assert alarm["Threshold"] > resources["Inbox"]["VisibilityTimeout"] + 1.25 * LEASE_SECONDS
+    assert fires_after < REQUEST_MAX_AGE
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"GetAtt": "Inbox.QueueName"}}]
+
+
+def test_the_first_dead_letter_is_an_alarm(resources: dict[str, dict[str, Any]]) -> None:
+    alarm = resources["DeadLettersPresent"]
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"GetAtt": "DeadLetters.QueueName"}}]
+
+
+def test_queues_and_table_are_named_after_the_cluster_and_encrypted(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    for name, key in (("Inbox", "QueueName"), ("DeadLetters", "QueueName"), ("Table", "TableName")):
+        assert "${ClusterName}" in resources[name][key]["Sub"]
+    assert resources["Inbox"]["SqsManagedSseEnabled"] is True
+    assert resources["DeadLetters"]["SqsManagedSseEnabled"] is True
+    assert resources["Table"]["SSESpecification"] == {"SSEEnabled": True}
+
+
+def test_the_table_has_two_sparse_local_indexes_ttl_and_backups(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    table = resources["Table"]
+    keys = {
+        index["IndexName"]: [key["AttributeName"] for key in index["KeySchema"]]
+        for index in table["LocalSecondaryIndexes"]
+    }
+    assert keys == {"open": ["pk", "open_at"], "by-time": ["pk", "listed_at"]}
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+    assert {one["Projection"]["ProjectionType"] for one in table["LocalSecondaryIndexes"]} == {"ALL"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+@pytest.mark.parametrize(("policy", "actions"), [("IngestPolicy", INGEST), ("WorkerPolicy", WORKER)])
+def test_a_policy_allows_exactly_these_calls(
+    resources: dict[str, dict[str, Any]], policy: str, actions: set[str]
+) -> None:
+    found = statements(resources, policy)
+    assert {action for statement in found for action in listed(statement["Action"])} == actions
+    assert {statement["Effect"] for statement in found} == {"Allow"}
+
+
+@pytest.mark.parametrize("policy", ["IngestPolicy", "WorkerPolicy"])
+def test_any_resource_is_allowed_only_where_the_api_has_no_resource_level(
+    resources: dict[str, dict[str, Any]], policy: str
+) -> None:
+    for statement in statements(resources, policy):
+        anything = listed(statement["Resource"]) == ["*"]
+        assert anything == (set(listed(statement["Action"])) <= WITHOUT_RESOURCE_LEVEL)
+
+
+def test_only_the_two_groups_by_their_exact_names_can_be_scaled(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    [scaling] = [one for one in statements(resources, "WorkerPolicy") if one["Sid"] == "ScaleTheTwoGroups"]
+    arns = [resource["Sub"] for resource in scaling["Resource"]]
+    prefix = "arn:${AWS::Partition}:autoscaling:${AWS::Region}:${AWS::AccountId}:autoScalingGroup:*:"
+    assert arns == [f"{prefix}autoScalingGroupName/${{{name}}}" for name in ("ManagerAsgName", "WorkerAsgName")]
+
+
+def test_group_names_with_wildcards_are_refused(template: dict[str, Any]) -> None:
+    for name in ("ManagerAsgName", "WorkerAsgName"):
+        pattern = template["Parameters"][name]["AllowedPattern"]
+        assert re.fullmatch(pattern, "Docker-NodeAsg-1ABC")
+        assert not re.fullmatch(pattern, "Docker-*")
+
+
+def test_the_reason_for_a_star_is_said_beside_it() -> None:
+    lines = TEMPLATE.read_text().splitlines()
+    [star] = [number for number, line in enumerate(lines) if line.strip() == 'Resource: "*"']
+    assert "no resource level" in " ".join(lines[star - 3 : star])
+
+
+def test_the_stack_deploys_as_written_and_several_clusters_live_side_by_side(aws: EmbeddedAws) -> None:
+    outputs = deploy(aws.session())
+    assert outputs.keys() >= OUTPUTS
+    other = deploy(aws.session(), cluster="second")
+    assert not set(outputs.values()) & set(other.values())
+
+
+def test_the_deployed_queues_and_table_have_the_templates_settings(aws: EmbeddedAws) -> None:
+    outputs = deploy(aws.session(), cluster="settings")
+    sqs, dynamodb = aws.session().client("sqs"), aws.session().client("dynamodb")
+    inbox = sqs.get_queue_attributes(QueueUrl=outputs["QueueUrl"], AttributeNames=["All"])["Attributes"]
+    assert (inbox["VisibilityTimeout"], inbox["MessageRetentionPeriod"]) == ("30", str(FOURTEEN_DAYS))
+    redrive = json.loads(inbox["RedrivePolicy"])
+    assert redrive == {"deadLetterTargetArn": outputs["DeadLetterQueueArn"], "maxReceiveCount": 20}
+    ttl = dynamodb.describe_time_to_live(TableName=outputs["TableName"])["TimeToLiveDescription"]
+    assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+
+
+def test_the_deployed_policies_are_the_templates(aws: EmbeddedAws) -> None:
+    iam = aws.session().client("iam")
+    arn = deploy(aws.session(), cluster="policies")["WorkerPolicyArn"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    allowed = {action for one in document["Statement"] for action in listed(one["Action"])}
+    assert allowed == WORKER
+
+
+def test_the_alarms_are_deployed(aws: EmbeddedAws) -> None:
+    deploy(aws.session(), cluster="alarms")
+    found = aws.session().client("cloudwatch").describe_alarms(AlarmNamePrefix="docker-scaler-alarms")
+    names = {alarm["AlarmName"] for alarm in found["MetricAlarms"]}
+    assert names == {"docker-scaler-alarms-dead-letters", "docker-scaler-alarms-oldest-request"}
