@@ -14,9 +14,8 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
-from worker.ports import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
+from worker.ports import REQUEST_LABEL, Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
-REQUEST_LABEL = "com.df.scaler.request"
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""
 

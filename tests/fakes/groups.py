@@ -1,0 +1,280 @@
+"""Auto Scaling and EC2 in memory: groups whose instances come and go, as they are told and on their own.
+
+Like AWS: an absolute desired capacity below the present one ends instances that nobody named, unless they are
+protected; a termination by name lowers the capacity each time it is asked for; what is described may be old.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Protocol
+
+from shared.clock import Clock
+from shared.errors import NotFound, Refused
+from tests.fakes.hooks import Hooks, Port, hooked
+from worker.ports import Activity, Group, Instance
+
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+
+
+@dataclass(slots=True)
+class Times:
+    """How long things take, in seconds. May be changed at any moment."""
+
+    launch: float = 0.2
+    """From the wish for an instance to the instance."""
+    pending: float = 0.3
+    """From Pending to InService."""
+    terminate: float = 0.5
+    """From Terminating to gone."""
+    retry: float = 5.0
+    """After a launch that was refused."""
+    describe_lag: float = 0.0
+    """How old a description is."""
+    ec2_lag: float = 0.0
+    """From the instance to EC2 knowing its host name and launch time."""
+
+
+@dataclass(slots=True)
+class GroupState:
+    """A group as it is. Tests may write to it; `InMemoryGroups.follow` makes the group act on that."""
+
+    name: str
+    desired: int
+    min_size: int
+    max_size: int
+    protects_new: bool = True
+    refreshing: bool = False
+    refusal: str | None = None
+    """Why no instance can be launched at the moment."""
+    suspended: set[str] = field(default_factory=set)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    activities: deque[Activity] = field(default_factory=lambda: deque(maxlen=100))
+    """Newest first."""
+    desired_history: list[int] = field(default_factory=list)
+    history: deque[tuple[float, Group]] = field(default_factory=lambda: deque(maxlen=200))
+
+    @property
+    def staying(self) -> list[Instance]:
+        """The instances that are not on their way out."""
+        return [instance for instance in self.instances.values() if not instance.leaving]
+
+
+class InstanceWatcher(Protocol):
+    """Who hears of machines: the group's name, and the instance."""
+
+    def __call__(self, group: str, instance: Instance) -> None:
+        """It happened."""
+
+
+@dataclass(slots=True)
+class _Region:
+    groups: dict[str, GroupState] = field(default_factory=dict)
+    terminated: set[str] = field(default_factory=set)
+    killed: list[str] = field(default_factory=list)
+    launched: list[InstanceWatcher] = field(default_factory=list)
+    ended: list[InstanceWatcher] = field(default_factory=list)
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+
+class InMemoryGroups(Port):
+    """The Groups and GroupChanges ports."""
+
+    port = "groups"
+
+    def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
+        super().__init__(hooks)
+        self._clock = clock
+        self._region = _Region()
+        self.times = Times()
+
+    # --- What tests set up and look at --------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> dict[str, GroupState]:
+        """The groups as they are, without lag."""
+        return self._region.groups
+
+    @property
+    def killed(self) -> list[str]:
+        """The instances that AWS or somebody ended without being told their names, oldest first."""
+        return self._region.killed
+
+    def add_group(
+        self, name: str, *, desired: int, min_size: int = 0, max_size: int = 10, protects_new: bool = True
+    ) -> list[str]:
+        """A group whose instances are InService already; their ids."""
+        group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, protects_new)
+        group.desired_history.append(desired)
+        for _ in range(desired):
+            self._add(group, "InService")
+        self._changed(group)
+        return list(group.instances)
+
+    def watch(self, *, launched: InstanceWatcher, ended: InstanceWatcher) -> None:
+        """Have machines follow: called when an instance has begun to run, and when it has begun to end."""
+        self._region.launched.append(launched)
+        self._region.ended.append(ended)
+
+    def kill(self, instance_id: str) -> None:
+        """The machine dies (or a spot instance is reclaimed); the group replaces it."""
+        group = self._group_of(instance_id)
+        self._region.killed.append(instance_id)
+        self._end(group, instance_id)
+        self.follow(group.name)
+
+    def follow(self, name: str) -> None:
+        """Make a group act on what is written in it now."""
+        self._changed(self._region.groups[name])
+        asyncio.get_running_loop().call_later(self.times.launch, self._follow, self._region.groups[name])
+
+    # --- The ports ----------------------------------------------------------------------------------------------
+
+    @hooked
+    async def describe(self, name: str) -> Group:
+        """The group as it was `describe_lag` ago."""
+        if name not in self._region.groups:
+            raise NotFound(f"There is no Auto Scaling group {name}")
+        moment = asyncio.get_running_loop().time() - self.times.describe_lag
+        history = self._region.groups[name].history
+        seen = next((group for since, group in reversed(history) if since <= moment), history[0][1])
+        return replace(seen, instances=tuple(map(self._as_ec2_knows, seen.instances)))
+
+    @hooked
+    async def activities(self, name: str) -> list[Activity]:
+        """The newest activities, newest first."""
+        return list(self._region.groups[name].activities)[:20]
+
+    @hooked
+    async def refreshing(self, name: str) -> bool:
+        """Whether an instance refresh runs."""
+        return self._region.groups[name].refreshing
+
+    @hooked
+    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """Those that are terminated or unknown."""
+        known = {one for group in self._region.groups.values() for one in group.instances} - self._region.terminated
+        return frozenset(instance_ids) - known
+
+    @hooked
+    async def set_desired(self, name: str, desired: int) -> None:
+        """Set the desired capacity; the group follows."""
+        group = self._region.groups.get(name)
+        if group is None:
+            raise Refused(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found (ValidationError)")
+        if desired > group.max_size:
+            raise Refused(
+                f"New SetDesiredCapacity value {desired} is above max value {group.max_size} (ValidationError)"
+            )
+        if desired < group.min_size:
+            raise Refused(
+                f"New SetDesiredCapacity value {desired} is below min value {group.min_size} (ValidationError)"
+            )
+        self._desire(group, desired)
+
+    @hooked
+    async def terminate(self, instance_id: str) -> None:
+        """Terminate one instance and lower the desired capacity with it."""
+        group = self._group_of(instance_id)
+        if "Terminate" in group.suspended:
+            raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
+        if group.desired <= group.min_size:
+            raise Refused(f"Currently, desiredSize equals minSize ({group.min_size}). (ValidationError)")
+        self._end(group, instance_id)
+        self._desire(group, group.desired - 1)
+
+    # --- How it works -------------------------------------------------------------------------------------------
+
+    def _desire(self, group: GroupState, desired: int) -> None:
+        group.desired = desired
+        group.desired_history.append(desired)
+        self.follow(group.name)
+
+    def _follow(self, group: GroupState) -> None:
+        while len(group.staying) < group.desired and "Launch" not in group.suspended:
+            if group.refusal is not None:
+                self._note(group, "Failed", "Launching a new EC2 instance.", group.refusal)
+                asyncio.get_running_loop().call_later(self.times.retry, self._follow, group)
+                return
+            self._launch(group)
+        while len(group.staying) > group.desired and "Terminate" not in group.suspended:
+            unprotected = [instance for instance in group.staying if not instance.protected]
+            if not unprotected:
+                return
+            self._region.killed.append(unprotected[0].id)
+            self._end(group, unprotected[0].id)
+            self._changed(group)
+
+    def _launch(self, group: GroupState) -> None:
+        instance = self._add(group, "Pending")
+        self._note(group, "Successful", f"Launching a new EC2 instance: {instance.id}", "")
+        self._changed(group)
+        asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance.id)
+
+    def _add(self, group: GroupState, lifecycle: str) -> Instance:
+        number = next(self._region.numbers)
+        instance = Instance(
+            id=f"i-{number:017x}",
+            lifecycle=lifecycle,
+            protected=group.protects_new,
+            zone=ZONES[number % len(ZONES)],
+            private_dns_name=f"ip-10-0-{number // 250}-{number % 250 + 4}.ec2.internal",
+            launched_at=self._clock.now(),
+        )
+        group.instances[instance.id] = instance
+        self._tell(self._region.launched, group, instance)
+        return instance
+
+    def _serve(self, group: GroupState, instance_id: str) -> None:
+        instance = group.instances.get(instance_id)
+        if instance is not None and instance.lifecycle == "Pending":
+            group.instances[instance_id] = replace(instance, lifecycle="InService")
+            self._changed(group)
+
+    def _end(self, group: GroupState, instance_id: str) -> None:
+        instance = group.instances[instance_id]
+        if instance.leaving:
+            return
+        group.instances[instance_id] = replace(instance, lifecycle="Terminating")
+        self._note(group, "InProgress", f"Terminating EC2 instance: {instance_id}", "")
+        self._tell(self._region.ended, group, instance)
+        asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
+
+    def _drop(self, group: GroupState, instance_id: str) -> None:
+        del group.instances[instance_id]
+        self._region.terminated.add(instance_id)
+        self._changed(group)
+
+    def _changed(self, group: GroupState) -> None:
+        seen = Group(
+            name=group.name,
+            desired=group.desired,
+            min_size=group.min_size,
+            max_size=group.max_size,
+            instances=tuple(group.instances.values()),
+            suspended=frozenset(group.suspended),
+            protects_new=group.protects_new,
+        )
+        group.history.append((asyncio.get_running_loop().time(), seen))
+
+    def _note(self, group: GroupState, status: str, description: str, reason: str) -> None:
+        identity = f"activity-{next(self._region.numbers)}"
+        group.activities.appendleft(Activity(identity, status, description, reason, self._clock.now()))
+
+    def _tell(self, watchers: Sequence[Callable[[str, Instance], None]], group: GroupState, instance: Instance) -> None:
+        for watcher in watchers:
+            watcher(group.name, instance)
+
+    def _group_of(self, instance_id: str) -> GroupState:
+        for group in self._region.groups.values():
+            if instance_id in group.instances:
+                return group
+        raise Refused(f"Instance Id not found - No managed instance found for {instance_id} (ValidationError)")
+
+    def _as_ec2_knows(self, instance: Instance) -> Instance:
+        launched = instance.launched_at
+        if launched is None or (self._clock.now() - launched).total_seconds() >= self.times.ec2_lag:
+            return instance
+        return replace(instance, private_dns_name="", launched_at=None)

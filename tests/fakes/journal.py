@@ -1,0 +1,107 @@
+"""The journal in memory. Records pass through JSON on their way in, as in the table."""
+
+import json
+
+from shared.clock import Clock
+from shared.errors import Refused
+from shared.messages import Role
+from shared.records import Layout, Record, record_of
+from tests.fakes.hooks import Hooks, Port, hooked
+from worker.errors import Fenced
+from worker.ports import GroupMemory
+
+MAX_ITEM_BYTES = 400 * 1024
+
+_LAYOUT = Layout("memory")
+
+
+class InMemoryJournal(Port):
+    """The Journal port."""
+
+    port = "journal"
+
+    def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
+        super().__init__(hooks)
+        self._clock = clock
+        self.records: dict[str, Record] = {}
+        self.holders: dict[str, str] = {}
+        """Dedup keys, and who holds them."""
+        self.memories: dict[Role, tuple[int, GroupMemory]] = {}
+        """What is remembered, and with which token."""
+        self.writes: list[Record] = []
+        """Every state of every record, in the order of the writes."""
+
+    @hooked
+    async def create(self, record: Record) -> Record | None:
+        """Put a new record down. None: done, also where exactly this record stands there already."""
+        record, present = _stored(record), self.records.get(record.id)
+        if present is None:
+            self._write(record)
+            return None
+        return None if present == record else present
+
+    @hooked
+    async def save(self, record: Record) -> None:
+        """Overwrite a record that carries our token."""
+        record, present = _stored(record), self.records.get(record.id)
+        if present is None or present.token != record.token:
+            stands = None if present is None else present.token
+            raise Fenced(f"record {record.id}: written with token {record.token}, but {stands} stands there")
+        self._write(record)
+
+    @hooked
+    async def get(self, request_id: str) -> Record | None:
+        """One record."""
+        return self.records.get(request_id)
+
+    @hooked
+    async def open(self) -> list[Record]:
+        """All records that are not settled, oldest first."""
+        found = (record for record in self.records.values() if not record.settled)
+        return sorted(found, key=lambda record: (record.requested_at, record.id))
+
+    @hooked
+    async def claim(self, request_id: str, token: int) -> Record | None:
+        """Put our token on a record with a lower one, and read it."""
+        record = self.records.get(request_id)
+        if record is None or record.token > token:
+            return None
+        if record.token < token:
+            self._write(record.but(token=token))
+        return self.records[request_id]
+
+    @hooked
+    async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
+        """The id of the request that holds a dedup key: ours, if nobody or `expected` held it."""
+        if self.holders.get(key) in {None, request_id, expected}:
+            self.holders[key] = request_id
+        return self.holders[key]
+
+    @hooked
+    async def recall(self, node_type: Role, token: int) -> GroupMemory:
+        """What is remembered of a node type; claims it for our token."""
+        return self._put(node_type, token, self.memories.get(node_type, (0, GroupMemory()))[1])
+
+    @hooked
+    async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
+        """Write it down."""
+        self._put(node_type, token, memory)
+
+    def _put(self, node_type: Role, token: int, memory: GroupMemory) -> GroupMemory:
+        holder = self.memories.get(node_type, (0, memory))[0]
+        if holder > token:
+            raise Fenced(f"memory of {node_type} nodes: written with token {token}, but {holder} stands there")
+        self.memories[node_type] = (token, memory)
+        return memory
+
+    def _write(self, record: Record) -> None:
+        self.records[record.id] = record
+        self.writes.append(record)
+
+
+def _stored(record: Record) -> Record:
+    """The record as the table gives it back: times in milliseconds, nothing that JSON has not got."""
+    item = _LAYOUT.item(record)
+    if len(json.dumps(item).encode()) > MAX_ITEM_BYTES:
+        raise Refused("Item size has exceeded the maximum allowed size")
+    return record_of(item)
