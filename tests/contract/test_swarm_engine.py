@@ -5,6 +5,7 @@ that needs more says so.
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -482,14 +483,15 @@ def test_removed_services_take_their_tasks_along(swarm: SwarmClient) -> None:
 
 def test_the_sdk_sees_scales_and_updates_services(swarm: SwarmClient) -> None:
     spec = swarm.spec()
-    swarm.running(swarm.create(spec), 1)
-    service = swarm.docker.services.list(filters={"name": spec["Name"]})[0]
+    service_id = swarm.create(spec)
+    swarm.running(service_id, 1)
+    service: Any = swarm.docker.services.list(filters={"name": spec["Name"]})[0]
     assert service.scale(2)
-    swarm.running(service.id, 2)
+    swarm.running(service_id, 2)
     service.reload()
     service.force_update()
-    swarm.update_state(service.id, "completed")
-    assert {task["ServiceID"] for task in service.tasks()} == {service.id}
+    swarm.update_state(service_id, "completed")
+    assert {task["ServiceID"] for task in service.tasks()} == {service_id}
     node = swarm.docker.nodes.list(filters={"role": "manager"})[0]
     assert node.attrs["ManagerStatus"]["Leader"] is True
     assert swarm.docker.info()["Swarm"]["ControlAvailable"] is True
@@ -501,7 +503,7 @@ def listening(swarm: SwarmClient, **filters: str) -> Iterator[list[Json]]:
     """The events from now on, as they come."""
     stream = swarm.docker.events(decode=True, filters=filters)
     seen: list[Json] = []
-    listener = threading.Thread(target=lambda: [seen.append(event) for event in stream])
+    listener = threading.Thread(target=lambda: deque(map(seen.append, stream), maxlen=0))
     listener.start()
     try:
         yield seen

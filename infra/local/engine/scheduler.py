@@ -42,6 +42,7 @@ CONSTRAINED = Reason(
 )
 PORT_TAKEN = Reason("host-mode port already in use on 1 node", "host-mode port already in use on {} nodes")
 MAX_REPLICAS = Reason("max replicas per node limit exceed", "max replicas per node limit exceed")
+_IN_ORDER = (UNAVAILABLE, NO_RESOURCES, CONSTRAINED, PORT_TAKEN, MAX_REPLICAS)
 
 
 class Fit:
@@ -80,9 +81,10 @@ class Fit:
         )
 
     def explain(self, nodes: Iterable[Node]) -> str:
-        """All obstacles, the most frequent first."""
-        obstacles = Counter(obstacle for node in nodes if (obstacle := self.obstacle(node)))
-        return "; ".join(reason.of(count) for reason, count in obstacles.most_common())
+        """All obstacles, the most frequent first; of equally frequent ones the one checked first."""
+        counts = Counter(obstacle for node in nodes if (obstacle := self.obstacle(node)))
+        reasons = sorted(filter(counts.get, _IN_ORDER), key=lambda reason: -counts[reason])
+        return "; ".join(reason.of(counts[reason]) for reason in reasons)
 
 
 class Scheduler:

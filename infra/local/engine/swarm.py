@@ -74,7 +74,7 @@ class SimulatedSwarm:
         tasks = TaskMaker(store, ids)
         restarts = Restarts(store, feed, clock, tasks)
         desk = UpdateDesk(store, feed, clock, tasks, restarts, self.faults)
-        self._updates = Updates(store, feed, desk, self.config, group)
+        self._updates = Updates(store, feed, clock, desk, self.config, group)
         self._orchestrator = Orchestrator(
             store, feed, tasks, restarts, self._updates, Jobs(store, tasks), self._has_leader
         )

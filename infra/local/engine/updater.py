@@ -223,9 +223,10 @@ class Updates:
     """Runs at most one update per service; a new specification ends the one underway."""
 
     def __init__(
-        self, store: Store, feed: Feed, desk: UpdateDesk, config: SwarmConfig, group: asyncio.TaskGroup
+        self, store: Store, feed: Feed, clock: Clock, desk: UpdateDesk, config: SwarmConfig, group: asyncio.TaskGroup
     ) -> None:
         self._store = store
+        self._clock = clock
         self._desk = desk
         self._config = config
         self._group = group
@@ -276,7 +277,7 @@ class Updates:
         update, _ = self._running[task.service_id]
         if update.failure_action != "continue" and update.is_too_broken(task):
             self.cancel(task.service_id)
-            self._react(update, task)
+            self._clock.soon(self._react, update, task)  # after the restart of the task, which is due at once
 
     def _react(self, update: RollingUpdate, failed: Task) -> None:
         service = self._store.services.get(update.service.id)
