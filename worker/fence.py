@@ -69,6 +69,10 @@ class FencedSwarm:
         await self.prove()
         await to_its_end(_coroutine(self.inner.remove_node(node_id, force=force)))
 
+    async def idle(self) -> None:
+        """See SwarmChanges."""
+        await self.inner.idle()
+
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """See SwarmChanges."""
         await self.prove()

@@ -7,7 +7,7 @@ settled here, before its record is made.
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ from shared.records import Record, State
 from worker import notices
 from worker.contain import contained
 from worker.ports import Inbox, Journal, Message
+from worker.pulse import Pulse
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ class Intake:
         *,
         dedup_window: timedelta,
         token: int,
-        beat: Callable[[], None],
+        pulse: Pulse,
     ) -> None:
         self._inbox = inbox
         self._journal = journal
@@ -78,26 +79,29 @@ class Intake:
         self._clock = clock
         self._dedup_window = dedup_window
         self._token = token
-        self._beat = beat
+        self._pulse = pulse
 
     async def run(self) -> None:
         """Receive and take, for ever."""
-        while True:
-            self._beat()
-            try:
-                messages = await self._inbox.receive()
-            except (Unavailable, Refused) as error:
-                log.warning("inbox_unavailable", error=str(error))
-                await asyncio.sleep(PAUSE_SECONDS)
-                continue
-            for message in messages:
-                with contained("message_not_understood", message=message.id):  # it stays in the queue
-                    await self._take_patiently(message)
+        with self._pulse.watched("intake"):
+            while True:
+                for message in await self._receive():
+                    with contained("message_not_understood", message=message.id):  # it stays in the queue
+                        await self._take_patiently(message)
+
+    async def _receive(self) -> Sequence[Message]:
+        self._pulse.beat("intake")
+        try:
+            return await self._inbox.receive()
+        except (Unavailable, Refused) as error:
+            log.warning("inbox_unavailable", error=str(error))
+            await asyncio.sleep(PAUSE_SECONDS)
+            return ()
 
     async def _take_patiently(self, message: Message) -> None:
         """Nothing is received while the journal, or the dead-letter queue, does not take what it should."""
         while True:
-            self._beat()
+            self._pulse.beat("intake")
             try:
                 await self.take(message)
             except (Unavailable, Refused) as error:

@@ -25,10 +25,9 @@ PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 class Outbox:
     """Notices that are due. Without an Alertmanager they are dropped: nobody is to be told."""
 
-    def __init__(self, sink: AlertSink | None, clock: Clock, settled: Callable[[Job], None]) -> None:
+    def __init__(self, sink: AlertSink | None, clock: Clock) -> None:
         self._sink = sink
         self._clock = clock
-        self._settled = settled
         self._jobs: dict[str, Job] = {}
         self._failures = 0
         self._due = asyncio.Event()
@@ -59,12 +58,14 @@ class Outbox:
         except Unavailable as error:
             log.warning("alert_not_taken", error=str(error), summary=alert.summary)
 
-    async def run(self) -> None:
-        """Post what is due, for ever."""
+    async def run(self, settled: Callable[[Job], None]) -> None:
+        """Post what is due, for ever. `settled` hears of the jobs for which nothing is left to do."""
         while True:
             self._due.clear()
             for job in list(self._jobs.values()):
                 await self._serve(job)
+                if job.record.settled:
+                    settled(job)
             if not self._jobs:
                 await self._due.wait()
             elif self._failures:
@@ -94,7 +95,6 @@ class Outbox:
                 return
             if done:
                 self._jobs.pop(job.id, None)
-                self._settled(job)
         elif not job.notices:
             self._jobs.pop(job.id, None)
 

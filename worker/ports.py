@@ -283,6 +283,10 @@ class SwarmChanges(Protocol):
         """Remove a Down node. One that is not there any more is no error. Raises Refused."""
         ...
 
+    async def idle(self) -> None:
+        """Return when no call is on its way any more, not even one that was cancelled or gave no answer in time."""
+        ...
+
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """Change one field and the request label, if the label does not name this request yet. Raises NotFound."""
         ...

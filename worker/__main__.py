@@ -1,0 +1,111 @@
+"""`python -m worker`: reads the environment, opens the clients, runs the worker until SIGTERM or SIGINT."""
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import aiohttp
+import structlog
+
+from shared import logs
+from shared.alertmanager import Alertmanager
+from shared.aws import open_client, open_session
+from shared.clock import SystemClock
+from shared.records import Layout
+from shared.settings import BadConfiguration, load, prepare_aws
+from worker import health
+from worker.active import Ports, Worker
+from worker.adapters.autoscaling import AwsGroups
+from worker.adapters.journal import DynamoJournal
+from worker.adapters.lease import DynamoLeaseStore
+from worker.adapters.sqs import POLL, SqsInbox
+from worker.adapters.swarm import DockerSwarm
+from worker.metrics import Metrics
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 8.0
+"""Stopping takes at most so long: a call that changes something is awaited, then the lease is released."""
+
+
+def main() -> None:
+    """Exit 0 after a stop, 2 where the configuration is wrong."""
+    try:
+        prepare_aws(os.environ)
+        settings = load(WorkerSettings, os.environ)
+    except BadConfiguration as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    logs.configure(settings.log_level, settings.log_format, settings.secrets())
+    asyncio.run(run(settings))
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Open everything, work until told to stop, close everything."""
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        if settings.worker_port:
+            await health.serve(stack, metrics, settings.worker_port)
+        ports = await open_ports(stack, settings)
+        owner = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        log.info("worker_started", owner=owner, cluster=settings.scaler_cluster)
+        await until_stopped(Worker(ports, settings, SystemClock(), metrics, owner), stop)
+    log.info("worker_stopped")
+
+
+async def until_stopped(worker: Worker, stop: asyncio.Event) -> None:
+    """Run the worker; when told to stop, let it end its calls and release the lease, for a bounded time."""
+    running, stopping = asyncio.ensure_future(worker.run()), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    running.cancel()
+    await asyncio.wait({running}, timeout=STOP_SECONDS)
+    if not running.done():
+        log.error("worker_stopped_hard", reason="calls did not end in time; the lease runs out by itself")
+        os._exit(0)
+    if not running.cancelled():
+        running.result()
+
+
+async def open_ports(stack: AsyncExitStack, settings: WorkerSettings) -> Ports:
+    """The real outside world."""
+    clock, limit = SystemClock(), settings.call_timeout()
+    session, region = open_session(), settings.aws_default_region
+
+    async def client(service: str, read_timeout: timedelta = limit / 2) -> object:
+        return await open_client(stack, service, region, read_timeout=read_timeout, connections=25, session=session)
+
+    dynamodb, layout = await client("dynamodb"), Layout(settings.scaler_cluster)
+    groups = AwsGroups(await client("autoscaling"), await client("ec2"), limit)
+    swarm = await stack.enter_async_context(DockerSwarm(settings.docker_host, limit))
+    poll = await client("sqs", POLL + limit)
+    return Ports(
+        inbox=SqsInbox(await client("sqs"), poll, settings.sqs_queue_url, settings.sqs_dlq_url, clock, limit),
+        journal=DynamoJournal(dynamodb, settings.dynamodb_table, layout, limit, clock),
+        leases=DynamoLeaseStore(dynamodb, settings.dynamodb_table, layout, limit),
+        groups=groups,
+        change_groups=groups,
+        swarm=swarm,
+        change_swarm=swarm,
+        alerts=await open_alerts(stack, settings),
+    )
+
+
+async def open_alerts(stack: AsyncExitStack, settings: WorkerSettings) -> Alertmanager | None:
+    """Alertmanager, if one is configured."""
+    if settings.alertmanager_address is None:
+        return None
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return Alertmanager(session, settings.alertmanager_address, settings.alert_timeout)
+
+
+if __name__ == "__main__":
+    main()
