@@ -12,11 +12,11 @@ import aiohttp
 import structlog
 import uvloop
 
-from ingest import inbox, journal
+from ingest import connection, inbox, journal
 from ingest.app import Parts, create_app
 from ingest.bad_requests import BadRequests
 from ingest.outcomes import Outcomes
-from ingest.service import bind, listening
+from ingest.service import bind, listening, make_room
 from ingest.settings import IngestSettings
 from shared import logs
 from shared.alertmanager import Alertmanager
@@ -38,6 +38,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *_aws_secrets(os.environ)])
+    make_room(connection.MOST)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, listener))
     return 0
@@ -48,14 +49,15 @@ async def serve(settings: IngestSettings, listener: socket.socket) -> None:
     stop = _stop_event()
     async with AsyncExitStack() as stack:
         parts = await _open(settings, stack)
-        reader = asyncio.create_task(parts.outcomes.run())
-        stack.callback(reader.cancel)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        reader = group.create_task(parts.outcomes.run())
         async with listening(create_app(parts), listener):
             host, port = listener.getsockname()[:2]
             _log.info("ingest is ready", host=host, port=port)
             await stop.wait()
             _log.info("ingest is stopping")
             parts.outcomes.stop()
+        reader.cancel()
     _log.info("ingest has stopped")
 
 

@@ -1,7 +1,7 @@
 """The HTTP service: which routes there are, who may use them, and which status code says what (CONTRACT section 2)."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
@@ -15,11 +15,11 @@ from sanic.config import Config
 from sanic.exceptions import NotFound, SanicException, Unauthorized
 from sanic.response import html, json, raw
 
-from ingest import bodies, connection, metrics
+from ingest import bodies, metrics
 from ingest.answers import Errors, answer
 from ingest.auth import CHALLENGE, Gate
 from ingest.bad_requests import BadRequests
-from ingest.connection import Exchange
+from ingest.connection import Deadlines, Exchange
 from ingest.openapi import LISTED, MOST_LISTED, Document, description
 from ingest.outcomes import NotYet, Outcomes
 from ingest.page import page
@@ -51,11 +51,13 @@ class Parts:
     outcomes: Outcomes
     bad_requests: BadRequests
     clock: Clock
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 def create_app(parts: Parts) -> App:
     """The service, not serving yet. One at a time in a process; `Sanic.unregister_app` makes room."""
     app: App = Sanic("ingest", config=_config(), error_handler=Errors(), configure_logging=False)
+    app.ctx.deadlines = parts.deadlines
     counted = metrics.Metrics(lambda: parts.outcomes.waiting)
     token = parts.settings.webhook_token
     gate = Gate(None if token is None else token.get_secret_value())
@@ -188,7 +190,6 @@ def _config() -> Config:
     config.AUTO_EXTEND = False
     config.FALLBACK_ERROR_FORMAT = "json"
     config.REQUEST_MAX_SIZE = bodies.LONGEST
-    config.RESPONSE_TIMEOUT = int(connection.ANSWER)
     return config
 
 

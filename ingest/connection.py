@@ -5,34 +5,44 @@ wait for ever for what is left of a body after an early answer. Here, one deadli
 its last, however slowly it drips. Everything else about HTTP is Sanic's.
 """
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
-TICK = 1.0
-"""Seconds between two looks at a connection."""
-RECEIVE = 10.0
-"""Seconds for a request to arrive, headers and body; and for the first byte of a new connection."""
-DRAIN = 1.0
-"""Seconds for what is left of a request that has been answered already."""
-IDLE = 75.0
-"""Seconds that a connection may stay open between two requests: longer than proxies keep theirs."""
-ANSWER = 930.0
-"""Seconds for an answer: the longest `wait`, and some."""
-LINGER = 2.0
-"""Seconds to go on reading, and throwing away, after an error was answered while the caller was still sending. Without
-it the caller sees a reset connection in place of the answer (RFC 9112, section 9.6)."""
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a connection may take for what; seconds."""
+
+    tick: float = 1.0
+    """Between two looks at a connection."""
+    receive: float = 10.0
+    """For a request to arrive, headers and body; and for the first byte of a new connection."""
+    drain: float = 1.0
+    """For what is left of a request that has been answered already."""
+    idle: float = 75.0
+    """Between two requests: longer than proxies keep theirs."""
+    answer: float = 930.0
+    """For an answer: the longest `wait`, and some."""
+    linger: float = 2.0
+    """To go on reading, and throwing away, after an error was answered while the caller was still sending. Without it
+    the caller sees a reset connection in place of the answer (RFC 9112, section 9.6)."""
+
+
 MOST = 1_000
 """Connections open at once."""
 
-_LIMITS = {"idle": IDLE, "receiving": RECEIVE, "draining": DRAIN, "answering": ANSWER}
 _FULL = b'{"status":"NOK","message":"Too many connections"}'
 _FULL_ANSWER = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_FULL), _FULL)
 )
+
+
+Phase = Literal["idle", "receiving", "answering", "draining"]
 
 
 class Exchange(Http):
@@ -72,7 +82,7 @@ class Exchange(Http):
             self.request_body = None
 
     @property
-    def phase(self) -> str:
+    def phase(self) -> Phase:
         """What the connection is waiting for."""
         if self.stage is Stage.IDLE:
             return "draining" if self.number and self.request_body else "idle"
@@ -84,13 +94,14 @@ class Connection(HttpProtocol):
     """Sanic's connection with deadlines that hold."""
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_discards", "_phase", "_since", "lingers")
+    __slots__ = ("_discards", "_phase", "_since", "deadlines", "lingers")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.deadlines: Deadlines = self.app.ctx.deadlines
         self.lingers = False
         self._discards = False
-        self._phase: tuple[int, str] | None = None
+        self._phase: tuple[int, Phase] | None = None
         self._since = 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -111,7 +122,7 @@ class Connection(HttpProtocol):
             self.lingers, self._discards = False, True
             self.transport.write_eof()
             self.transport.resume_reading()
-            self.loop.call_later(LINGER, self.close)
+            self.loop.call_later(self.deadlines.linger, self.close)
         else:
             super().close(timeout)
 
@@ -125,18 +136,25 @@ class Connection(HttpProtocol):
         if self.loop.time() - self._since > self._limit(exchange):
             self._cut(exchange)
         else:
-            self._callback_check_timeouts = self.loop.call_later(TICK, self.check_timeouts)
+            self._callback_check_timeouts = self.loop.call_later(self.deadlines.tick, self.check_timeouts)
 
     def _limit(self, exchange: Exchange) -> float:
-        fresh = exchange.phase == "idle" and exchange.number <= 1
-        return RECEIVE if fresh else _LIMITS[exchange.phase]
+        match exchange.phase:
+            case "idle":
+                return self.deadlines.receive if exchange.number <= 1 else self.deadlines.idle
+            case "receiving":
+                return self.deadlines.receive
+            case "draining":
+                return self.deadlines.drain
+            case "answering":
+                return self.deadlines.answer
 
     def _cut(self, exchange: Exchange) -> None:
         """End what is going on; a caller that waits for an answer gets one."""
         if exchange.phase == "receiving":
-            exchange.exception = RequestTimeout(f"The request did not arrive within {RECEIVE:.0f} seconds")
+            exchange.exception = RequestTimeout(f"The request did not arrive within {self.deadlines.receive:g} seconds")
         elif exchange.phase == "answering":
             exchange.exception = ServiceUnavailable("No answer in time")
-        self._callback_check_timeouts = self.loop.call_later(TICK, self.check_timeouts)
+        self._callback_check_timeouts = self.loop.call_later(self.deadlines.tick, self.check_timeouts)
         if self._task is not None:
             self._task.cancel()

@@ -1,6 +1,7 @@
 """Serving: from the listening socket to the last answer after a stop."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ GRACE = timedelta(seconds=8)
 BACKLOG = 512
 
 _LOOK = 0.02
+_OTHER_FILES = 300
 
 
 @asynccontextmanager
@@ -53,6 +55,14 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def make_room(connections: int) -> None:
+    """Raise this process's limit of open files where it is too low for so many connections."""
+    wanted = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 async def _stop(server: AsyncioServer) -> None:

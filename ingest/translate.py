@@ -8,6 +8,7 @@ from ingest.alertmanager import Webhook
 from ingest.dedup import dedup_key
 from ingest.query import Query
 from shared.clock import rfc3339
+from shared.errors import InvalidRequest
 from shared.messages import Action, parse_object, parse_request
 
 REASON_LENGTH = 200
@@ -62,8 +63,15 @@ def _value(name: str, query: Query, webhook: Webhook) -> Any:
     return webhook.label(name) if asked is None else asked
 
 
+def _utf8(key: str) -> str:
+    """A header's text: HTTP servers hand bytes that are not UTF-8 on as lone surrogates, which JSON cannot carry."""
+    if not key.isprintable():
+        raise InvalidRequest("Incorrect Idempotency-Key: it can only be printable UTF-8 text")
+    return key
+
+
 def _identity(post: Post, webhook: Webhook) -> dict[str, str | None]:
     """What makes this the same request as another: the caller's own key, else what Alertmanager delivered."""
     if post.idempotency_key:
-        return {"idempotency_key": post.idempotency_key}
+        return {"idempotency_key": _utf8(post.idempotency_key)}
     return {"dedup_key": dedup_key(post.action, webhook, post.query)}
