@@ -56,6 +56,7 @@ class RollingUpdate:
         self._config = config
         self._monitor = config.monitor or monitor
         self._progress = _Progress()
+        self._stopped = False
 
     async def run(self) -> None:
         """Replace every slot, watch the last ones for a while, and say that it is done."""
@@ -67,6 +68,10 @@ class RollingUpdate:
                 workers.create_task(self._work(queue))
         await asyncio.sleep(self._monitor)
         self._desk.complete(self.service.id)
+
+    def stop(self) -> None:
+        """Begin no further slot: cancelling reaches the workers a little late."""
+        self._stopped = True
 
     def is_too_broken(self, failed: Task) -> bool:
         """Enter the failure of one of our own tasks; whether it exceeds what the configuration allows."""
@@ -85,6 +90,8 @@ class RollingUpdate:
 
     async def _work(self, queue: Iterable[Slot]) -> None:
         for slot in queue:
+            if self._stopped:
+                return
             await self._replace(slot)
             if self._config.delay:
                 await asyncio.sleep(self._config.delay)
@@ -249,7 +256,9 @@ class Updates:
 
     def cancel(self, service_id: str) -> None:
         if service_id in self._running:
-            self._running.pop(service_id)[1].cancel()
+            update, task = self._running.pop(service_id)
+            update.stop()
+            task.cancel()
 
     def cancel_all(self) -> None:
         for service_id in list(self._running):
