@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
-from tests.engine.lab import Lab
+from tests.engine.lab import Lab, until
 
 Run = Callable[..., Awaitable[str]]
 
@@ -65,8 +65,8 @@ async def settled(docker: Run, name: str, replicas: str) -> None:
 async def test_the_engine_introduces_itself(docker: Run) -> None:
     assert "API version:      1.52 (minimum version 1.24)" in await docker("version")
     info = await docker("info")
-    for line in ("Swarm: active", "Is Manager: true", "Managers: 3", "Nodes: 5", "instance_id=i-1"):
-        assert line in info or line == "instance_id=i-1"
+    for line in ("Swarm: active", "Is Manager: true", "Managers: 3", "Nodes: 5", "10.0.1.0:2377"):
+        assert line in info
     for empty in ("ps", "images", "secret ls", "config ls"):
         assert len((await docker(*empty.split())).splitlines()) == 1
     assert "ingress" in await docker("network", "ls")
@@ -79,15 +79,14 @@ async def test_nodes_are_listed_inspected_and_changed(docker: Run, lab: Lab) -> 
     assert listing.count("Reachable") == 2
     await docker("node", "update", "--availability", "drain", "--label-add", "zone=a", "worker-0")
     pretty = await docker("node", "inspect", "--pretty", "worker-0")
+    assert "instance_id=i-1" in pretty
     assert "Drain" in pretty
     assert "zone=a" in pretty
     assert "Leader:\t\tYes" in await docker("node", "inspect", "--pretty", "self")
     assert "worker-0" not in await docker("node", "ls", "--filter", "role=manager")
     await docker("node", "promote", "worker-0")
     await docker("node", "demote", "manager-2")
-    async with asyncio.timeout(5):
-        while lab.swarm.raft.members != (lab.managers[0], lab.managers[1], lab.workers[0]):
-            await asyncio.sleep(0.01)
+    await until(lambda: lab.swarm.raft.members == (*lab.managers[:2], lab.workers[0]))
 
 
 async def test_nodes_are_removed_when_they_may(docker: Run, lab: Lab) -> None:
@@ -101,9 +100,7 @@ async def test_nodes_are_removed_when_they_may(docker: Run, lab: Lab) -> None:
         while "Down" not in await docker("node", "ls"):
             pass
     await docker("node", "rm", "worker-1")
-    assert "No such node" in (await docker("node", "inspect", "worker-1", fails=True)) or "not found" in await docker(
-        "node", "inspect", "worker-1", fails=True
-    )
+    assert "node worker-1 not found" in await docker("node", "inspect", "worker-1", fails=True)
 
 
 async def test_a_service_lives_its_life(docker: Run) -> None:
@@ -128,7 +125,7 @@ async def test_a_service_lives_its_life(docker: Run) -> None:
 
 async def test_the_command_line_sees_an_update_through(docker: Run) -> None:
     """Without --detach it follows the tasks until they are stable."""
-    await create(docker, "web", "--replicas", "2", "--update-monitor", "100ms")
+    await create(docker, "web", "--replicas", "2", "--update-monitor", "1s")
     output = await docker("service", "update", "--force", "web")
     assert "verify: Service web converged" in output
 
@@ -150,7 +147,11 @@ async def test_global_services_networks_and_jobs(docker: Run) -> None:
 async def test_unknown_images_are_created_with_a_warning(docker: Run) -> None:
     output = await docker("service", "create", "--detach", "--name", "web", "nginx")
     assert "could not be accessed on a registry to record" in output
-    assert "501" in await docker("service", "logs", "web", fails=True) or True
+
+
+async def test_logs_are_said_to_be_missing(docker: Run) -> None:
+    await create(docker, "web")
+    assert "the simulated engine has no logs" in await docker("service", "logs", "web", fails=True)
 
 
 async def test_events_of_the_past_are_shown(docker: Run, lab: Lab) -> None:
