@@ -1,0 +1,1 @@
+"""ingest, from its pure parts to the process."""
