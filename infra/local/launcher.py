@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 Role = Literal["manager", "worker"]
 
 POLL_SECONDS: Final = 0.2
+RARELY_SECONDS: Final = 3.0
 GROUP_TAG: Final = "aws:autoscaling:groupName"
 _ALIVE: Final = ("pending", "running")
 
@@ -110,13 +112,21 @@ class Launcher:
     """Watches EC2 and boots and kills machines accordingly, until `run` is cancelled."""
 
     def __init__(
-        self, session: Session, groups: Mapping[str, Role], machines: Machines, knobs: BootKnobs | None = None
+        self,
+        session: Session,
+        groups: Mapping[str, Role],
+        machines: Machines,
+        knobs: BootKnobs | None = None,
+        changes: Callable[[], int] | None = None,
     ) -> None:
+        """`changes`: a number that moves whenever an instance does; while it stands still EC2 is asked rarely."""
         self._ec2 = session.client("ec2")
         self._groups = dict(groups)
         self._machines = machines
         self.knobs = knobs or BootKnobs()
         self._known: dict[str, asyncio.Task[None]] = {}
+        self._changes = changes
+        self._seen: tuple[int, float] | None = None
 
     async def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Follow the groups. What is there at the start boots at once, managers first; then `on_ready` is called."""
@@ -126,7 +136,7 @@ class Launcher:
                 on_ready()
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                instances = await self._look()
+                instances = await self._look() if self._worth_a_look() else None
                 if instances is not None:
                     await self._follow(instances, tasks)
 
@@ -166,11 +176,21 @@ class Launcher:
         with _told("kill", instance_id):
             await self._machines.kill(instance_id)
 
+    def _worth_a_look(self) -> bool:
+        if self._changes is None:
+            return True
+        now, number = time.monotonic(), self._changes()
+        if self._seen is not None and self._seen[0] == number and now < self._seen[1] + RARELY_SECONDS:
+            return False
+        self._seen = number, now
+        return True
+
     async def _look(self) -> list[tuple[BootedInstance, Role]] | None:
         """The living instances of the groups, managers and older ones first; None while EC2 does not answer."""
         try:
             return await asyncio.to_thread(self._describe)
         except (BotoCoreError, ClientError) as error:
+            self._seen = None
             _log.warning("launcher-sees-nothing: %s", error)
             return None
 

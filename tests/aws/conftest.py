@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -13,8 +14,14 @@ from localstack_client.session import Session
 from infra.local.aws import EmbeddedAws
 from infra.local.aws.embedded import EndpointSession
 
-FAST = {"pending_seconds": 0.1, "terminating_seconds": 0.2, "launch_retry_seconds": 0.2, "health_check_seconds": 0.1}
+FAST = {"pending_seconds": 0.05, "terminating_seconds": 0.1, "launch_retry_seconds": 0.1, "health_check_seconds": 0.05}
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_stray_event_loop() -> None:
+    """Else pytest-asyncio asks Python 3.11 for the current event loop, which makes one that nobody closes."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -270,6 +270,28 @@ def test_an_instance_that_ec2_takes_is_replaced(group: Asg) -> None:
     assert group.described()["DesiredCapacity"] == 2
 
 
+def test_rebalancing_moves_an_unprotected_instance_to_the_empty_zone(
+    aws: EmbeddedAws, make_group: Callable[..., Asg]
+) -> None:
+    group = make_group(0, 6, 6, protect_new=False)
+    group.ready(6)
+    for one in group.described()["Instances"]:
+        if one["AvailabilityZone"] == "us-east-1a":
+            group.terminate(one["InstanceId"])
+    before = set(group.ready(4))
+    aws.rebalance(group.name)
+    eventually(lambda: len(before - set(group.instances(""))) == 1)
+    group.ready(4)
+    zones = Counter(one["AvailabilityZone"][-1] for one in group.described()["Instances"])
+    assert zones == {"a": 1, "b": zones["b"], "c": 3 - zones["b"]}
+
+
+def test_rebalancing_leaves_protected_instances_alone(aws: EmbeddedAws, group: Asg) -> None:
+    before = group.instances()
+    aws.rebalance(group.name)
+    assert group.instances("") == before
+
+
 def test_an_unhealthy_instance_is_replaced(group: Asg) -> None:
     victim = group.instances()[0]
     group.api.set_instance_health(InstanceId=victim, HealthStatus="Unhealthy")

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from localstack_client.session import Session
 
 WRITERS = 50
-ROUNDS = 8
+ROUNDS = 6
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -98,6 +99,24 @@ def test_a_slow_call_holds_up_nobody_else(aws: EmbeddedAws) -> None:
     eventually(lambda: "sqs.ListQueues" in aws.calls.counts())
     assert seconds(client(aws, "dynamodb").list_tables) < 0.5
     slow.join()
+
+
+def test_a_client_that_dies_while_it_sends_has_asked_for_nothing(aws: EmbeddedAws) -> None:
+    host, port = aws.endpoint.removeprefix("http://").split(":")
+    scope = f"Credential={ACCESS_KEY}/20261122/us-east-1/sqs/aws4_request"
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n"
+    with socket.create_connection((host, int(port))) as half:
+        half.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+        half.shutdown(socket.SHUT_WR)
+        assert half.recv(100) == b""
+    assert aws.calls.counts() == {}
+
+
+def test_what_moto_cannot_do_is_an_internal_failure(aws: EmbeddedAws) -> None:
+    with pytest.raises(ClientError) as caught:
+        client(aws, "autoscaling").describe_account_limits()
+    assert caught.value.response["Error"]["Code"] == "InternalFailure"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
 
 
 def test_the_call_log_tells_callers_apart(aws: EmbeddedAws) -> None:

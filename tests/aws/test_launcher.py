@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from infra.local import launcher
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws, Size, create_group, create_network
 from infra.local.launcher import BootedInstance, BootKnobs, Launcher, Role, SimulatedMachines
 
@@ -42,7 +43,8 @@ class Cluster:
         self.ec2 = aws.session().client("ec2")
         self.machines = Notebook()
         groups: dict[str, Role] = {workers: "worker", managers: "manager"}
-        self.launcher = Launcher(aws.session(LAUNCHER_ACCESS_KEY), groups, self.machines, BootKnobs(0.2))
+        session = aws.session(LAUNCHER_ACCESS_KEY)
+        self.launcher = Launcher(session, groups, self.machines, BootKnobs(0.2), aws.instance_changes)
 
     async def desire(self, number: int) -> None:
         await asyncio.to_thread(
@@ -80,9 +82,9 @@ async def cluster(aws: EmbeddedAws, subnets: list[str], unique: Callable[[str], 
 
 
 @asynccontextmanager
-async def following(launcher: Launcher) -> AsyncIterator[None]:
+async def following(one: Launcher) -> AsyncIterator[None]:
     ready = asyncio.Event()
-    task = asyncio.create_task(launcher.run(ready.set))
+    task = asyncio.create_task(one.run(ready.set))
     async with asyncio.timeout(5):
         await ready.wait()
     yield
@@ -166,6 +168,22 @@ async def test_no_fault_of_aws_reaches_the_launcher(aws: EmbeddedAws, cluster: C
     await cluster.desire(2)
     aws.knobs.set(down=["*"], errors={"*": "throttle"}, describe_lag_seconds=60)
     await until(lambda: len(cluster.machines.up) == 3)
+
+
+async def test_idle_it_asks_rarely(aws: EmbeddedAws, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "RARELY_SECONDS", 1.0)
+    await until(lambda: aws.calls.since(time.time() - 0.5) == [])
+    asked = aws.calls.counts(LAUNCHER_ACCESS_KEY)["ec2.DescribeInstances"]
+    await until(lambda: aws.calls.counts(LAUNCHER_ACCESS_KEY)["ec2.DescribeInstances"] == asked + 1, within=1.5)
+
+
+async def test_without_word_of_changes_it_looks_all_the_time(aws: EmbeddedAws, cluster: Cluster) -> None:
+    await until(lambda: len(cluster.machines.up) == 2)
+    machines = Notebook()
+    second = Launcher(aws.session(LAUNCHER_ACCESS_KEY), {cluster.workers: "worker"}, machines, BootKnobs(0.0))
+    async with following(second):
+        await cluster.desire(2)
+        await until(lambda: len(machines.up) == 2, within=2)
 
 
 def test_an_unknown_knob_is_refused() -> None:

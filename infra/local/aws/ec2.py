@@ -34,19 +34,30 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
         dying = [instance for instance in instances if instance.state not in ("shutting-down", "terminated")]
         before = [(instance, _state(instance)) for instance in instances]
         for instance in dying:
-            set_state(instance, SHUTTING_DOWN)
+            self.put(instance, SHUTTING_DOWN)
         if dying:
             seconds = self.world.knobs.seconds("terminating_seconds")
             self.world.timers.after(seconds, lambda: self._finish([instance.id for instance in dying]))
         return before
 
+    def stop_instances(self, instance_ids: list[str]) -> Any:
+        """moto's; whoever follows the instances hears of it."""
+        self.world.instance_changes += 1
+        return super().stop_instances(instance_ids)
+
+    def start_instances(self, instance_ids: list[str]) -> Any:
+        """The same."""
+        self.world.instance_changes += 1
+        return super().start_instances(instance_ids)
+
+    def put(self, instance: Any, state: tuple[str, int]) -> None:
+        """Put an instance into a state that moto would skip."""
+        instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no setter
+        self.world.instance_changes += 1
+
     def _finish(self, instance_ids: list[str]) -> None:
         super().terminate_instances(instance_ids)
-
-
-def set_state(instance: Any, state: tuple[str, int]) -> None:
-    """Put an instance into a state that moto would skip."""
-    instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no setter
+        self.world.instance_changes += 1
 
 
 def _state(instance: Any) -> Any:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from localstack_client.session import Session
+from moto.autoscaling.models import autoscaling_backends
 
 from infra.local.aws import alarms as _alarms  # noqa: F401 - being defined, CloudFormation finds it
 from infra.local.aws import autoscaling, ec2, sqs, tracking
@@ -31,6 +32,7 @@ class EmbeddedAws:
         self.calls = CallLog()
         self._gateway = Gateway(self._world, self.calls, spared=frozenset({LAUNCHER_ACCESS_KEY}))
         self._server = Server(self._gateway.handle, port)
+        self._sessions: dict[str, EndpointSession] = {}
 
     @property
     def endpoint(self) -> str:
@@ -47,6 +49,15 @@ class EmbeddedAws:
         """Faults and speeds."""
         return self._world.knobs
 
+    def instance_changes(self) -> int:
+        """How often an EC2 instance has changed its state: whoever follows them need only look when it moves."""
+        return self._world.instance_changes
+
+    def rebalance(self, group: str) -> None:
+        """AZRebalance, now: where zones are uneven, one instance more and an unprotected one less."""
+        with self._world.lock:
+            autoscaling_backends[self.account_id][REGION].autoscaling_groups[group].rebalance()
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK or the `aws` command here."""
@@ -59,7 +70,9 @@ class EmbeddedAws:
 
     def session(self, access_key: str = ACCESS_KEY) -> Session:
         """boto3 clients of this AWS; the access key tells callers apart in the call log."""
-        return EndpointSession(self.endpoint, access_key)
+        if access_key not in self._sessions:
+            self._sessions[access_key] = EndpointSession(self.endpoint, access_key)
+        return self._sessions[access_key]
 
     def start(self) -> Self:
         """Begin to serve; ready on return."""
@@ -89,6 +102,15 @@ class EndpointSession(Session):  # type: ignore[misc] # it has no types
     def __init__(self, endpoint: str, access_key: str = ACCESS_KEY) -> None:
         super().__init__(access_key, SECRET_KEY, None, REGION)
         self._service_endpoint_mapping: dict[str, Any] = dict.fromkeys(self._service_endpoint_mapping, endpoint)
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service_name: str, **settings: Any) -> Any:
+        """A client; without settings of its own the same one each time, since making one takes 0.1 s."""
+        if settings:
+            return super().client(service_name, **settings)
+        if service_name not in self._clients:
+            self._clients[service_name] = super().client(service_name)
+        return self._clients[service_name]
 
 
 def install() -> None:

@@ -6,6 +6,7 @@ Takes whole requests, gives whole replies; sockets are the server's business.
 from __future__ import annotations
 
 import io
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from infra.local.aws.errors import error_reply
 from infra.local.aws.longpoll import LongPolls
 from infra.local.aws.request import ConnectionDropped, Reply, Request
 from infra.local.aws.world import World
+
+_log = logging.getLogger(__name__)
 
 HEALTH_PATH: Final = "/_health"
 
@@ -75,7 +78,11 @@ class Gateway:
     def _carry_out(self, request: Request) -> Reply:
         environ = _environ(request, self._world.account_id)
         with self._world.lock:
-            body, status, headers = run_wsgi_app(self._moto.application(request, environ), environ, buffered=True)
+            try:
+                body, status, headers = run_wsgi_app(self._moto.application(request, environ), environ, buffered=True)
+            except Exception:  # noqa: BLE001 - moto's failure is AWS's, and of this one call
+                _log.exception("aws-call-failed: %s.%s", request.service, request.action)
+                return error_reply(request, "InternalFailure")
             return Reply(int(status.split()[0]), tuple(headers.items()), b"".join(body))
 
 

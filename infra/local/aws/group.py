@@ -229,7 +229,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         )
         instance = reservation.instances[0]
         instance.autoscaling_group = self
-        ec2.set_state(instance, ec2.PENDING)
+        self.ec2_backend.put(instance, ec2.PENDING)
         return instance
 
     def _enter_service(self, state: Any, activity: Activity) -> None:
@@ -238,7 +238,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
                 activity.finish("Cancelled")
             return
         state.lifecycle_state = "InService"
-        ec2.set_state(state.instance, ec2.RUNNING)
+        self.ec2_backend.put(state.instance, ec2.RUNNING)
         activity.finish()
         self.autoscaling_backend.register_with_balancers(self)
         self.changed()

@@ -6,13 +6,16 @@ has to see whether its client is still there.
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from infra.local.aws.request import ConnectionDropped, Handler, Reply, Request
 
+_log = logging.getLogger(__name__)
 _BODILESS: Final = (204, 304)
 
 
@@ -61,7 +64,9 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up in the middle is no news."""
+        """A client that hangs up in the middle is no news; anything else is."""
+        if not isinstance(sys.exception(), OSError):
+            _log.exception("aws-connection-failed")
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -77,7 +82,11 @@ class Connection(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Read the request, give it to the gateway, write the reply."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
+        length = int(headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died while it sent: that was no request
+            self.close_connection = True
+            return
         address = ("127.0.0.1", self.server.server_port)
         request = Request(self.command, self.path, headers, body, self.connection, address)
         try:

@@ -29,6 +29,8 @@ class World:
     # conditional write, the same message handed out twice).
     lock: threading.RLock = field(default_factory=threading.RLock)
     timers: Timers = field(init=False)
+    instance_changes: int = 0
+    """How often an EC2 instance has changed its state."""
 
     def __post_init__(self) -> None:
         self.timers = Timers(self.lock)
