@@ -1,0 +1,280 @@
+"""The journal's contract, over memory and over DynamoDB."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from infra.local.aws import EmbeddedAws
+from shared.clock import SystemClock
+from shared.errors import Refused, Unavailable
+from shared.records import Layout, Record, State, Step
+from tests.adapters.conftest import CALL
+from tests.fakes import InMemoryJournal
+from worker.adapters.journal import DynamoJournal
+from worker.errors import Fenced
+from worker.ports import GroupMemory, Journal
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOON = datetime(2026, 11, 1, 12, 0, 0, 123000, tzinfo=UTC)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def journal(request: pytest.FixtureRequest) -> Journal:
+    """Both."""
+    if request.param == "memory":
+        return InMemoryJournal(SystemClock())
+    found: Journal = request.getfixturevalue("dynamo_journal")
+    return found
+
+
+@pytest.fixture
+def dynamo_journal(dynamodb: Any, table: str, layout: Layout) -> DynamoJournal:
+    """The real thing."""
+    return DynamoJournal(dynamodb, table, layout, CALL, SystemClock())
+
+
+def record(request_id: str = "one", **fields: Any) -> Record:
+    """A request that has just come in."""
+    known = {"action": "scale-nodes", "requested_at": NOON, "source": "http", "request": {"scale": "up", "by": 1}}
+    return Record(id=request_id, **{**known, **fields})
+
+
+class TestRecords:
+    async def test_a_new_record_is_put_down_and_read_back_whole(self, journal: Journal) -> None:
+        whole = record(
+            state=State.RUNNING,
+            steps=(Step("plan", NOON, NOON), Step("apply", NOON)),
+            plan={"target": 3, "victims": ["i-1"]},
+            notices=({"alertname": "scale_nodes"},),
+            warnings=("careful",),
+            request={"unknown": {"deep": [1, 2, None, "ü"]}},
+            token=4,
+        )
+        assert await journal.create(whole) is None
+        assert await journal.get("one") == whole
+
+    async def test_an_unknown_record_is_none(self, journal: Journal) -> None:
+        assert await journal.get("nobody") is None
+
+    async def test_a_known_id_answers_with_the_record_that_stands_there(self, journal: Journal) -> None:
+        await journal.create(record())
+        await journal.save(record(state=State.RUNNING, step="plan"))
+        standing = await journal.create(record())
+        assert standing is not None
+        assert (standing.state, standing.step) == (State.RUNNING, "plan")
+
+    async def test_creating_the_same_record_again_is_done(self, journal: Journal) -> None:
+        await journal.create(record())
+        assert await journal.create(record()) is None
+
+    async def test_of_many_who_create_one_id_exactly_one_succeeds(self, journal: Journal) -> None:
+        answers = await asyncio.gather(*(journal.create(record(source=f"source-{n}")) for n in range(20)))
+        assert answers.count(None) == 1
+        assert len({answer.source for answer in answers if answer}) == 1
+
+    async def test_too_large_a_record_is_refused_and_changes_nothing(self, journal: Journal) -> None:
+        await journal.create(record())
+        with pytest.raises(Refused):
+            await journal.save(record(message="x" * 420_000))
+        with pytest.raises(Refused):
+            await journal.create(record("two", message="x" * 420_000))
+        assert await journal.get("one") == record()
+        assert await journal.get("two") is None
+
+
+class TestFencing:
+    async def test_the_holder_of_the_token_saves_as_often_as_it_likes(self, journal: Journal) -> None:
+        await journal.create(record(token=2))
+        for message in ("a", "b", "b"):
+            await journal.save(record(token=2, message=message))
+        assert await journal.get("one") == record(token=2, message="b")
+
+    @pytest.mark.parametrize("token", [1, 3])
+    async def test_another_token_can_not_save(self, journal: Journal, token: int) -> None:
+        await journal.create(record(token=2))
+        with pytest.raises(Fenced):
+            await journal.save(record(token=token, message="late"))
+        assert await journal.get("one") == record(token=2)
+
+    async def test_a_record_that_is_not_there_can_not_be_saved(self, journal: Journal) -> None:
+        with pytest.raises(Fenced):
+            await journal.save(record())
+        assert await journal.get("one") is None
+
+    async def test_claiming_raises_the_token_and_keeps_the_rest(self, journal: Journal) -> None:
+        await journal.create(record(token=2, message="as it was"))
+        claimed = await journal.claim("one", 5)
+        assert claimed == record(token=5, message="as it was")
+        assert await journal.get("one") == claimed
+        with pytest.raises(Fenced):
+            await journal.save(record(token=2))
+        await journal.save(record(token=5, message="mine"))
+
+    async def test_claiming_what_is_ours_only_reads(self, journal: Journal) -> None:
+        await journal.create(record(token=5))
+        assert await journal.claim("one", 5) == record(token=5)
+
+    async def test_a_higher_token_is_not_claimed(self, journal: Journal) -> None:
+        await journal.create(record(token=6))
+        assert await journal.claim("one", 5) is None
+        assert await journal.get("one") == record(token=6)
+
+    async def test_claiming_makes_no_record(self, journal: Journal) -> None:
+        assert await journal.claim("nobody", 5) is None
+        assert await journal.get("nobody") is None
+
+
+class TestOpenRecords:
+    async def test_unsettled_records_oldest_first(self, journal: Journal) -> None:
+        for age in (2, 9, 5):
+            await journal.create(record(f"age-{age}", requested_at=NOON - timedelta(seconds=age)))
+        await journal.create(record("done", state=State.SKIPPED, settled=True))
+        assert [one.id for one in await journal.open()] == ["age-9", "age-5", "age-2"]
+
+    async def test_an_ended_record_stays_open_until_it_is_settled(self, journal: Journal) -> None:
+        await journal.create(record())
+        await journal.save(record(state=State.SUCCEEDED, notified=False))
+        assert [one.id for one in await journal.open()] == ["one"]
+        await journal.save(record(state=State.SUCCEEDED, settled=True))
+        assert await journal.open() == []
+        assert await journal.get("one") is not None
+
+    async def test_a_claimed_record_stays_open(self, journal: Journal) -> None:
+        await journal.create(record())
+        await journal.claim("one", 3)
+        assert await journal.open() == [record(token=3)]
+
+    async def test_more_than_one_page(self, journal: Journal) -> None:
+        for number in range(7):
+            await journal.create(record(f"large-{number}", request={"padding": "x" * 300_000}))
+        assert [one.id for one in await journal.open()] == [f"large-{number}" for number in range(7)]
+
+    async def test_dedup_keys_and_memories_are_no_records(self, journal: Journal) -> None:
+        await journal.first_of("key", "one")
+        await journal.remember("worker", GroupMemory(desired=1), 1)
+        assert await journal.open() == []
+
+
+class TestDedupKeys:
+    async def test_the_first_holds_the_key(self, journal: Journal) -> None:
+        assert await journal.first_of("key", "one") == "one"
+        assert await journal.first_of("key", "two") == "one"
+        assert await journal.first_of("other", "two") == "two"
+
+    async def test_a_key_that_names_me_is_mine(self, journal: Journal) -> None:
+        await journal.first_of("key", "one")
+        assert await journal.first_of("key", "one") == "one"
+
+    async def test_whom_I_expected_hands_over(self, journal: Journal) -> None:  # noqa: N802 - a sentence
+        await journal.first_of("key", "one")
+        assert await journal.first_of("key", "two", expected="one") == "two"
+        assert await journal.first_of("key", "three", expected="one") == "two"
+        assert await journal.first_of("key", "two", expected="one") == "two"
+
+    async def test_of_many_at_once_one_holds_it_and_all_agree(self, journal: Journal) -> None:
+        holders = await asyncio.gather(*(journal.first_of("key", f"request-{n}") for n in range(20)))
+        assert len(set(holders)) == 1
+
+    async def test_of_many_who_take_over_at_once_one_holds_it(self, journal: Journal) -> None:
+        await journal.first_of("key", "old")
+        takers = (journal.first_of("key", f"request-{n}", expected="old") for n in range(20))
+        assert len(set(await asyncio.gather(*takers))) == 1
+
+    async def test_any_text_can_be_a_key(self, journal: Journal) -> None:
+        for number, key in enumerate(["", "ü" * 5000, "a#b", "\ud800"]):
+            assert await journal.first_of(key, f"request-{number}") == f"request-{number}"
+
+
+class TestMemory:
+    async def test_nothing_is_remembered_at_first(self, journal: Journal) -> None:
+        assert await journal.recall("worker", 1) == GroupMemory()
+
+    async def test_what_is_written_is_recalled_per_node_type(self, journal: Journal) -> None:
+        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, down_ended_at=None)
+        await journal.recall("worker", 1)
+        await journal.remember("worker", memory, 1)
+        assert await journal.recall("worker", 2) == memory
+        assert await journal.recall("manager", 2) == GroupMemory()
+
+    async def test_recalling_fences_the_lower_token_off(self, journal: Journal) -> None:
+        await journal.remember("worker", GroupMemory(desired=1), 1)
+        await journal.recall("worker", 2)
+        with pytest.raises(Fenced):
+            await journal.remember("worker", GroupMemory(desired=9), 1)
+        with pytest.raises(Fenced):
+            await journal.recall("worker", 1)
+        assert await journal.recall("worker", 2) == GroupMemory(desired=1)
+
+    async def test_what_is_none_is_forgotten(self, journal: Journal) -> None:
+        await journal.remember("worker", GroupMemory(desired=1, up_ended_at=NOON), 1)
+        await journal.remember("worker", GroupMemory(down_ended_at=NOON), 1)
+        assert await journal.recall("worker", 1) == GroupMemory(down_ended_at=NOON)
+
+
+class TestOverDynamoDB:
+    async def test_a_write_whose_answer_was_lost_is_found_done(
+        self, aws: EmbeddedAws, dynamo_journal: DynamoJournal
+    ) -> None:
+        aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
+        assert await dynamo_journal.create(record()) is None
+        aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
+        await dynamo_journal.save(record(state=State.RUNNING))
+        aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
+        assert await dynamo_journal.first_of("key", "one") == "one"
+        aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
+        assert await dynamo_journal.first_of("key", "two", expected="one") == "two"
+        aws.knobs.set(lose_answers={"dynamodb.UpdateItem": 1})
+        assert await dynamo_journal.claim("one", 4) == record(state=State.RUNNING, token=4)
+        aws.knobs.set(lose_answers={"dynamodb.UpdateItem": 1})
+        assert await dynamo_journal.recall("worker", 4) == GroupMemory()
+        aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
+        await dynamo_journal.remember("worker", GroupMemory(desired=1), 4)
+
+    async def test_throttling_and_a_lost_table_server_are_unavailable(
+        self, aws: EmbeddedAws, dynamo_journal: DynamoJournal
+    ) -> None:
+        aws.knobs.set(errors={"dynamodb": "throttle"})
+        with pytest.raises(Unavailable) as throttled:
+            await dynamo_journal.create(record())
+        assert throttled.value.__cause__ is not None
+        aws.knobs.set(errors={}, down=["dynamodb"])
+        with pytest.raises(Unavailable):
+            await dynamo_journal.open()
+
+    async def test_the_whole_call_has_one_time_out(
+        self, aws: EmbeddedAws, dynamodb: Any, table: str, layout: Layout
+    ) -> None:
+        hasty = DynamoJournal(dynamodb, table, layout, timedelta(seconds=0.3), SystemClock())
+        aws.knobs.set(latency_seconds={"dynamodb": 2.0})
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(Unavailable):
+            await hasty.get("one")
+        assert asyncio.get_running_loop().time() - began < 1.0
+
+    async def test_a_missing_table_is_no_matter_of_patience(self, dynamodb: Any, layout: Layout) -> None:
+        nowhere = DynamoJournal(dynamodb, "no-such-table", layout, CALL, SystemClock())
+        with pytest.raises(Refused):
+            await nowhere.get("one")
+
+    async def test_clusters_do_not_see_each_other(self, dynamodb: Any, table: str, layout: Layout) -> None:
+        ours = DynamoJournal(dynamodb, table, layout, CALL, SystemClock())
+        theirs = DynamoJournal(dynamodb, table, Layout(f"{layout.cluster}-2"), CALL, SystemClock())
+        await ours.create(record())
+        assert await theirs.open() == []
+        assert await theirs.get("one") is None
+        assert await theirs.first_of("key", "two") == "two"
+        assert await ours.first_of("key", "one") == "one"
+
+    async def test_items_expire(self, dynamo_journal: DynamoJournal, dynamodb: Any, table: str, layout: Layout) -> None:
+        await dynamo_journal.create(record())
+        await dynamo_journal.first_of("key", "one")
+        page = await dynamodb.query(
+            TableName=table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": layout.partition}},
+        )
+        assert len(page["Items"]) == 2
+        assert all(int(item["expires_at"]["N"]) > NOON.timestamp() for item in page["Items"])
