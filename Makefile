@@ -4,16 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lock clean
+.PHONY: help setup demo up test slow lint check simulate format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## .venv with the locked dependencies and the project
 
-$(READY): requirements-dev.lock pyproject.toml infra/setup-venv.sh
+$(READY): requirements-dev.lock infra/setup-venv.sh
 	@bash infra/setup-venv.sh $(PYTHON) $(VENV)
 	@touch $@
 
@@ -23,16 +24,24 @@ demo: $(READY) ## the main job, live, on the embedded environment; checks it
 up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 	@exec $(BIN)/python -m infra.local.up
 
-test: $(READY) ## the tests that need no root
+test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(BIN)/pytest -q -m "not slow and not lab"
 
-check: $(READY) ## format, lint, types, import rules, templates, tests with coverage
+slow: $(READY) ## the tests that take longer: real processes, crashes, capacity, simulation
+	@$(BIN)/pytest -q -m "slow and not lab"
+
+lint: $(READY) ## format, lint, types, import rules, templates
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
-	@bash infra/coverage.sh $(BIN)
+
+check: lint ## lint, and the tests with branch coverage
+	@$(BIN)/pytest -q -m "not slow and not lab" --cov --cov-report=term:skip-covered
+
+simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
+	@$(BIN)/python -m tests.simulation
 
 format: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format .
