@@ -191,10 +191,12 @@ class Executor:
                     await (flow.step(job) if verdict.reason is None else self._execute(flow, job, verdict))
                     failures = 0
             except (GaveUp, Refused) as error:
+                failures += 1 if verdict.reason else 0
                 verdict.reason = str(error)
             except Unavailable as error:
                 failures += 1
                 self._judge_patience(flow, job, verdict, error)
+            if failures:
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
 
     async def _execute(self, flow: Flow, job: Job, verdict: "_Verdict") -> None:

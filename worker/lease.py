@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 
 from shared.clock import Clock
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from worker.errors import LeaseLost
 from worker.ports import LeaseItem, LeaseStore
 
@@ -68,7 +68,7 @@ class Lease:
             try:
                 sighting = self._sight(sighting, await self._store.read())
                 tenure = await self._take(sighting, eligible) if self._free(sighting) else None
-            except Unavailable as error:
+            except (Unavailable, Refused) as error:
                 log.warning("lease_unreadable", error=str(error))
                 tenure = None
             if tenure is not None:
@@ -83,7 +83,7 @@ class Lease:
                 raise LeaseLost("the executor has stopped making progress")
             try:
                 await self._renew(tenure)
-            except Unavailable as error:
+            except (Unavailable, Refused) as error:
                 log.warning("lease_not_renewed", error=str(error), proof_left=round(self.left(tenure), 3))
             if self.left(tenure) <= 0:
                 raise LeaseLost("the lease could not be renewed in time")
@@ -92,7 +92,7 @@ class Lease:
         """Let others in at once. The token stays: it must never go back."""
         try:
             await self._store.replace(tenure.item, replace(tenure.item, owner=None))
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:
             log.warning("lease_not_released", error=str(error))
 
     def left(self, tenure: Tenure) -> float:

@@ -89,7 +89,7 @@ class Outbox:
         if job.record.state.ended:
             try:
                 done = job.record.settled or await job.settle()
-            except Unavailable as error:
+            except (Unavailable, Refused) as error:
                 log.warning("record_not_settled", request=job.id, error=str(error))
                 self._failures = max(self._failures, 1)
                 return
