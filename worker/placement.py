@@ -105,8 +105,7 @@ class Placement:
 
     def _place(self, service: Service, count: int) -> int:
         """Spread tasks as Swarm does: fewest of this service first, then fewest in all. How many are left over."""
-        rooms = (self._rooms[node.id] for node in self._allowed_nodes(service))
-        heap = [_entry(room, service) for room in rooms if not room.lacks(service)]
+        heap = [_entry(self._rooms[node.id], service) for node in self._allowed_nodes(service)]
         heapify(heap)
         while heap and count:
             room = self._rooms[heap[0][2]]

@@ -88,6 +88,15 @@ def test_what_fits_in_one_order_only_does_not_count_as_fitting() -> None:
     assert told([small, big], tasks, [ONE, TWO, THREE, node(4)]) == ""
 
 
+def test_a_task_that_could_take_the_only_place_of_another_counts_as_doing_so() -> None:
+    pinned = service("pinned", cpus=2 * CPU, constraints=("node.labels.disk==ssd",))
+    big = service("big", cpus=4 * CPU)
+    nodes = [ONE, node(2, labels={"disk": "ssd"}), THREE]
+    assert "tasks of pinned would find no place" in told(
+        [pinned, big], [task(pinned, 1, ONE), task(big, 1, ONE)], nodes
+    )
+
+
 def test_only_so_many_replicas_may_share_a_node() -> None:
     shy = service("shy", max_per_node=1)
     assert told([shy], [task(shy, 1, ONE), task(shy, 2, TWO)], [ONE, TWO, THREE]) == ""
@@ -108,6 +117,8 @@ def test_the_platform_of_the_image_must_be_there() -> None:
         "Add a node of that platform"
     )
     assert told([arm], [task(arm, 1, ONE)], [ONE, node(2, architecture="aarch64")]) == ""
+    windows = service("windows", platforms=(("windows", "amd64"),))
+    assert "its platform (windows/amd64)" in told([windows], [task(windows, 1, ONE)])
     for platforms in [(("linux", "amd64"),), (("", ""),), (("windows", "amd64"), ("linux", ""))]:
         either = service("either", platforms=platforms)
         assert told([either], [task(either, 1, ONE)]) == ""
@@ -174,8 +185,9 @@ def test_a_node_that_holds_what_cannot_move_is_known() -> None:
 
 
 def test_only_living_tasks_of_replicated_services_have_to_move() -> None:
-    exporter = service("exporter", mode="global")
+    exporter, once = service("exporter", mode="global"), service("once", restarts=False)
     tasks = [
+        task(once, 1, ONE),
         task(WEB, 1, ONE),
         task(WEB, 2, ONE, state="preparing"),
         task(WEB, 3, ONE, state="failed"),
@@ -183,8 +195,8 @@ def test_only_living_tasks_of_replicated_services_have_to_move() -> None:
         task(WEB, 5, None),
         task(exporter, 0, TWO),
     ]
-    assert movable(tasks, [WEB, exporter]) == {ONE.id: 2}
-    assert slots({ONE.id}, tasks, [WEB, exporter]) == ((WEB.id, 1), (WEB.id, 2))
+    assert movable(tasks, [WEB, exporter, once]) == {ONE.id: 2}
+    assert slots({ONE.id}, tasks, [WEB, exporter, once]) == ((WEB.id, 1), (WEB.id, 2))
 
 
 # --- While draining ---------------------------------------------------------------------------------------------
@@ -284,7 +296,8 @@ ODD = manager(
         ("node.unknown==x", False),
         ("node.unknown!=x", False),
         ("node.labels.!=x", False),
-        ("a!=b==c", False),
+        ("node.id!=x==y", False),
+        ("node.labels.a/b!=x", False),
         ("nonsense", False),
         ("", False),
     ],

@@ -80,8 +80,10 @@ def test_the_replacement_of_an_excluded_instance_is_waited_for() -> None:
 
 
 def test_however_many_are_excluded_the_added_ones_are_waited_for() -> None:
-    wanted = expected(2, 1, group([instance(1), instance(2), instance(3)], desired=1), [])
-    assert not progress(wanted, group([instance(1), instance(2), instance(3)]), [], "worker").done
+    drained = [node(number, availability="drain") for number in (1, 2, 3)]
+    present = group([instance(1), instance(2), instance(3)], desired=1)
+    wanted = expected(2, 1, present, drained)
+    assert progress(wanted, present, drained, "worker") == Progress(0, 1, ())
 
 
 def test_an_excluded_node_tells_its_state() -> None:

@@ -42,7 +42,7 @@ def test_a_victim_names_its_instance_and_its_node() -> None:
 def test_the_order_is_never_joined_then_unready_then_fewest_tasks() -> None:
     present = group([instance(number) for number in range(1, 5)])
     nodes = [node(1), node(2), node(3, state="down")]
-    tasks = [task(WEB, 1, nodes[0]), task(WEB, 2, nodes[0]), task(WEB, 3, nodes[1])]
+    tasks = [*(task(WEB, slot, nodes[0]) for slot in (1, 2)), *(task(WEB, slot, nodes[2]) for slot in (3, 4, 5))]
     assert names(chosen(4, present, nodes, tasks)) == ["i-0004", "3", "2", "1"]
 
 
