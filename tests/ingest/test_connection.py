@@ -1,0 +1,238 @@
+"""What callers can do to a connection, byte by byte. Deadlines are short here; test_process has the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from ingest import connection
+from ingest.bodies import LONGEST
+from ingest.connection import Deadlines
+from tests.ingest.serving import Service, serving
+
+SHORT = Deadlines(tick=0.02, receive=0.3, drain=0.1, idle=1.0, answer=1.0, linger=0.2)
+PATIENCE = 5.0
+
+POST = b"POST /v1/scale-nodes?scale=up&type=worker HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    async with serving(deadlines=SHORT) as running:
+        yield running
+
+
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the server hangs up."""
+    async with asyncio.timeout(PATIENCE):
+        with suppress(ConnectionError):
+            return await reader.read()
+    return b""
+
+
+async def exchange(service: Service, sent: bytes, drip: bytes = b"", pause: float = 0.05) -> bytes:
+    """Send, then drip until the server hangs up; what it said."""
+    reader, writer = await service.connect()
+    writer.write(sent)
+    async with asyncio.TaskGroup() as group:
+        dripping = group.create_task(_drip(writer, drip, pause))
+        said = await until_closed(reader)
+        dripping.cancel()
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    return said
+
+
+async def _drip(writer: asyncio.StreamWriter, drip: bytes, pause: float) -> None:
+    with suppress(ConnectionError):
+        while drip:
+            writer.write(drip)
+            await writer.drain()
+            await asyncio.sleep(pause)
+
+
+def status(said: bytes) -> int:
+    return int(said.split(b" ", 2)[1])
+
+
+def body(said: bytes) -> Any:
+    return json.loads(said.partition(b"\r\n\r\n")[2])
+
+
+UNFINISHED = {
+    "headers": (POST, b""),
+    "headers, dripping": (POST, b"a"),
+    "one header, dripping": (POST + b"X: ", b"a"),
+    "request line, dripping": (b"P", b"O"),
+    "body": (POST + b"Content-Length: 50\r\n\r\n", b""),
+    "body, dripping": (POST + b"Content-Length: 5000\r\n\r\n", b" "),
+    "chunked body": (POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n", b""),
+    "chunked body, dripping": (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "chunk's size, dripping": (POST + b"Transfer-Encoding: chunked\r\n\r\n", b"1"),
+    "body after Expect": (POST + b"Expect: 100-continue\r\nContent-Length: 50\r\n\r\n", b""),
+    "body of an upgrade": (POST + b"Upgrade: websocket\r\nContent-Length: 50\r\n\r\n", b""),
+}
+
+
+@pytest.mark.parametrize("case", UNFINISHED)
+async def test_what_never_arrives_is_cut_off_with_408(service: Service, case: str) -> None:
+    said = (await exchange(service, *UNFINISHED[case])).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert status(said) == 408
+    assert body(said)["status"] == "NOK"
+    assert service.inbox.messages == []
+
+
+async def test_a_connection_that_says_nothing_is_closed(service: Service) -> None:
+    assert await exchange(service, b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("request_line", "code"), [(b"GET /healthz HTTP/1.1\r\n", 200), (b"POST /nope HTTP/1.1\r\n", 404)]
+)
+async def test_a_body_that_nobody_wants_is_not_waited_for(service: Service, request_line: bytes, code: int) -> None:
+    said = await exchange(service, request_line + b"Content-Length: 5000\r\n\r\n", b"x")
+    assert status(said) == code
+
+
+async def test_a_second_request_has_the_same_deadline(service: Service) -> None:
+    said = await exchange(service, b"GET /healthz HTTP/1.1\r\n\r\n" + POST, b"a")
+    assert said.count(b"HTTP/1.1 ") == 2
+    assert b"HTTP/1.1 408 " in said
+
+
+async def test_an_idle_connection_is_closed_in_the_end_and_not_before(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    reader, writer = await service.connect()
+    writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+    await reader.readuntil(b'alive"}')
+    began = loop.time()
+    assert await until_closed(reader) == b""
+    assert loop.time() - began >= 0.9 * SHORT.idle
+    writer.close()
+
+
+async def test_requests_one_after_the_other_have_all_the_time_together(service: Service) -> None:
+    reader, writer = await service.connect()
+    for _ in range(8):  # 0.1 s each: together longer than any single deadline
+        writer.write(POST + b"Content-Length: 2\r\n\r\n{")
+        await asyncio.sleep(0.1)
+        writer.write(b"}")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert status(head) == 202
+        await reader.readuntil(b"}")
+    writer.close()
+
+
+async def test_an_answer_that_takes_longer_than_any_wait_is_given_up(service: Service) -> None:
+    service.inbox.hangs = True
+    said = await exchange(service, POST + b"Content-Length: 0\r\n\r\n")
+    assert (status(said), body(said)["message"]) == (503, "No answer in time")
+
+
+# --- size ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_of_exactly_the_longest_length_is_read(service: Service) -> None:
+    assert (await service.post("/v1/scale-nodes?scale=up&type=worker", b"{}" + b" " * (LONGEST - 2))).code == 202
+
+
+@pytest.mark.parametrize("length", [LONGEST + 1, 50 * 1024 * 1024, 10**18])
+async def test_a_longer_body_is_413_before_any_of_it_arrives(service: Service, length: int) -> None:
+    said = await exchange(service, POST + b"Content-Length: %d\r\n\r\n" % length)
+    assert (status(said), body(said)["status"]) == (413, "NOK")
+
+
+@pytest.mark.parametrize("chunk", [100, 60_000, LONGEST + 1])
+async def test_a_longer_chunked_body_is_413(service: Service, chunk: int) -> None:
+    piece = b"%x\r\n%b\r\n" % (chunk, b"x" * chunk)
+    said = await exchange(service, POST + b"Transfer-Encoding: chunked\r\n\r\n" + piece * (LONGEST // chunk + 1), piece)
+    assert (status(said), body(said)["status"]) == (413, "NOK")
+
+
+async def test_who_sends_first_and_reads_then_gets_the_413_too(service: Service) -> None:
+    """Without lingering, the reset that a close with unread bytes causes would overtake the answer."""
+    reader, writer = await service.connect()
+    writer.write(POST + b"Content-Length: 8000000\r\n\r\n")
+    for _ in range(80):
+        writer.write(b"x" * 100_000)
+        await writer.drain()
+    assert status(await until_closed(reader)) == 413
+    writer.close()
+
+
+async def test_headers_that_are_too_long_are_refused(service: Service) -> None:
+    said = await exchange(service, b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n")
+    assert (status(said), body(said)["status"]) == (413, "NOK")
+
+
+async def test_too_many_bodies_at_once_are_refused_not_held(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.bodies.TOGETHER", 100_000)
+    half = POST + b"Content-Length: 80000\r\n\r\n" + b" " * 60_000
+    first, second = await asyncio.gather(exchange(service, half), exchange(service, half))
+    assert sorted((status(first), status(second))) == [408, 503]
+    assert (await service.post("/v1/scale-nodes?scale=up&type=worker", b"{}" + b" " * 90_000)).code == 202
+
+
+async def test_one_connection_too_many_is_told_so(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST", 3)
+    others = [await service.connect() for _ in range(3)]
+    reader, writer = await service.connect()
+    said = await until_closed(reader)
+    assert (status(said), body(said)["status"]) == (503, "NOK")
+    for _, other in [*others, (reader, writer)]:
+        other.close()
+        with suppress(ConnectionError):
+            await other.wait_closed()
+
+
+# --- what is no HTTP ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/3\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"\r\n\r\n\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+        POST + b"Content-Length: abc\r\n\r\n",
+        POST + b"Content-Length: -5\r\n\r\n",
+        POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        POST + b"Transfer-Encoding: gzip\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 100,
+    ],
+)
+async def test_what_is_no_http_is_400_in_json(service: Service, sent: bytes) -> None:
+    said = await exchange(service, sent)
+    assert (status(said), body(said)["status"]) == (400, "NOK")
+    assert service.inbox.messages == []
+
+
+@pytest.mark.parametrize("path", [b"//[", b"*", b"http://h/nope", b"/%", b"/%ff%00", b"/..", b"/v1/requests/%2e%2e"])
+async def test_strange_paths_are_404_in_json(service: Service, path: bytes) -> None:
+    said = await exchange(service, b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert (status(said), body(said)["status"]) == (404, "NOK")
+
+
+async def test_a_header_that_is_not_utf8_is_no_key(service: Service) -> None:
+    said = await exchange(service, POST + b"Idempotency-Key: caf\xe9\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert (status(said), service.inbox.messages) == (400, [])
+
+
+async def test_a_header_that_is_not_utf8_is_no_token() -> None:
+    async with serving({"WEBHOOK_TOKEN": "caf\xe9"}, SHORT) as service:
+        for shown, code in ((b"caf\xe9", 401), (b"caf\xc3\xa9", 202)):
+            head = POST + b"Authorization: Bearer " + shown + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            assert status(await exchange(service, head)) == code
