@@ -18,6 +18,7 @@ Found = TypeVar("Found")
 API_VERSION = "1.41"
 DEADLINE = 40.0
 SECOND = 1_000_000_000
+ENDED = ("shutdown", "complete", "failed", "rejected", "orphaned", "remove")
 
 
 class RefusedError(Exception):
@@ -131,8 +132,7 @@ class SwarmClient:
 
         def settled() -> list[Json] | None:
             tasks = self.in_state(service_id, "running")
-            ended = ("shutdown", "complete", "failed", "rejected", "orphaned", "remove")
-            left = [task for task in self.tasks(service_id) if task["Status"]["State"] not in ended]
+            left = [task for task in self.tasks(service_id) if task["Status"]["State"] not in ENDED]
             return tasks if len(tasks) == len(left) == count else None
 
         return self.eventually(settled, f"{count} running tasks") if count else []
@@ -183,4 +183,6 @@ class SwarmClient:
                 self.eventually(partial(self._is_gone, service_id), "the end of all tasks")
 
     def _is_gone(self, service_id: str) -> bool:
-        return all(task["ServiceID"] != service_id for task in self.get("/tasks"))
+        """No task left that could run: engines keep those that completed (20.10 those of removed jobs, too)."""
+        left = [task for task in self.get("/tasks") if task["ServiceID"] == service_id]
+        return all(task["Status"]["State"] in ENDED for task in left)

@@ -102,6 +102,19 @@ def test_unknown_filters_are_refused(swarm: SwarmClient) -> None:
     assert refused.value.status == 400
 
 
+def test_impossible_values_are_refused_by_name(swarm: SwarmClient) -> None:
+    node = the_node(swarm)
+    spec = {**node["Spec"], "Role": "boss"}
+    with pytest.raises(RefusedError, match='invalid Role: "boss"') as refused:
+        swarm.update_node(node["ID"], node["Version"]["Index"], spec)
+    assert refused.value.status == 400
+    with pytest.raises(RefusedError, match="image reference must be provided") as refused:
+        swarm.create(with_template(swarm.spec(), ContainerSpec={"Image": ""}))
+    assert refused.value.status == 400
+    with pytest.raises(RefusedError, match="constraint expected one operator from ==, !="):
+        swarm.create(with_template(swarm.spec(), Placement={"Constraints": ["node.role"]}))
+
+
 # Updates
 
 

@@ -139,7 +139,7 @@ async def test_a_stop_ends_open_event_streams(lab: Lab, tmp_path: Path) -> None:
 
 
 async def test_unreadable_requests_are_bad_requests_in_json(api: aiohttp.ClientSession) -> None:
-    bodies = [b"{", b"[]", b'{"TaskTemplate": 3}', b'{"Name": "x", "TaskTemplate": {"ContainerSpec": {}}}']
+    bodies = [b"{", b"[]", b'{"TaskTemplate": 3}', b'{"Name": "x", "TaskTemplate": {}}']
     for sent in bodies:
         async with api.post("/services/create", data=sent) as answer:
             assert answer.status == HTTPStatus.BAD_REQUEST

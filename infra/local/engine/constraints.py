@@ -64,7 +64,7 @@ def _parse_one(expression: str) -> Constraint:
     match = _FORM.match(expression)
     if match is None:
         operators = "constraint expected one operator from ==, !="
-        raise refused("InvalidArgument", operators)
+        raise refused("Unknown", operators)
     return Constraint(match["key"], match["operator"] == "==", match["value"])
 
 

@@ -5,11 +5,12 @@ Every call needs a leader. Refusals are EngineErrors in the engine's words.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from enum import StrEnum
 from typing import TypeVar
 
 from infra.local.engine.clock import Clock
 from infra.local.engine.constraints import parse
-from infra.local.engine.errors import NO_LEADER, EngineError, invalid, not_found, refused
+from infra.local.engine.errors import NO_LEADER, invalid, not_found, refused
 from infra.local.engine.identity import Identities
 from infra.local.engine.membership import Membership
 from infra.local.engine.model import (
@@ -29,6 +30,7 @@ from infra.local.engine.specs import Json, ServiceSpec
 from infra.local.engine.store import Store
 
 ObjectT = TypeVar("ObjectT", Node, Service, Task)
+EnumT = TypeVar("EnumT", bound=StrEnum)
 
 
 class Control:
@@ -157,7 +159,7 @@ class Control:
         if len(modes) > 1:
             raise invalid("must specify only one service mode")
         spec = _readable_spec({**body, "Name": body.get("Name") or f"service_{self._ids.swarm_id()[:8]}"})
-        if not spec.container:
+        if spec.template.get("ContainerSpec") is None:
             raise invalid("mismatched Runtime and *Spec fields")
         if not spec.image:
             raise refused("InvalidArgument", "ContainerSpec: image reference must be provided")
@@ -194,9 +196,13 @@ def _ingress_ports(spec: ServiceSpec) -> Iterable[int]:
 
 
 def _node_spec(body: Json) -> NodeSpec:
-    try:
-        role, availability = Role(body.get("Role", "")), Availability(body.get("Availability", ""))
-    except ValueError:
-        wrong = f"invalid Role: {body.get('Role')!r} or Availability: {body.get('Availability')!r}"
-        raise EngineError(invalid("").status, wrong) from None
+    role = _one_of(Role, "Role", body)
+    availability = _one_of(Availability, "Availability", body)
     return NodeSpec(role, availability, dict(body.get("Labels") or {}), body.get("Name") or "")
+
+
+def _one_of(kind: type[EnumT], field: str, body: Json) -> EnumT:
+    try:
+        return kind(body.get(field, ""))
+    except ValueError:
+        raise invalid(f'invalid {field}: "{body.get(field, "")}"') from None

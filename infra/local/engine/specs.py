@@ -122,7 +122,9 @@ class ServiceSpec:
 
     @cached_property
     def template_json(self) -> str:
-        return json.dumps(self.template, separators=(",", ":"))
+        """The template as it stands in tasks."""
+        in_tasks = {key: value for key, value in self.template.items() if key != "Runtime"}
+        return json.dumps(in_tasks, separators=(",", ":"))
 
     @cached_property
     def container(self) -> Json:

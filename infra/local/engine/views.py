@@ -76,7 +76,7 @@ def service_view(service: Service, store: Store, *, with_status: bool, insert_de
         view["UpdateStatus"] = _update_status(service.update_status)
     if service.job_status is not None:
         view["JobStatus"] = {
-            "JobIteration": {"Index": service.job_status.iteration},
+            "JobIteration": _iteration(service.job_status.iteration),
             "LastExecution": rfc3339(service.job_status.last_execution_ns),
         }
     if with_status:
@@ -154,7 +154,7 @@ def task_json(task: Task) -> str:
     if task.node_id:
         parts.append(f'"NodeID":"{task.node_id}"')
     if task.spec.mode.is_job:
-        parts.append(f'"JobIteration":{{"Index":{task.job_iteration}}}')
+        parts.append(f'"JobIteration":{dump(_iteration(task.job_iteration))}')
     return ",".join(parts) + "}"
 
 
@@ -168,6 +168,10 @@ def _task_status_json(task: Task) -> str:
     if task.container_id:
         parts.append(f'"ContainerStatus":{{"ContainerID":"{task.container_id}","PID":0,"ExitCode":{task.exit_code}}}')
     return ",".join(parts) + ',"PortStatus":{}}'
+
+
+def _iteration(index: int) -> Json:
+    return {"Index": index} if index else {}
 
 
 def event_view(event: Event) -> Json:
