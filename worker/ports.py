@@ -17,7 +17,9 @@ from shared.records import Record
 Availability = Literal["active", "pause", "drain"]
 
 REQUEST_LABEL = "com.df.scaler.request"
-"""The service label that names the request which changed the service last."""
+"""The service label that names the request which changed the service's replicas last."""
+RESCHEDULE_LABEL = "com.df.scaler.reschedule"
+"""The same for what moved its tasks. A key of its own: neither may wipe out the other's proof."""
 PROTECT_LABEL = "com.df.scaler.protect"
 """The node label that, when `true`, keeps a node from ever being chosen."""
 
@@ -263,11 +265,16 @@ class ServiceChange:
     """One change of a service. What is None stays."""
 
     request_id: str
-    """Goes into the label `com.df.scaler.request` in the same update: the proof that it was done."""
+    """Goes into a label in the same update: the proof that it was done."""
     replicas: int | None = None
     env: tuple[str, str] | None = None
     force: bool = False
     """Replace the tasks though nothing else changes."""
+
+    @property
+    def label(self) -> str:
+        """The label that proves this kind of change."""
+        return REQUEST_LABEL if self.replicas is not None else RESCHEDULE_LABEL
 
 
 class SwarmChanges(Protocol):
@@ -288,7 +295,7 @@ class SwarmChanges(Protocol):
         ...
 
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
-        """Change one field and the request label, if the label does not name this request yet. Raises NotFound."""
+        """Change one field and the label that proves it, if that does not name this request yet. Raises NotFound."""
         ...
 
 

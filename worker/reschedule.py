@@ -16,7 +16,7 @@ import structlog
 
 from shared.errors import NotFound, Refused, Unavailable
 from worker.errors import TermOver
-from worker.ports import REQUEST_LABEL, Service, ServiceChange
+from worker.ports import RESCHEDULE_LABEL, Service, ServiceChange
 from worker.term import TICK_SECONDS, Countdown, Term
 
 log = structlog.get_logger()
@@ -122,7 +122,7 @@ class Rescheduler:
 
     def _done(self, work: Pass, service: Service) -> bool:
         """Our update, or a later one, has been made already."""
-        if service.labels.get(REQUEST_LABEL) == work.id:
+        if service.labels.get(RESCHEDULE_LABEL) == work.id:
             return True
         value = service.env.get(self._key, "")
         return _moment(value) is not None and value >= work.stamp

@@ -11,7 +11,6 @@ from shared.messages import Role
 from tests.fakes.cluster import Cluster, Pace
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.ports import (
-    REQUEST_LABEL,
     Availability,
     Manager,
     Node,
@@ -210,7 +209,7 @@ class InMemorySwarm(Port):
         """Change one field and the request label, if the label does not name this request yet."""
         self._need_leader()
         service = self._service(service_id)
-        if service.labels.get(REQUEST_LABEL) == change.request_id:
+        if service.labels.get(change.label) == change.request_id:
             return
         if change.replicas is not None and service.mode != "replicated":
             raise Refused(f"service {service.name} is not a replicated service")
@@ -218,7 +217,7 @@ class InMemorySwarm(Port):
             service,
             replicas=service.replicas if change.replicas is None else change.replicas,
             env=service.env if change.env is None else {**service.env, change.env[0]: change.env[1]},
-            labels={**service.labels, REQUEST_LABEL: change.request_id},
+            labels={**service.labels, change.label: change.request_id},
             update_state=None,
             update_message="",
         )

@@ -14,7 +14,7 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
-from worker.ports import REQUEST_LABEL, Availability, Node, Service, ServiceChange, SwarmIdentity, Task
+from worker.ports import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""
@@ -150,9 +150,9 @@ def _inspect_service(api: Api, name: str) -> Any:
 def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
     """The spec with the change in it. Raises Refused. None: this request's change is in it already."""
     labels = spec.get("Labels") or {}
-    if labels.get(REQUEST_LABEL) == change.request_id:
+    if labels.get(change.label) == change.request_id:
         return None
-    new = {**spec, "Labels": {**labels, REQUEST_LABEL: change.request_id}}
+    new = {**spec, "Labels": {**labels, change.label: change.request_id}}
     if change.replicas is not None:
         new["Mode"] = _with_replicas(spec, change.replicas)
     template = dict(spec.get("TaskTemplate") or {})
