@@ -6,14 +6,13 @@ secrets, configs) is empty or not found; what it does not do (logs) is not imple
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Awaitable, Callable, Iterator
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from infra.local.engine import params
 from infra.local.engine.engine import API_VERSION, ENGINE_VERSION, OLDEST_API_VERSION, Engine, version_text
 from infra.local.engine.errors import EngineError, invalid
 from infra.local.engine.events import Event
@@ -27,7 +26,6 @@ from infra.local.engine.filters import (
     filtered_services,
     filtered_tasks,
 )
-from infra.local.engine.specs import Json
 from infra.local.engine.swarm import SimulatedSwarm
 from infra.local.engine.views import (
     cluster_view,
@@ -120,7 +118,7 @@ class Api:
 
     @web.middleware
     async def inject_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        fault = self._swarm.faults.api_fault(request.method, _unversioned(request))
+        fault = self._swarm.faults.api_fault(request.method, params.unversioned(request))
         if fault is None:
             return await handler(request)
         await asyncio.sleep(fault.delay)
@@ -143,7 +141,7 @@ class Api:
 
     @web.middleware
     async def check_version(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        asked = _api_version(request)
+        asked = params.api_version(request)
         if asked > API_VERSION:
             newest = f"Maximum supported API version is {version_text(API_VERSION)}"
             raise invalid(f"client version {version_text(asked)} is too new. {newest}")
@@ -199,7 +197,7 @@ class Api:
     # Nodes
 
     async def _list_nodes(self, request: web.Request) -> web.Response:
-        nodes = filtered_nodes(self._swarm.store, _filters(request, NODE_FILTERS))
+        nodes = filtered_nodes(self._swarm.store, params.filters(request, NODE_FILTERS))
         return _json([node_view(node, self._swarm.raft) for node in nodes])
 
     async def _inspect_node(self, request: web.Request) -> web.Response:
@@ -207,36 +205,36 @@ class Api:
         return _json(node_view(node, self._swarm.raft))
 
     async def _update_node(self, request: web.Request) -> web.Response:
-        version = _object_version(request, "node")
-        self._control.update_node(request.match_info["name"], version, await _body(request))
+        version = params.object_version(request, "node")
+        self._control.update_node(request.match_info["name"], version, await params.body(request))
         return web.Response()
 
     async def _remove_node(self, request: web.Request) -> web.Response:
-        self._control.remove_node(request.match_info["name"], force=_flag(request, "force"))
+        self._control.remove_node(request.match_info["name"], force=params.flag(request, "force"))
         return web.Response()
 
     # Services
 
     async def _list_services(self, request: web.Request) -> web.Response:
-        services = filtered_services(self._swarm.store, _filters(request, SERVICE_FILTERS))
-        status = _flag(request, "status") and _api_version(request) >= _STATUS_SINCE
+        services = filtered_services(self._swarm.store, params.filters(request, SERVICE_FILTERS))
+        status = params.flag(request, "status") and params.api_version(request) >= _STATUS_SINCE
         store = self._swarm.store
         return _json([service_view(each, store, with_status=status, insert_defaults=False) for each in services])
 
     async def _inspect_service(self, request: web.Request) -> web.Response:
         service = self._control.service(request.match_info["name"])
-        defaults = _flag(request, "insertDefaults")
+        defaults = params.flag(request, "insertDefaults")
         return _json(service_view(service, self._swarm.store, with_status=False, insert_defaults=defaults))
 
     async def _create_service(self, request: web.Request) -> web.Response:
-        service = self._control.create_service(await _body(request))
+        service = self._control.create_service(await params.body(request))
         return _json({"ID": service.id, "Warnings": None}, HTTPStatus.CREATED)
 
     async def _update_service(self, request: web.Request) -> web.Response:
-        version = _object_version(request, "service")
+        version = params.object_version(request, "service")
         rollback = request.query.get("rollback") == "previous"
         name = request.match_info["name"]
-        self._control.update_service(name, version, await _body(request), rollback=rollback)
+        self._control.update_service(name, version, await params.body(request), rollback=rollback)
         return _json({"Warnings": None})
 
     async def _remove_service(self, request: web.Request) -> web.Response:
@@ -246,7 +244,7 @@ class Api:
     # Tasks
 
     async def _list_tasks(self, request: web.Request) -> web.Response:
-        filters = _filters(request, TASK_FILTERS)
+        filters = params.filters(request, TASK_FILTERS)
         tasks = filtered_tasks(self._swarm.store, self._control, filters)
         return _json_text(f"[{','.join(map(task_json, tasks))}]")
 
@@ -256,7 +254,7 @@ class Api:
     # Networks
 
     async def _list_networks(self, request: web.Request) -> web.Response:
-        filters = _filters(request, None)
+        filters = params.filters(request, None)
         networks = [
             network_view(network)
             for network in self._swarm.networks
@@ -270,7 +268,7 @@ class Api:
         return _json(network_view(self._swarm.networks.find(request.match_info["name"])))
 
     async def _create_network(self, request: web.Request) -> web.Response:
-        network = self._swarm.networks.create(await _body(request))
+        network = self._swarm.networks.create(await params.body(request))
         return _json({"Id": network.id, "Warning": ""}, HTTPStatus.CREATED)
 
     async def _remove_network(self, request: web.Request) -> web.Response:
@@ -280,8 +278,8 @@ class Api:
     # Events
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        filters = _filters(request, None)
-        since, until = _moment(request, "since"), _moment(request, "until")
+        filters = params.filters(request, None)
+        since, until = params.moment(request, "since"), params.moment(request, "until")
         response = web.StreamResponse(headers={"Content-Type": "application/json", **self._headers()})
         with self._swarm.events.subscription(since) as (past, queue), self._open_stream():
             await response.prepare(request)
@@ -329,54 +327,3 @@ def _json_text(text: str, status: int = HTTPStatus.OK) -> web.Response:
 
 def _error(status: int, message: str) -> web.Response:
     return _json({"message": message}, status)
-
-
-def _api_version(request: web.Request) -> tuple[int, int]:
-    """What the path asks for, else the newest."""
-    prefix = request.match_info.get("version")
-    if prefix is None:
-        return API_VERSION
-    major, minor = prefix[1:].split(".")
-    return int(major), int(minor)
-
-
-def _unversioned(request: web.Request) -> str:
-    prefix = request.match_info.get("version")
-    return request.path.removeprefix(f"/{prefix}") if prefix else request.path
-
-
-def _filters(request: web.Request, accepted: frozenset[str] | None) -> Filters:
-    return Filters(request.query.get("filters"), accepted)
-
-
-def _flag(request: web.Request, name: str) -> bool:
-    return request.query.get(name, "").lower() not in ("", "0", "no", "false", "none")
-
-
-def _object_version(request: web.Request, kind: str) -> int:
-    text = request.query.get("version", "")
-    if not text.isdecimal():
-        syntax = f'strconv.ParseUint: parsing "{text}": invalid syntax'
-        raise invalid(f"invalid {kind} version '{text}': {syntax}")
-    return int(text)
-
-
-async def _body(request: web.Request) -> Json:
-    try:
-        body = json.loads(await request.read())
-    except ValueError as error:
-        raise invalid(f"invalid JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise invalid("invalid JSON: not an object")
-    return body
-
-
-def _moment(request: web.Request, name: str) -> int | None:
-    """A Unix time in seconds, perhaps with a fraction, as nanoseconds."""
-    text = request.query.get(name)
-    if not text:
-        return None
-    try:
-        return int(Decimal(text) * 1_000_000_000)
-    except InvalidOperation:
-        raise invalid(f'failed to parse value as a UNIX timestamp: "{text}"') from None

@@ -14,6 +14,19 @@ from infra.local.engine.views import cluster_view, manager_address
 ENGINE_VERSION = "28.2.2"
 API_VERSION = (1, 52)
 OLDEST_API_VERSION = (1, 24)
+_CAPABILITIES = (
+    "MemoryLimit",
+    "SwapLimit",
+    "CpuCfsPeriod",
+    "CpuCfsQuota",
+    "CPUShares",
+    "CPUSet",
+    "PidsLimit",
+    "OomKillDisable",
+    "IPv4Forwarding",
+    "BridgeNfIptables",
+    "BridgeNfIp6tables",
+)
 
 
 def version_text(version: tuple[int, int]) -> str:
@@ -117,6 +130,7 @@ class Engine:
             "DefaultRuntime": "runc",
             "InitBinary": "docker-init",
             "Warnings": None,
+            **dict.fromkeys(_CAPABILITIES, True),
             "Swarm": self.swarm_info(),
         }
 

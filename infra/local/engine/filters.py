@@ -12,7 +12,7 @@ from infra.local.engine.errors import invalid
 from infra.local.engine.events import Event
 from infra.local.engine.model import Node, Service, Task
 from infra.local.engine.store import Store
-from infra.local.engine.updater import is_dirty
+from infra.local.engine.update_desk import is_dirty
 
 NODE_FILTERS = frozenset({"id", "label", "node.label", "membership", "name", "role"})
 SERVICE_FILTERS = frozenset({"id", "label", "mode", "name", "runtime"})

@@ -22,7 +22,8 @@ from infra.local.engine.restarts import Restarts
 from infra.local.engine.specs import Mode
 from infra.local.engine.store import Store
 from infra.local.engine.tasks import TaskMaker
-from infra.local.engine.updater import Slot, Updates
+from infra.local.engine.update_desk import Slot
+from infra.local.engine.updater import Updates
 
 
 class Orchestrator:

@@ -37,7 +37,8 @@ from infra.local.engine.restarts import Restarts
 from infra.local.engine.scheduler import Scheduler
 from infra.local.engine.store import Store
 from infra.local.engine.tasks import TaskMaker
-from infra.local.engine.updater import UpdateDesk, Updates
+from infra.local.engine.update_desk import UpdateDesk
+from infra.local.engine.updater import Updates
 
 GIB = 1024**3
 
