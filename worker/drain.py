@@ -122,7 +122,7 @@ class Drain:
                 mark = self._term.watch.mark()
                 tasks = await self._term.swarm.tasks(service_id=service.id)
                 present = await self._term.swarm.service(service.id)
-                if not fit.left(self._ids, tasks, [present]) or _halted(present):
+                if not fit.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks):
                     return
                 await self._term.pause(self._job, mark, self._limit.left, POLL_SECONDS)
 
@@ -183,6 +183,11 @@ async def empty(term: Term, node: Leaving) -> bool:
 def _task_text(task: Task, services: Sequence[Service]) -> str:
     name = next((service.name for service in services if service.id == task.service_id), task.service_id)
     return f"{name}.{task.slot or task.node_id} ({task.state}{': ' + task.error if task.error else ''})"
+
+
+def _no_room(tasks: Sequence[Task]) -> bool:
+    """There is no room for two of it at once: it has to move the other way."""
+    return any(task.state == "pending" and task.desired == "running" and task.error for task in tasks)
 
 
 def _halted(service: Service) -> bool:
