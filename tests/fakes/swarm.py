@@ -223,6 +223,10 @@ class InMemorySwarm(Port):
         )
         self.cluster.put_service(new, template_changed=change.force or new.env != service.env)
 
+    @hooked
+    async def idle(self) -> None:
+        """No call goes on after it was cancelled."""
+
     # --- How it works -------------------------------------------------------------------------------------------
 
     def _changed(self) -> None:

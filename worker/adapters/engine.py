@@ -13,6 +13,7 @@ import asyncio
 import codecs
 import json
 import math
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -171,6 +172,7 @@ class Engine:
         """This thread's client. A new one asks the engine which API version it speaks."""
         client: APIClient | None = getattr(self._own, "client", None)
         if client is None:
+            _knock(self._host, limit.left())
             client = APIClient(base_url=self._host, version="auto", timeout=math.ceil(limit.left()), max_pool_size=1)
             self._own.client = client
             self._clients.add(client)
@@ -247,11 +249,23 @@ def _words(answer: requests.Response) -> str:
         return answer.text.strip()[:500] or f"{answer.status_code} {answer.reason}"
 
 
+def _knock(docker_host: str, seconds: float) -> None:
+    """Raise OSError where nobody listens on a unix socket: the SDK would leave its own, unconnected, unclosed."""
+    base = str(parse_host(docker_host))
+    if base.startswith(_UNIX):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(seconds)
+            probe.connect(base.removeprefix(_UNIX))
+
+
+_UNIX = "http+unix://"
+
+
 def _reachable(docker_host: str) -> tuple[str, aiohttp.BaseConnector]:
     """The base URL and the connector for an address as DOCKER_HOST writes it."""
     base = str(parse_host(docker_host))
-    if base.startswith("http+unix://"):
-        return "http://docker", aiohttp.UnixConnector(path=base.removeprefix("http+unix://"))
+    if base.startswith(_UNIX):
+        return "http://docker", aiohttp.UnixConnector(path=base.removeprefix(_UNIX))
     return base, aiohttp.TCPConnector()
 
 

@@ -1,0 +1,247 @@
+"""Swarms to test against, and what other people do to them: in memory, simulated behind the API, or real."""
+
+import asyncio
+import json
+import os
+import shlex
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from docker import APIClient
+
+from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
+from tests.adapters.conftest import CALL, unique
+from tests.fakes import InMemorySwarm
+from tests.fakes.cluster import Pace
+from worker.adapters.swarm import DockerSwarm
+
+REAL = os.environ.get("CONTRACT_DOCKER_HOST")
+IMAGE = os.environ.get("CONTRACT_IMAGE", "busybox")
+COMMAND = shlex.split(os.environ.get("CONTRACT_COMMAND", "sleep 100000"))
+
+QUICK = 0.04
+SECOND = 1_000_000_000
+
+
+class Yard(Protocol):
+    """A Swarm seen through the ports, with one manager or more, and what others may do to it."""
+
+    swarm: InMemorySwarm | DockerSwarm
+    powers: bool
+    """Whether machines can be lost."""
+
+    async def create(self, replicas: int = 1, **wishes: Any) -> str:
+        """A service with a name of its own; `wishes` are fields of Service. Its id."""
+        ...
+
+    async def remove(self, service_id: str) -> None:
+        """Remove a service."""
+        ...
+
+    async def label_node(self, node_id: str, key: str, value: str) -> None:
+        """Set a label of a node."""
+        ...
+
+    async def lose(self, hostname: str) -> None:
+        """A machine dies."""
+        ...
+
+    async def go_away(self) -> None:
+        """The engine goes away for a moment."""
+        ...
+
+
+HOSTS: Mapping[str, str] = {"ip-10-0-3-12": "i-12", "ip-10-0-3-129": "i-129"}
+MANAGER = "ip-10-0-1-1"
+
+
+class MemoryYard:
+    """The Swarm in memory."""
+
+    powers = True
+
+    def __init__(self) -> None:
+        pace = Pace(start=QUICK, stop=QUICK, down=QUICK, election=QUICK, role=QUICK, update=QUICK / 4)
+        self.swarm = InMemorySwarm(pace=pace)
+        self._nodes = {MANAGER: self.swarm.join(MANAGER, "manager")}
+        for hostname, instance in HOSTS.items():
+            self._nodes[hostname] = self.swarm.join(hostname, engine_labels={"instance_id": instance})
+
+    async def create(self, replicas: int = 1, **wishes: Any) -> str:
+        """See Yard."""
+        return self.swarm.create(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
+
+    async def remove(self, service_id: str) -> None:
+        """See Yard."""
+        self.swarm.remove(service_id)
+
+    async def label_node(self, node_id: str, key: str, value: str) -> None:
+        """See Yard."""
+        self.swarm.label(node_id, **{key: value})
+
+    async def lose(self, hostname: str) -> None:
+        """See Yard."""
+        self.swarm.lose(self._nodes[hostname])
+
+    async def go_away(self) -> None:
+        """See Yard."""
+        self.swarm.hang_up()
+
+
+class ApiYard:
+    """A Swarm behind the Docker API: the simulated one, or a real one."""
+
+    def __init__(self, host: str, simulated: SimulatedSwarm | None) -> None:
+        self.swarm = DockerSwarm(host, CALL)
+        self.simulated = simulated
+        self.powers = simulated is not None
+        self._host = host
+        self._services: list[str] = []
+
+    async def create(self, replicas: int = 1, **wishes: Any) -> str:
+        """See Yard."""
+        spec = as_spec(replicas, **wishes)
+        identity = str((await self.call("POST", "/services/create", spec))["ID"])
+        self._services.append(identity)
+        return identity
+
+    async def remove(self, service_id: str) -> None:
+        """See Yard."""
+        await self.call("DELETE", f"/services/{service_id}")
+
+    async def label_node(self, node_id: str, key: str, value: str) -> None:
+        """See Yard."""
+        found = await self.call("GET", f"/nodes/{node_id}")
+        spec = {**found["Spec"], "Labels": {**(found["Spec"].get("Labels") or {}), key: value}}
+        await self.call("POST", f"/nodes/{node_id}/update?version={found['Version']['Index']}", spec)
+
+    async def lose(self, hostname: str) -> None:
+        """See Yard."""
+        assert self.simulated is not None
+        for node in self.simulated.nodes:
+            if node.machine.hostname == hostname:
+                self.simulated.lose_node(node.id)
+
+    async def go_away(self) -> None:
+        """See Yard."""
+        await self.lose(MANAGER)
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """What any client may ask the API."""
+        return await asyncio.to_thread(self._call, method, path, body)
+
+    async def clean(self) -> None:
+        """Leave nothing behind."""
+        for identity in self._services:
+            await asyncio.to_thread(self._call, "DELETE", f"/services/{identity}", None)
+        await self.swarm.aclose()
+
+    def _call(self, method: str, path: str, body: Any) -> Any:
+        client = APIClient(base_url=self._host, version="1.41")
+        try:
+            answer = client.request(method, f"{client.base_url}/v1.41{path}", json=body, timeout=30)
+            return answer.json() if answer.content.strip() else None
+        finally:
+            client.close()
+
+
+@asynccontextmanager
+async def api_yard(folder: Path) -> AsyncIterator[ApiYard]:
+    """The real one that CONTRACT_DOCKER_HOST names, else a simulated one with a manager and two workers."""
+    if REAL:
+        yard = ApiYard(REAL, None)
+        yield yard
+        await yard.clean()
+        return
+    async with simulated() as swarm:
+        (manager, *_) = swarm.nodes
+        async with serve(swarm, folder / "docker.sock", manager.id):
+            yard = ApiYard(f"unix://{folder / 'docker.sock'}", swarm)
+            yield yard
+            await yard.clean()
+
+
+@asynccontextmanager
+async def simulated() -> AsyncIterator[SimulatedSwarm]:
+    """A manager and two workers."""
+    quick = SwarmConfig(
+        start_seconds=QUICK,
+        stop_seconds=QUICK,
+        down_detection_seconds=QUICK,
+        election_seconds=QUICK,
+        role_change_seconds=QUICK,
+        update_monitor_seconds=QUICK,
+    )
+    async with SimulatedSwarm(quick) as swarm:
+        swarm.add_node(MANAGER, role="manager")
+        for hostname, instance in HOSTS.items():
+            swarm.add_node(hostname, engine_labels={"instance_id": instance})
+        yield swarm
+
+
+def as_spec(replicas: int, **wishes: Any) -> dict[str, Any]:
+    """A service as the API wants it, that says everything that Service can say."""
+    kinds = {
+        "replicated": {"Replicated": {"Replicas": replicas}},
+        "global": {"Global": {}},
+        "replicated-job": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": replicas}},
+        "global-job": {"GlobalJob": {}},
+    }
+    container = {
+        "Image": IMAGE,
+        "Command": COMMAND,
+        "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
+        "StopGracePeriod": SECOND,
+    }
+    job = wishes.get("mode", "").endswith("job")
+    return {
+        "Name": wishes.get("name") or unique("contract"),
+        "Labels": wishes.get("labels", {}),
+        "Mode": kinds[wishes.get("mode", "replicated")],
+        "TaskTemplate": {
+            "ContainerSpec": container,
+            "RestartPolicy": {"Condition": "any" if wishes.get("restarts", not job) else "none", "Delay": 0},
+            "Placement": as_placement(wishes),
+            "Resources": {"Reservations": as_reservations(wishes)},
+        },
+        "EndpointSpec": {
+            "Ports": [
+                {"Protocol": protocol, "TargetPort": port, "PublishedPort": port, "PublishMode": "host"}
+                for protocol, port in wishes.get("host_ports", ())
+            ]
+        },
+        **({} if job else {"UpdateConfig": as_update(wishes)}),
+    }
+
+
+def as_placement(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the tasks may go."""
+    return {
+        "Constraints": list(wishes.get("constraints", ())),
+        "MaxReplicas": wishes.get("max_per_node", 0),
+        "Platforms": [{"OS": os_, "Architecture": kind} for os_, kind in wishes.get("platforms", ())],
+    }
+
+
+def as_reservations(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """What they need."""
+    generic = wishes.get("generic", {})
+    return {
+        "NanoCPUs": wishes.get("cpus", 0),
+        "MemoryBytes": wishes.get("memory", 0),
+        "GenericResources": [{"DiscreteResourceSpec": {"Kind": kind, "Value": n}} for kind, n in generic.items()],
+    }
+
+
+def as_update(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """How they are replaced."""
+    order = "start-first" if wishes.get("start_first") else "stop-first"
+    return {"Parallelism": 1, "Monitor": SECOND // 100, "Order": order, "FailureAction": "pause"}
+
+
+def query(**filters: list[str]) -> str:
+    """Filters as a query."""
+    return "?filters=" + quote(json.dumps(filters))
