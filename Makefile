@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow lint check simulate format lock clean
+.PHONY: help setup demo up test slow lint check simulate docs format lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ check: lint ## lint, and the tests with branch coverage
 
 simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
 	@$(BIN)/python -m tests.simulation
+
+docs: $(READY) ## docs/configuration.md from the settings classes
+	@$(BIN)/python -m infra.configuration
 
 format: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format .
