@@ -177,3 +177,15 @@ async def test_without_a_majority_nothing_is_decided_until_it_is_back(lab: Lab) 
     await seconds(20)
     assert lab.node(lab.workers[0]).state is NodeState.DOWN
     assert len(lab.running()) == 3
+
+
+async def test_joining_dying_and_leaving_are_events(lab: Lab) -> None:
+    with lab.swarm.events.subscription(None) as (_, queue):
+        node_id = lab.swarm.add_node("worker-new")
+        lab.swarm.lose_node(node_id)
+        await seconds(15)
+        lab.swarm.control.remove_node(node_id, force=False)
+        events = [queue.get_nowait() for _ in range(queue.qsize())]
+    assert [event.action for event in events] == ["create", "update", "remove"]
+    change = {"name": "worker-new", "state.old": "ready", "state.new": "down"}
+    assert (events[1].actor_id, events[1].attributes) == (node_id, change)

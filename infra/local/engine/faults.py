@@ -57,12 +57,12 @@ class Faults:
         """Let every task stop that was asked to."""
         self.unstoppable_services.clear()
         self.unstoppable_nodes.clear()
-        self._released()
+        self.recheck()
 
     def release_updates(self) -> None:
         """Let every frozen update go on."""
         self.frozen_updates.clear()
-        self._released()
+        self.recheck()
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
@@ -72,6 +72,7 @@ class Faults:
         self.unstoppable_nodes.clear()
         self.release_updates()
 
-    def _released(self) -> None:
+    def recheck(self) -> None:
+        """Let go of what was held back and, as the faults are now, is held back no more."""
         for call in self._on_release:
             call()
