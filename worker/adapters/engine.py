@@ -127,7 +127,10 @@ class Engine:
 
         The engine answers a moment before it subscribes: `since` makes it hand out what came in between.
         """
-        base, connector = _reachable(self._host)
+        try:
+            base, connector = _reachable(self._host)
+        except DockerException as error:
+            raise Unavailable(f"Docker: {_brief(error)}") from error
         params = {"filters": json.dumps(filters), "since": str(int(time.time()) - 1)}
         endless = aiohttp.ClientTimeout(total=None, sock_connect=self._call_timeout.total_seconds())
         async with aiohttp.ClientSession(connector=connector, timeout=endless) as session:
@@ -161,6 +164,7 @@ class Engine:
 
     def _work(self, work: Callable[[Api], T], limit: _Limit) -> T:
         try:
+            _knock(self._host, limit.left())
             return work(Api(self._client(limit), limit))
         except ScalerError:
             raise
@@ -172,7 +176,6 @@ class Engine:
         """This thread's client. A new one asks the engine which API version it speaks."""
         client: APIClient | None = getattr(self._own, "client", None)
         if client is None:
-            _knock(self._host, limit.left())
             client = APIClient(base_url=self._host, version="auto", timeout=math.ceil(limit.left()), max_pool_size=1)
             self._own.client = client
             self._clients.add(client)
@@ -206,7 +209,8 @@ class _Bursts:
 
 def elements(chunks: Iterator[bytes]) -> Iterator[Any]:
     """The elements of a JSON array of objects, as its text comes in. Raises ValueError where it is not one."""
-    decoder, scan = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder().raw_decode
+    scan = json.JSONDecoder().raw_decode
+    decoder = codecs.getincrementaldecoder("utf-8")()
     text, position = "", 0
     for chunk in chunks:
         text, position = text[position:] + decoder.decode(chunk), 0
@@ -250,7 +254,7 @@ def _words(answer: requests.Response) -> str:
 
 
 def _knock(docker_host: str, seconds: float) -> None:
-    """Raise OSError where nobody listens on a unix socket: the SDK would leave its own, unconnected, unclosed."""
+    """Raise OSError where nobody listens on a unix socket: the SDK would forget to close its own end of that."""
     base = str(parse_host(docker_host))
     if base.startswith(_UNIX):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
