@@ -23,7 +23,7 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
-from shared.settings import BadConfiguration, load, prepare_aws
+from shared.settings import BadConfiguration, load, prepare_aws, sdk_secrets
 
 _log = structlog.get_logger(__name__)
 

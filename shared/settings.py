@@ -186,6 +186,11 @@ def _empty_secrets(cls: type[Settings], environ: Mapping[str, str]) -> list[str]
     ]
 
 
+def sdk_secrets(environ: Mapping[str, str]) -> list[str]:
+    """The AWS SDK's own secrets in an environment: they must never be logged either."""
+    return [environ[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN") if environ.get(name)]
+
+
 def _concerns(key: str, names: set[str]) -> bool:
     return key in names or (key.removesuffix("_FILE") in names and key not in _NOT_INDIRECT)
 

@@ -16,7 +16,7 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
-from shared.settings import BadConfiguration, load, prepare_aws
+from shared.settings import BadConfiguration, load, prepare_aws, sdk_secrets
 from worker import health
 from worker.active import Ports, Worker
 from worker.adapters.autoscaling import AwsGroups
@@ -41,7 +41,7 @@ def main() -> None:
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
-    logs.configure(settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
     asyncio.run(run(settings))
 
 
