@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -23,7 +22,7 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
-from shared.settings import BadConfiguration, load, prepare_aws, sdk_secrets
+from shared.settings import BadConfiguration, read, sdk_secrets
 
 _log = structlog.get_logger(__name__)
 
@@ -31,13 +30,12 @@ _log = structlog.get_logger(__name__)
 def main() -> int:
     """Run the service. Returns the process's exit code."""
     try:
-        settings = load(IngestSettings, os.environ)
-        prepare_aws(os.environ)
+        settings = read(IngestSettings, os.environ)
         listener = _listener(settings)
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *_aws_secrets(os.environ)])
+    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
     make_room(connection.MOST)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, listener))
@@ -100,10 +98,6 @@ def _stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def _aws_secrets(environ: Mapping[str, str]) -> list[str]:
-    return [environ[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN") if environ.get(name)]
 
 
 if __name__ == "__main__":

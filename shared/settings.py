@@ -120,6 +120,22 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+def read(cls: type[S], environ: MutableMapping[str, str]) -> S:
+    """The settings, after the SDK's variables were put where the SDK looks. Raises BadConfiguration with all problems."""
+    problems: list[str] = []
+    try:
+        prepare_aws(environ)
+    except BadConfiguration as error:
+        problems = error.problems
+    try:
+        settings = load(cls, environ)
+    except BadConfiguration as error:
+        raise BadConfiguration([*problems, *(line for line in error.problems if line not in problems)]) from error
+    if problems:
+        raise BadConfiguration(problems)
+    return settings
+
+
 def load(cls: type[S], environ: Mapping[str, str]) -> S:
     """The settings that the environment gives. Raises BadConfiguration."""
     names = {name.upper() for name in cls.model_fields}

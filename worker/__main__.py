@@ -16,7 +16,7 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
-from shared.settings import BadConfiguration, load, prepare_aws, sdk_secrets
+from shared.settings import BadConfiguration, read, sdk_secrets
 from worker import health
 from worker.active import Ports, Worker
 from worker.adapters.autoscaling import AwsGroups
@@ -36,8 +36,7 @@ STOP_SECONDS = 8.0
 def main() -> None:
     """Exit 0 after a stop, 2 where the configuration is wrong."""
     try:
-        prepare_aws(os.environ)
-        settings = load(WorkerSettings, os.environ)
+        settings = read(WorkerSettings, os.environ)
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
