@@ -39,7 +39,7 @@ class Restarts:
         if not old.wanted:
             return
         self._store.set_desired(old, TaskState.SHUTDOWN)
-        if not self.is_due(old, service):
+        if not self.is_due(old, service) or self._has_successor(old, service):
             return
         self._attempts.setdefault(_place(old), []).append(self._clock.now_ns())
         successor = self._tasks.like(old, service, TaskState.READY)
@@ -62,6 +62,11 @@ class Restarts:
             return
         self._successors[old.id].append(successor)
         self._clock.later(_LONGEST_WAIT, self._release_successors, old.id)
+
+    def _has_successor(self, old: Task, service: Service) -> bool:
+        """Whether an update has put a task after the present specification there already."""
+        slot = self._store.slots(service.id).get(old.place, {})
+        return any(task.wanted and task.spec_version == service.spec_version for task in slot.values())
 
     def _delay(self, old: Task) -> float:
         node = self._store.nodes.get(old.node_id)
