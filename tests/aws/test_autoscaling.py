@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.aws import EmbeddedAws, Size, create_group, create_network
+from infra.local.aws.deploy import ZONES
 from tests.aws.waiting import eventually
 
 
@@ -276,7 +277,7 @@ def test_rebalancing_moves_an_unprotected_instance_to_the_empty_zone(
     group = make_group(0, 6, 6, protect_new=False)
     group.ready(6)
     for one in group.described()["Instances"]:
-        if one["AvailabilityZone"] == "us-east-1a":
+        if one["AvailabilityZone"] == ZONES[0]:
             group.terminate(one["InstanceId"])
     before = set(group.ready(4))
     aws.rebalance(group.name)

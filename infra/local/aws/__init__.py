@@ -11,7 +11,8 @@ from infra.local.aws.deploy import (
     create_network,
     deploy,
 )
-from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, REGION, SECRET_KEY, EmbeddedAws
+from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, SECRET_KEY, EmbeddedAws
+from infra.local.aws.world import REGION
 
 __all__ = [
     "ACCESS_KEY",

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from localstack_client.session import Session
 
+from infra.local.aws.world import REGION
+
 TEMPLATE: Final = Path(__file__).parents[2] / "cloudformation" / "scaler.yaml"
 MANAGER_ASG: Final = "local-ManagerAsg"
 WORKER_ASG: Final = "local-NodeAsg"
 NETWORK: Final = "10.0.0.0/16"
-ZONES: Final = ("us-east-1a", "us-east-1b", "us-east-1c")
+ZONES: Final = (f"{REGION}a", f"{REGION}b", f"{REGION}c")
 IMAGE: Final = "ami-12c6146b"  # one that moto knows
 TTL_ATTRIBUTE: Final = "expires_at"
 

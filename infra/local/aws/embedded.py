@@ -14,9 +14,8 @@ from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
 from infra.local.aws.knobs import Knobs
 from infra.local.aws.server import Server
-from infra.local.aws.world import close_world, open_world
+from infra.local.aws.world import REGION, close_world, open_world
 
-REGION: Final = "us-east-1"
 ACCESS_KEY: Final = "AKIALOCALSCALER00001"
 # The instance launcher's own: told apart in the call log, and met by no fault.
 LAUNCHER_ACCESS_KEY: Final = "AKIALOCALLAUNCHER001"

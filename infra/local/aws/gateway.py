@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from infra.local.aws.calls import CallLog
 from infra.local.aws.errors import error_reply
 from infra.local.aws.longpoll import LongPolls
 from infra.local.aws.request import ConnectionDropped, Reply, Request
-from infra.local.aws.world import World
+from infra.local.aws.world import REGION, World
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,12 @@ def _environ(request: Request, account_id: str) -> dict[str, Any]:
         "HTTP_X_MOTO_ACCOUNT_ID": account_id,
     }
     headers = {_variable(name): value for name, value in request.headers.items() if name not in _OWN_VARIABLE}
-    return headers | environ
+    scope = _REGION_IN_SCOPE.sub(rf"\g<1>{REGION}/", headers.get("HTTP_AUTHORIZATION", ""))
+    return headers | environ | {"HTTP_AUTHORIZATION": scope}
+
+
+# Where moto learns which region a request is for.
+_REGION_IN_SCOPE: Final = re.compile(r"(Credential=[^/,\s]+/\d+/)[^/,\s]+/")
 
 
 _OWN_VARIABLE: Final = frozenset({"content-type", "content-length"})

@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 from moto.sqs.models import sqs_backends
 
 from infra.local.aws.request import ConnectionDropped, Handler, Reply, Request
-from infra.local.aws.world import World
+from infra.local.aws.world import REGION, World
 
 LONGEST_WAIT: Final = 20
 # A message that reached the queue by a way that does not ring (moto moving it to a dead-letter queue).
@@ -188,7 +188,7 @@ def default_wait(account_id: str, queue: str) -> int:
 
 
 def _queue(account_id: str, queue: str) -> Any:
-    return sqs_backends[account_id]["us-east-1"].queues.get(queue)
+    return sqs_backends[account_id][REGION].queues.get(queue)
 
 
 def _asked_wait(request: Request) -> int | None:

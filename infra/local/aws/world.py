@@ -17,6 +17,9 @@ from infra.local.aws.knobs import Knobs
 from infra.local.aws.timers import Timers
 
 FIRST_ACCOUNT: Final = "123456789012"
+# There is one region, whichever a client names. Not us-east-1: version 1 of the `aws` command sends SQS calls of
+# the regions it has an old name for to that name, and past AWS_ENDPOINT_URL (awscli's overridesslcommonname).
+REGION: Final = "ca-west-1"
 
 
 @dataclass(slots=True)
