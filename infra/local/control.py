@@ -1,0 +1,238 @@
+"""Faults from outside, over HTTP on loopback: what goes wrong now, and what is to.
+
+``GET /faults``                    everything, as JSON
+``PATCH /faults/PART``             change some of a part's settings; the answer is the part as it is then
+``DELETE /faults``                 nothing goes wrong any more (the boot delay stays)
+``POST /nodes/NAME/lose``          the node's machine dies
+``POST /nodes/NAME/return``        and boots again
+
+The parts: `boot` (machines), `aws`, `docker`, `alertmanager`. Wrong input: 400, and what is wrong with it. What each
+fault does is the business of whose fault it is; `python -m infra.local.fault` types all this for a person.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.local.aws.knobs import Knobs
+from infra.local.engine import ApiFault, SimulatedSwarm
+from infra.local.launcher import BootKnobs
+from infra.local.receiver import Fault, Receiver
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Count = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class BadFault(ValueError):
+    """A fault that there is not, or that cannot be so; the text is for a person."""
+
+
+class _Change(BaseModel):
+    """Some of a part's settings; those that are not named stay."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    def named(self) -> dict[str, Any]:
+        """Those that are named."""
+        return self.model_dump(exclude_unset=True)
+
+
+class BootChange(_Change):
+    """How machines boot: see `launcher.BootKnobs`."""
+
+    boot_delay_seconds: Seconds = 0.0
+    next_boot_delays: list[Seconds] = []
+    never_join_next: Count = 0
+    never_join_instances: list[str] = []
+
+
+class Times(_Change):
+    """An error so many times."""
+
+    code: str
+    times: Count
+
+
+class AwsChange(_Change):
+    """Faults and speeds of AWS: see `aws.knobs`."""
+
+    refuse_launches: dict[str, str] | str | None = None
+    describe_lag_seconds: Seconds = 0.0
+    latency_seconds: dict[str, Seconds] | None = None
+    errors: dict[str, str | Times] | str | None = None
+    down: list[str] | str | None = None
+    lose_answers: dict[str, Count] | None = None
+    pending_seconds: Seconds = 0.0
+    terminating_seconds: Seconds = 0.0
+    launch_retry_seconds: Seconds = 0.0
+    health_check_seconds: Seconds = 0.0
+
+
+class ApiRule(_Change):
+    """Calls of the Docker API whose path starts so: late, with an error, or cut off."""
+
+    prefix: Annotated[str, Field(pattern="^/")] = "/"
+    delay: Seconds = 0.0
+    status: Literal[0] | Annotated[int, Field(ge=400, le=599)] = 0
+    message: str = "injected fault"
+    drop: bool = False
+    method: Literal["", "GET", "HEAD", "POST", "DELETE"] = ""
+
+
+class DockerChange(_Change):
+    """What the Swarm does wrong: see `engine.faults`. Nodes by name or id."""
+
+    api: list[ApiRule] = []
+    unstoppable_services: list[str] = []
+    unstoppable_nodes: list[str] = []
+    frozen_updates: list[str] = []
+    missing_images: list[str] = []
+
+
+class AlertmanagerChange(_Change):
+    """What its stand-in does wrong."""
+
+    fault: Fault = "none"
+
+
+class Control:
+    """The server's side; `app` is to be served on the Swarm's event loop."""
+
+    def __init__(self, boot: BootKnobs, aws: Knobs, swarm: SimulatedSwarm, receiver: Receiver) -> None:
+        self._boot = boot
+        self._aws = aws
+        self._swarm = swarm
+        self._receiver = receiver
+        self._parts: Final[Mapping[str, Callable[[Any], None]]] = {
+            "boot": self.set_boot,
+            "aws": self.set_aws,
+            "docker": self.set_docker,
+            "alertmanager": self.set_alertmanager,
+        }
+
+    def app(self) -> web.Application:
+        """The routes."""
+        app = web.Application(middlewares=[_told])
+        app.router.add_get("/faults", self._show)
+        app.router.add_delete("/faults", self._clear)
+        app.router.add_patch("/faults/{part}", self._patch)
+        app.router.add_post("/nodes/{name}/{what:lose|return}", self._power)
+        return app
+
+    def state(self) -> dict[str, Any]:
+        """All faults, as JSON."""
+        faults = self._swarm.faults
+        return {
+            "boot": self._boot.snapshot(),
+            "aws": self._aws.snapshot(),
+            "docker": {
+                "api": [dataclasses.asdict(fault) for fault in faults.api],
+                "unstoppable_services": sorted(faults.unstoppable_services),
+                "unstoppable_nodes": sorted(map(self._node_name, faults.unstoppable_nodes)),
+                "frozen_updates": sorted(faults.frozen_updates),
+                "missing_images": sorted(faults.missing_images),
+            },
+            "alertmanager": {"fault": self._receiver.fault},
+        }
+
+    def set_boot(self, change: object) -> None:
+        """Raises BadFault, as the others do."""
+        self._boot.set(**_checked(BootChange, change))
+
+    def set_aws(self, change: object) -> None:
+        """None as a value: back to the default."""
+        self._aws.set(**_checked(AwsChange, change))
+
+    def set_docker(self, change: object) -> None:
+        """What no fault holds back any more goes on at once."""
+        named, faults = _checked(DockerChange, change), self._swarm.faults
+        if "unstoppable_nodes" in named:
+            named["unstoppable_nodes"] = [self._node_id(name) for name in named["unstoppable_nodes"]]
+        if "api" in named:
+            named["api"] = [ApiFault(**rule) for rule in named["api"]]
+        for name, value in named.items():
+            setattr(faults, name, value if name == "api" else set(value))
+        faults.recheck()
+
+    def set_alertmanager(self, change: object) -> None:
+        """Whether it answers."""
+        self._receiver.fault = _checked(AlertmanagerChange, change).get("fault", self._receiver.fault)
+
+    def clear(self) -> None:
+        """No fault any more."""
+        self._boot.set(next_boot_delays=[], never_join_next=0, never_join_instances=[])
+        self._aws.reset()
+        self._swarm.faults.clear()
+        self._receiver.fault = "none"
+
+    async def _show(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.state())
+
+    async def _clear(self, _request: web.Request) -> web.Response:
+        self.clear()
+        return web.json_response(self.state())
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        part = request.match_info["part"]
+        if part not in self._parts:
+            raise BadFault(f"there is no part {part}; there are: {', '.join(self._parts)}")
+        try:
+            change = json.loads(await request.read())
+        except ValueError as error:
+            raise BadFault(f"no JSON: {error}") from error
+        self._parts[part](change)
+        return web.json_response(self.state()[part])
+
+    async def _power(self, request: web.Request) -> web.Response:
+        node_id = self._node_id(request.match_info["name"])
+        if request.match_info["what"] == "lose":
+            self._swarm.lose_node(node_id)
+        else:
+            self._swarm.return_node(node_id)
+        return web.json_response({"node": self._node_name(node_id), "alive": self._swarm.membership.is_alive(node_id)})
+
+    def _node_id(self, name: str) -> str:
+        """By name or id, whether the Swarm has a leader or not. Where names come back, the newest node counts."""
+        named = [node.id for node in self._swarm.nodes if name in (node.machine.hostname, node.id)]
+        if not named:
+            known = ", ".join(node.machine.hostname for node in self._swarm.nodes)
+            raise BadFault(f"there is no node {name}; there are: {known}")
+        return named[-1]
+
+    def _node_name(self, node_id: str) -> str:
+        node = self._swarm.store.nodes.get(node_id)
+        return node.machine.hostname if node else node_id
+
+
+def _checked(model: type[_Change], change: object) -> dict[str, Any]:
+    if not isinstance(change, dict):
+        raise BadFault("give a JSON object of settings")
+    try:
+        return model.model_validate(change).named()
+    except ValidationError as error:
+        known = ", ".join(model.model_fields)
+        problems = [_problem(problem) for problem in error.errors()]
+        raise BadFault(f"{'; '.join(dict.fromkeys(problems))} (settings: {known})") from error
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {'there is no such setting' if error['type'] == 'extra_forbidden' else error['msg']}"
+
+
+@web.middleware
+async def _told(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
+    """What is wrong with a request, as JSON."""
+    try:
+        response: web.StreamResponse = await handler(request)
+    except BadFault as error:
+        return web.json_response({"error": str(error)}, status=400)
+    except web.HTTPException as error:
+        return web.json_response({"error": error.reason}, status=error.status)
+    return response

@@ -1,0 +1,97 @@
+"""`make up`: the embedded environment in the foreground, until Ctrl-C or SIGTERM.
+
+Prints where everything is and what to try, then each notification as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import datetime
+
+from infra.local.board import Message, spoken
+from infra.local.environment import FOLDER, Environment
+from infra.local.surroundings import shield
+from infra.local.terminal import log_to, run
+
+_STATUS = {"success": "ok", "pending": "..", "error": "!!"}
+
+
+def main() -> int:
+    """The exit code: 0 after Ctrl-C or SIGTERM."""
+    shield(os.environ)
+    log_to(FOLDER / "logs" / "environment.log")
+    return run(_up(), stopped=0)
+
+
+async def _up() -> int:
+    _say("Setting up:")
+    try:
+        async with Environment(say=_say_what_happens) as environment:
+            _say(welcome(environment))
+            environment.receiver.board.on_message(lambda message: _say(line(message)))
+            await asyncio.Event().wait()
+    finally:
+        _say("\nEverything that was started has ended.")
+    return 0
+
+
+def welcome(environment: Environment) -> str:
+    """Where everything is, and what to try."""
+    values = environment.variables
+    token = ' -H "Authorization: Bearer $WEBHOOK_TOKEN"' if environment.services.authorization else ""
+    return f"""
+Ready. Leave with Ctrl-C.
+
+  ingest     {values["INGEST_URL"]}  (pid {values["INGEST_PID"]}; /docs describes it)
+  workers    {values["WORKER_URLS"]}  (pids {values["WORKER_PIDS"]}; one is active)
+  Docker     {values["DOCKER_HOST"]}
+  AWS        {values["AWS_ENDPOINT_URL"]}
+  alerts     {values["ALERTMANAGER_ADDRESS"]}/slack
+  faults     {values["CONTROL_URL"]}/faults
+  logs       {environment.logs}
+
+In another terminal:
+
+  source {environment.folder / "env"}
+
+  # one more worker node; then one less
+  curl -X POST{token} "$INGEST_URL/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "up"}}}}'
+  curl -X POST{token} "$INGEST_URL/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "down"}}}}'
+  curl -s{token} "$INGEST_URL/v1/requests?limit=1"
+
+  # the Swarm
+  docker node ls
+  docker service ps demo
+
+  # the same without HTTP
+  aws sqs send-message --queue-url "$SQS_QUEUE_URL" \\
+      --message-body '{{"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1}}'
+
+  # what if: slow machines; one that never joins; AWS says no; the active worker dies. More: --help
+  {sys.executable} -m infra.local.fault boot-delay 20
+  {sys.executable} -m infra.local.fault never-join 1
+  {sys.executable} -m infra.local.fault refuse-launches InsufficientInstanceCapacity
+  kill -9 {environment.services.workers[0].pid if environment.services.workers else ""}
+
+Notifications:
+"""
+
+
+def line(message: Message) -> str:
+    """A notification, as one line."""
+    sign = _STATUS.get(message.status, "??")
+    return f"  {message.at.astimezone():%H:%M:%S}  {sign}  {message.service}: {spoken(message)}"
+
+
+def _say_what_happens(what: str) -> None:
+    _say(f"  {datetime.now().astimezone():%H:%M:%S}  {what}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
