@@ -121,7 +121,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def read(cls: type[S], environ: MutableMapping[str, str]) -> S:
-    """The settings, after the SDK's variables were put where the SDK looks. Raises BadConfiguration with all problems."""
+    """The settings, with the SDK's variables put where the SDK looks. Raises BadConfiguration with all problems."""
     problems: list[str] = []
     try:
         prepare_aws(environ)

@@ -1,9 +1,9 @@
 """The worker's settings."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from shared.settings import Seconds, Settings
 
@@ -14,6 +14,8 @@ LabelKey = Annotated[str, Field(min_length=1, max_length=255)]
 
 class WorkerSettings(Settings):
     """Everything that `python -m worker` reads from the environment."""
+
+    model_config = ConfigDict(validate_default=True)
 
     sqs_dlq_url: Annotated[str, Field(pattern=r"^https?://", description="The dead-letter queue.")]
     node_scaler_backend: Annotated[
@@ -129,23 +131,20 @@ class WorkerSettings(Settings):
             raise ValueError("must be 1 second or more")
         return value
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        """Settings that must fit each other. Each problem is told with its variable's name."""
-        problems = [
-            f"{name.upper()}: required with NODE_SCALER_BACKEND=aws, but not set"
-            for name in ("aws_manager_asg", "aws_worker_asg")
-            if self.node_scaler_backend == "aws" and not getattr(self, name)
-        ]
-        for kind in ("manager_nodes", "worker_nodes", "replicas"):
-            low, high = getattr(self, f"default_min_{kind}"), getattr(self, f"default_max_{kind}")
-            if low > high:
-                problems.append(
-                    f"DEFAULT_MIN_{kind.upper()}: {low} is more than DEFAULT_MAX_{kind.upper()}, which is {high}"
-                )
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
+    @field_validator("aws_manager_asg", "aws_worker_asg")
+    @classmethod
+    def _named(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if not value and info.data.get("node_scaler_backend") == "aws":
+            raise ValueError("required with NODE_SCALER_BACKEND=aws, but not set")
+        return value
+
+    @field_validator("default_max_manager_nodes", "default_max_worker_nodes", "default_max_replicas")
+    @classmethod
+    def _not_below_the_minimum(cls, value: int, info: ValidationInfo) -> int:
+        name = str(info.field_name).replace("_max_", "_min_")
+        if value < info.data.get(name, 0):
+            raise ValueError(f"{value} is less than {name.upper()}, which is {info.data[name]}")
+        return value
 
     def call_timeout(self) -> timedelta:
         """The longest that one call to a dependency may take, retries included: under half the lease."""
