@@ -66,7 +66,7 @@ class Restarts:
     def _has_successor(self, old: Task, service: Service) -> bool:
         """Whether an update has put a task after the present specification there already."""
         slot = self._store.slots(service.id).get(old.place, {})
-        return any(task.wanted and task.spec_version == service.spec_version for task in slot.values())
+        return any(task.wanted and not service.spec.tasks_differ(task.spec) for task in slot.values())
 
     def _delay(self, old: Task) -> float:
         node = self._store.nodes.get(old.node_id)
