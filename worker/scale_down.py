@@ -94,12 +94,15 @@ class ScaleDown:
         await self._check(survey, count)
         victims = await self._choose(job, survey, count)
         by_id = {node.id: node for node in survey.nodes}
+        changing = notices.changing(node_type(job), found.before, found.after)
+        request = notices.nodes_request("down", survey.limits.by, node_type(job))
+        job.say(notices.nodes("success", request, changing))
         await job.enter(
             "drain",
             by=survey.limits.by,
             nodes_before=found.before,
             nodes_after=found.after,
-            message=notices.changing(node_type(job), found.before, found.after),
+            message=changing,
             warnings=survey.warnings,
             notes={"leaving": [Leaving.of(victim, by_id).document() for victim in victims]},
         )
