@@ -1,0 +1,225 @@
+"""The outside that `tests.fakes` does not have: AWS with a will of its own, machines that boot or do not, and memory.
+
+What the fakes do is left to them. Here they learn to say whose doing a thing was, and what was true when.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, TypeVar
+
+from shared.clock import Clock
+from shared.messages import Role
+from tests.fakes.cluster import Cluster, Job, Pace
+from tests.fakes.hooks import Hooks
+from tests.fakes.groups import GroupState, InMemoryGroups
+from tests.fakes.swarm import InMemorySwarm
+from worker.ports import Group, Instance, Node
+
+T = TypeVar("T")
+
+MANAGERS, WORKERS = "managers", "workers"
+ROLES: dict[str, Role] = {MANAGERS: "manager", WORKERS: "worker"}
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine of the fakes, none of which ever waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("it waits")
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An instance that began to end, and by whose hand."""
+
+    time: float
+    group: str
+    instance_id: str
+    hand: str
+    """`named`: terminated by its name; `aws`: by itself; else who wrote the smaller desired capacity."""
+
+
+class SimulatedGroups(InMemoryGroups):
+    """Auto Scaling that remembers whose hand ended an instance, and describes the past."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        super().__init__(clock)
+        self._random = random
+        self.worst_lag = 0.0
+        self.deaths: list[Death] = []
+        self.lowered_by: dict[str, str] = {}
+        self._hand: str | None = None
+
+    def look(self, name: str) -> Group:
+        """Describe, as old as it happens to be this time."""
+        self.times.describe_lag = self._random.random() * self.worst_lag
+        return at_once(self.describe(name))
+
+    def write_desired(self, hand: str, name: str, desired: int) -> None:
+        """Somebody sets the desired capacity."""
+        before = self.groups[name].desired
+        at_once(self.set_desired(name, desired))
+        if desired < before:
+            self.lowered_by[name] = hand
+
+    def terminate_named(self, instance_id: str) -> None:
+        """Somebody terminates an instance by its name, with its part of the capacity."""
+        self._hand = "named"
+        try:
+            at_once(self.terminate(instance_id))
+        finally:
+            self._hand = None
+        newest = self._group_of(instance_id).activities
+        newest[0] = replace(newest[0], lowers_capacity=True)
+
+    def rebalance(self, name: str) -> str | None:
+        """AWS launches an instance more than wanted, and ends another for it afterwards."""
+        group = self.groups[name]
+        serving = [one for one in group.staying if one.lifecycle == "InService"]
+        if not serving or "Launch" in group.suspended or group.refusal is not None:
+            return None
+        victim = self._random.choice(serving).id
+        self._launch(group)
+        asyncio.get_running_loop().call_later(3 + 10 * self._random.random(), self._retire, group, victim)
+        return victim
+
+    def _retire(self, group: GroupState, instance_id: str) -> None:
+        if instance_id in group.instances:
+            self.kill(instance_id)
+
+    def kill(self, instance_id: str) -> None:
+        """AWS, or fate, ends an instance."""
+        self._hand = "aws"
+        try:
+            super().kill(instance_id)
+        finally:
+            self._hand = None
+
+    def _end(self, group: GroupState, instance_id: str) -> None:
+        if not group.instances[instance_id].leaving:
+            hand = self._hand or self.lowered_by.get(group.name, "nobody")
+            self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
+        super()._end(group, instance_id)
+
+
+class WatchedCluster(Cluster):
+    """The Swarm's inside, with the memory of where each slot has run."""
+
+    def __init__(self, changed: Any, pace: Pace) -> None:
+        super().__init__(changed, pace)
+        self.starts: dict[tuple[str, int], list[tuple[float, str]]] = {}
+
+    def _started(self, job: Job) -> None:
+        super()._started(job)
+        if job.state == "running" and job.node_id is not None:
+            moment = asyncio.get_running_loop().time()
+            self.starts.setdefault((job.service_id, job.slot), []).append((moment, job.node_id))
+
+
+class SimulatedSwarm(InMemorySwarm):
+    """The Swarm, with somebody who listens."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__(pace=pace)
+        self.cluster: WatchedCluster = WatchedCluster(self._changed, pace)
+        self.listeners: list[Callable[[], None]] = []
+        self.lost: Callable[[str], None] = lambda _node_id: None
+
+    def lose(self, node_id: str) -> None:
+        """The machine dies, and all that runs there."""
+        super().lose(node_id)
+        self.lost(node_id)
+
+    def view(self, node_id: str) -> "SimulatedSwarm":
+        """As a process sees it over the socket of a node."""
+        return self.through(Hooks(), node_id)
+
+    def tell(self) -> None:
+        """Something has changed."""
+        for listener in list(self.listeners):
+            listener()
+
+    def _changed(self) -> None:
+        self.tell()
+
+
+class Machines:
+    """Instances boot, sooner or later or never, and become nodes; they take their nodes down with them."""
+
+    def __init__(self, groups: SimulatedGroups, swarm: SimulatedSwarm, random: Random) -> None:
+        self._groups = groups
+        self._swarm = swarm
+        self._random = random
+        self.late_share = 0.0
+        self.never_share = 0.0
+        self.nodes: dict[str, str] = {}
+        """Instance ids, and the ids of their nodes."""
+        self.instances: dict[str, str] = {}
+        """Node ids, and the ids of their instances."""
+        self.group_of: dict[str, str] = {}
+        """Instance ids, and their groups, for ever."""
+        self.never: list[str] = []
+        self._ended: set[str] = set()
+        groups.watch(launched=self._launched, ended=self._end)
+
+    def settle(self) -> None:
+        """The instances there are at the beginning have booted."""
+        for name, group in self._groups.groups.items():
+            for instance in group.staying:
+                self._join(name, instance)
+
+    def _launched(self, group: str, instance: Instance) -> None:
+        self.group_of[instance.id] = group
+        draw = self._random.random()
+        if not self._swarm.cluster.nodes:
+            return
+        if draw < self.never_share:
+            self.never.append(instance.id)
+            return
+        late = draw < self.never_share + self.late_share
+        seconds = 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
+        asyncio.get_running_loop().call_later(seconds, self._join, group, instance)
+
+    def _join(self, group: str, instance: Instance) -> None:
+        if instance.id in self._ended:
+            return
+        cluster = self._swarm.cluster
+        if cluster.nodes and cluster.leader is None:
+            asyncio.get_running_loop().call_later(1.0, self._join, group, instance)
+            return
+        hostname = instance.private_dns_name.partition(".")[0]
+        labels = {"instance_id": instance.id}
+        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels, cpus=CPUS)
+        self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
+        self._swarm.tell()
+
+    def _end(self, _group: str, instance: Instance) -> None:
+        self._ended.add(instance.id)
+        if instance.id in self.nodes:
+            self._swarm.lose(self.nodes[instance.id])
+
+    def lives(self, instance_id: str) -> bool:
+        """The instance has not begun to end."""
+        return instance_id not in self._ended
+
+    def node_of(self, instance_id: str) -> Node | None:
+        """An instance's node, if there is one."""
+        return self._swarm.cluster.nodes.get(self.nodes.get(instance_id, ""))
+
+    def ready(self, group: str) -> int:
+        """How many nodes of a group's instances the Swarm calls Ready."""
+        nodes = self._swarm.cluster.nodes
+        return sum(
+            node.ready and self.group_of[self.instances[node.id]] == group
+            for node in nodes.values()
+            if node.id in self.instances
+        )
+
+
+CPUS = 4 * 10**9

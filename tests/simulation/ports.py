@@ -1,0 +1,407 @@
+"""The worker's ports into the simulated world: every call goes by the network, and its effects become evidence."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+
+from shared.alertmanager import Alert
+from shared.errors import Refused, Unavailable
+from shared.messages import Role
+from shared.records import Record
+from tests.simulation.cloud import at_once
+from tests.simulation.network import Call
+from tests.simulation.queue import POLL_SECONDS
+from worker.ports import (
+    Activity,
+    Availability,
+    Group,
+    GroupMemory,
+    LeaseItem,
+    Message,
+    Node,
+    Service,
+    ServiceChange,
+    SwarmIdentity,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+    from tests.simulation.world import World
+
+
+class _Port:
+    """One process's way to one dependency."""
+
+    port: str
+
+    def __init__(self, world: "World", process: "Process") -> None:
+        self.world = world
+        self.process = process
+        self.seconds = world.settings.call_timeout().total_seconds()
+
+    def send(
+        self, name: str, act: Callable[[Call], Any], about: str, *, changes: bool, seconds: float | None
+    ) -> "asyncio.Future[Any]":
+        """Send a call. Its answer comes in time, or Unavailable does."""
+        world, process = self.world, self.process
+        if process.over:
+            raise asyncio.CancelledError
+        now = world.clockwork.now
+        call = Call(
+            process=process,
+            port=self.port,
+            name=f"{self.port}.{name}",
+            arguments=about,
+            act=act,
+            issued_at=now,
+            deadline=now + (self.seconds if seconds is None else seconds),
+            answer=process.loop.create_future(),
+            changes=changes,
+            request=structlog.contextvars.get_contextvars().get("request"),
+            token=world.token_of(process),
+        )
+        if changes:
+            world.judge.issued(call)
+        world.network.send(call)
+        return call.answer
+
+    async def ask(self, name: str, act: Callable[[Call], Any], about: str = "", seconds: float | None = None) -> Any:
+        """A call that changes nothing outside the table."""
+        return await self.send(name, act, about, changes=False, seconds=seconds)
+
+    async def change(self, name: str, act: Callable[[Call], Any], about: str) -> Any:
+        """A call that changes something outside."""
+        return await self.send(name, act, about, changes=True, seconds=None)
+
+
+class InboxPort(_Port):
+    """SQS."""
+
+    port = "inbox"
+
+    async def receive(self) -> Sequence[Message]:
+        """A long poll."""
+        queue = self.world.queue
+        limit = POLL_SECONDS + self.seconds
+        found: list[Message] = await self.ask(
+            "receive", lambda call: queue.receive(lambda: not call.given_up and self.process.alive), seconds=limit
+        )
+        return found
+
+    async def delete(self, message: Message) -> None:
+        """Take a message out."""
+        await self.ask("delete", lambda _: self.world.queue.delete(message), message.id)
+
+    async def dead_letter(self, message: Message, error: str) -> None:
+        """Bury a copy."""
+        await self.ask("dead_letter", lambda _: self.world.queue.bury(message, error), message.id)
+
+
+class JournalPort(_Port):
+    """DynamoDB: the journal."""
+
+    port = "journal"
+
+    async def create(self, record: Record) -> Record | None:
+        """See Journal."""
+        found: Record | None = await self.ask("create", lambda _: at_once(self._table.create(record)), record.id)
+        return found
+
+    async def save(self, record: Record) -> None:
+        """See Journal."""
+        about = f"{record.id} {record.state} {record.step}"
+        await self.ask("save", lambda _: self._save(record), about)
+
+    async def get(self, request_id: str) -> Record | None:
+        """See Journal."""
+        found: Record | None = await self.ask("get", lambda _: at_once(self._table.get(request_id)), request_id)
+        return found
+
+    async def open(self) -> Sequence[Record]:
+        """See Journal."""
+        found: Sequence[Record] = await self.ask("open", lambda _: at_once(self._table.open()))
+        return found
+
+    async def claim(self, request_id: str, token: int) -> Record | None:
+        """See Journal."""
+        found: Record | None = await self.ask(
+            "claim", lambda _: at_once(self._table.claim(request_id, token)), request_id
+        )
+        return found
+
+    async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
+        """See Journal."""
+        first: str = await self.ask("first_of", lambda _: at_once(self._table.first_of(key, request_id, expected)), key)
+        return first
+
+    async def recall(self, node_type: Role, token: int) -> GroupMemory:
+        """See Journal."""
+        memory: GroupMemory = await self.ask("recall", lambda _: at_once(self._table.recall(node_type, token)))
+        return memory
+
+    async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
+        """See Journal."""
+        await self.ask("remember", lambda _: at_once(self._table.remember(node_type, memory, token)), str(memory.desired))
+
+    @property
+    def _table(self) -> Any:
+        return self.world.journal
+
+    def _save(self, record: Record) -> None:
+        before = self.world.journal.records.get(record.id)
+        at_once(self._table.save(record))
+        self.world.judge.saved(before, record, self.process)
+
+
+class LeasePort(_Port):
+    """DynamoDB: the lease."""
+
+    port = "lease"
+
+    async def read(self) -> LeaseItem | None:
+        """See LeaseStore."""
+        found: LeaseItem | None = await self.ask("read", lambda _: at_once(self.world.leases.read()))
+        return found
+
+    async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
+        """See LeaseStore."""
+        about = f"token {item.token} renewals {item.renewals} owner {item.owner}"
+        done: bool = await self.ask("replace", lambda _: self._replace(expected, item), about)
+        return done
+
+    def _replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
+        done = at_once(self.world.leases.replace(expected, item))
+        if done and item.renewals == 0 and item.owner is not None:
+            self.world.trace.counts["take-overs"] += 1
+            self.world.trace.add(self.process.name, "* takes the lease", token=item.token)
+        return done
+
+
+class GroupsPort(_Port):
+    """Auto Scaling and EC2: questions and changes."""
+
+    port = "groups"
+
+    def __init__(self, world: "World", process: "Process") -> None:
+        super().__init__(world, process)
+        self.seen: dict[str, int] = {}
+        """The desired capacities that this process has read last."""
+
+    async def describe(self, name: str) -> Group:
+        """See Groups."""
+        group: Group = await self.ask("describe", lambda _: self.world.groups.look(name), name)
+        self.seen[name] = group.desired
+        return group
+
+    async def activities(self, name: str) -> Sequence[Activity]:
+        """See Groups."""
+        found: Sequence[Activity] = await self.ask("activities", lambda _: at_once(self.world.groups.activities(name)))
+        return found
+
+    async def refreshing(self, name: str) -> bool:
+        """See Groups."""
+        found: bool = await self.ask("refreshing", lambda _: at_once(self.world.groups.refreshing(name)))
+        return found
+
+    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+        """See Groups."""
+        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids)))
+        return found
+
+    async def set_desired(self, name: str, desired: int) -> None:
+        """See GroupChanges."""
+        if desired < self.seen.get(name, 0):
+            self.world.evidence.violate(5, f"{self.process.name} writes {desired} where it has read {self.seen[name]}")
+        await self.change("set_desired", lambda call: self._set_desired(call, name, desired), f"{name} {desired}")
+
+    async def terminate(self, instance_id: str) -> None:
+        """See GroupChanges."""
+        await self.change("terminate", lambda call: self._terminate(call, instance_id), instance_id)
+
+    def _set_desired(self, call: Call, name: str, desired: int) -> None:
+        world, before = self.world, self.world.groups.groups[name].desired
+        world.groups.write_desired("ours", name, desired)
+        world.note(call, "desired", name, before, desired)
+
+    def _terminate(self, call: Call, instance_id: str) -> None:
+        world = self.world
+        world.judge.before_terminate(call, instance_id)
+        group = world.groups.groups[world.machines.group_of[instance_id]]
+        before = group.desired
+        world.groups.terminate_named(instance_id)
+        world.note(call, "terminate", instance_id, before, group.desired)
+        world.judge.after_terminate(call, instance_id)
+
+
+class Subscription(AbstractAsyncContextManager["Subscription"]):
+    """The events of the Swarm, on their way to one process."""
+
+    def __init__(self, swarm: "SwarmPort") -> None:
+        self._swarm = swarm
+        self._changed = asyncio.Event()
+        self._over = False
+        self._told = False
+
+    async def __aenter__(self) -> Self:
+        await self._swarm.ask("changes", lambda _: self._swarm.subscribe(self))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._swarm.unsubscribe(self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+        if self._over:
+            raise StopAsyncIteration
+
+    def tell(self) -> None:
+        """Something has changed; the process hears of it in a moment."""
+        if not self._told:
+            self._told = True
+            self._swarm.world.loop.call_later(0.01, self._arrive)
+
+    def end(self) -> None:
+        """The engine has gone away."""
+        self._over = True
+        self._changed.set()
+
+    def _arrive(self) -> None:
+        self._told = False
+        self._changed.set()
+
+
+class SwarmPort(_Port):
+    """The Docker socket of the node that the process runs on."""
+
+    port = "swarm"
+
+    def __init__(self, world: "World", process: "Process") -> None:
+        super().__init__(world, process)
+        self._view: Any = world.swarm.view(process.node_id)
+        self._pending: dict[asyncio.Future[Any], None] = {}
+
+    def send(
+        self, name: str, act: Callable[[Call], Any], about: str, *, changes: bool, seconds: float | None
+    ) -> "asyncio.Future[Any]":
+        """Calls run in threads: who cancels one does not stop it."""
+        answer = super().send(name, act, about, changes=changes, seconds=seconds)
+        self._pending[answer] = None
+        answer.add_done_callback(lambda done: self._pending.pop(done))
+        return asyncio.shield(answer)
+
+    async def identity(self) -> SwarmIdentity:
+        """See Swarm."""
+        found: SwarmIdentity = await self.ask("identity", lambda _: at_once(self._view.identity()))
+        return found
+
+    async def nodes(self) -> Sequence[Node]:
+        """See Swarm."""
+        found: Sequence[Node] = await self.ask("nodes", lambda _: at_once(self._view.nodes()))
+        return found
+
+    async def services(self, label: str | None = None) -> Sequence[Service]:
+        """See Swarm."""
+        found: Sequence[Service] = await self.ask("services", lambda _: at_once(self._view.services(label)))
+        return found
+
+    async def service(self, name: str) -> Service:
+        """See Swarm."""
+        found: Service = await self.ask("service", lambda _: at_once(self._view.service(name)), name)
+        return found
+
+    async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
+        """See Swarm."""
+        found: Sequence[Task] = await self.ask(
+            "tasks", lambda _: at_once(self._view.tasks(service_id=service_id, node_id=node_id))
+        )
+        return found
+
+    def changes(self) -> Subscription:
+        """See Swarm."""
+        return Subscription(self)
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """From now on it is told."""
+        self.world.swarm.listeners.append(subscription.tell)
+        self.world.subscriptions.append((self.process, subscription))
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """It is told nothing any more."""
+        listeners = self.world.swarm.listeners
+        listeners[:] = [listener for listener in listeners if listener != subscription.tell]
+        self.world.subscriptions[:] = [one for one in self.world.subscriptions if one[1] is not subscription]
+
+    async def idle(self) -> None:
+        """See SwarmChanges."""
+        while self._pending:
+            await asyncio.wait([next(iter(self._pending))])
+
+    async def update_node(
+        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+    ) -> None:
+        """See SwarmChanges."""
+        wishes = " ".join(filter(None, (availability, role)))
+        await self.change(
+            "update_node", lambda call: self._update_node(call, node_id, availability, role), f"{node_id} {wishes}"
+        )
+
+    async def remove_node(self, node_id: str, *, force: bool = False) -> None:
+        """See SwarmChanges."""
+        await self.change("remove_node", lambda call: self._remove_node(call, node_id, force), f"{node_id} {force}")
+
+    async def update_service(self, service_id: str, change: ServiceChange) -> None:
+        """See SwarmChanges."""
+        about = f"{service_id} replicas={change.replicas} env={change.env} force={change.force} for {change.request_id}"
+        await self.change("update_service", lambda call: self._update_service(call, service_id, change), about)
+
+    def _update_node(
+        self, call: Call, node_id: str, availability: Availability | None, role: Role | None
+    ) -> None:
+        world, before = self.world, self.world.swarm.cluster.nodes.get(node_id)
+        world.judge.before_role(call, node_id, role)
+        at_once(self._view.update_node(node_id, availability=availability, role=role))
+        after = world.swarm.cluster.nodes[node_id]
+        if before is not None:
+            world.note(call, "availability", node_id, before.availability, after.availability)
+            world.note(call, "role", node_id, before.role, after.role)
+            world.judge.touched(call, node_id, before, after)
+
+    def _remove_node(self, call: Call, node_id: str, force: bool) -> None:
+        world = self.world
+        there = world.swarm.cluster.nodes.get(node_id)
+        world.judge.before_removal(call, node_id)
+        at_once(self._view.remove_node(node_id, force=force))
+        world.note(call, "removed", node_id, there is not None, False)
+
+    def _update_service(self, call: Call, service_id: str, change: ServiceChange) -> None:
+        world, before = self.world, self.world.swarm.cluster.services.get(service_id)
+        at_once(self._view.update_service(service_id, change))
+        after = world.swarm.cluster.services[service_id]
+        if before is not None:
+            world.note(call, "service", service_id, before, after)
+
+
+class AlertsPort(_Port):
+    """Alertmanager."""
+
+    port = "alerts"
+
+    async def post(self, alert: Alert, now: datetime, timeout: timedelta) -> None:
+        """See AlertSink."""
+        await self.ask("post", lambda _: self._take(alert, now), alert.summary[:60], timeout.total_seconds())
+
+    def _take(self, alert: Alert, now: datetime) -> None:
+        if self.world.alerts_broken == "refuses":
+            raise Refused("Alertmanager: 400 bad data")
+        if self.world.alerts_broken:
+            raise Unavailable("Alertmanager: 500")
+        self.world.posted.append((self.world.clockwork.now, alert, now))

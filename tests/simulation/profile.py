@@ -1,0 +1,74 @@
+"""What a seed decides beforehand: the settings, the size of the world, and how much of each kind of trouble there is."""
+
+from dataclasses import dataclass
+from random import Random
+
+from worker.settings import WorkerSettings
+
+TROUBLES = (
+    *("crash", "pause", "suspend", "stop"),
+    *("outage", "calls", "clock"),
+    *("lag", "kill", "rebalance", "boot", "refusal", "blocked"),
+    *("node", "stuck", "broken"),
+    *("desired", "availability", "replicas"),
+    *("messages", "alerts"),
+)
+"""Kinds of trouble. Some worlds have all of them, others a few, and some hardly any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The character of one world."""
+
+    settings: WorkerSettings
+    processes: int
+    workers: int
+    requests: int
+    seconds: float
+    """For so long there are new requests and new trouble."""
+    troubles: frozenset[str]
+    protects: bool = True
+
+    def has(self, trouble: str) -> bool:
+        """Whether this kind of trouble is in store."""
+        return trouble in self.troubles
+
+
+def draw(random: Random) -> Profile:
+    """The profile of a seed."""
+    share = random.choice((0.25, 0.5, 0.5, 0.8, 1.0))
+    return Profile(
+        settings=_settings(random),
+        processes=random.choice((2, 2, 3)),
+        workers=random.randint(1, 4),
+        requests=random.randint(4, 9),
+        seconds=random.choice((40.0, 70.0, 100.0)),
+        troubles=frozenset(trouble for trouble in TROUBLES if random.random() < share),
+    )
+
+
+def _settings(random: Random) -> WorkerSettings:
+    values = {
+        "sqs_queue_url": "http://sqs/inbox",
+        "sqs_dlq_url": "http://sqs/dead",
+        "dynamodb_table": "table",
+        "aws_manager_asg": "managers",
+        "aws_worker_asg": "workers",
+        "alertmanager_address": "http://alertmanager",
+        "default_max_manager_nodes": 5,
+        "default_max_worker_nodes": 6,
+        "lease_seconds": random.choice((3, 5, 8, 12)),
+        "reschedule_timeout": random.choice((40, 60)),
+        "reschedule_ticker_interval": 15,
+        "drain_timeout": random.choice((10, 20, 30)),
+        "dedup_window": random.choice((20, 60)),
+        "request_max_age": random.choice((60, 300, 300)),
+        "scale_up_cooldown": random.choice((0, 0, 0, 10)),
+        "scale_down_cooldown": random.choice((0, 0, 0, 10)),
+        "alert_node_min": True,
+    }
+    return WorkerSettings.model_validate({key: _as_text(value) for key, value in values.items()})
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

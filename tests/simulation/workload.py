@@ -1,0 +1,130 @@
+"""What is asked for in a world: ups and downs of both types, bursts, services, duplicates, and nonsense."""
+
+import json
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+POISON = (
+    "not JSON at all",
+    "[]",
+    '{"action": "scale-nodes", "scale": "sideways", "type": "worker"}',
+    '{"action": "scale-nodes", "scale": "up", "type": "worker", "by": "-3"}',
+    '{"action": "make-coffee"}',
+    '{"action": "scale-service", "scale": "up"}',
+)
+SERVICES = ("demo", "api", "plain", "agent", "nowhere")
+DELAYED, STALE = 0.15, 0.04
+
+
+@dataclass(slots=True)
+class Sent:
+    """A message that somebody wrote, as the sender knows it."""
+
+    message_id: str
+    request_id: str
+    body: str
+    good: bool
+    time: float
+    key: str | None = None
+    """What makes it a duplicate of others with the same."""
+
+
+@dataclass(slots=True)
+class Workload:
+    """Sends the messages of a world."""
+
+    world: "World"
+    random: Random
+    sent: list[Sent] = field(default_factory=list)
+    numbers: int = 0
+
+    def arrange(self) -> None:
+        """Put everything on the world's calendar."""
+        profile = self.world.profile
+        while self.numbers < profile.requests:
+            when = self.random.random() * profile.seconds
+            draw = self.random.random()
+            if draw < 0.1:
+                self._burst(when)
+            elif draw < 0.2:
+                self._delivered_again(when)
+            else:
+                self._one(when, self._request())
+        if self.random.random() < 0.3:
+            self._at(self.random.random() * profile.seconds, self._poison)
+
+    @property
+    def last(self) -> float:
+        """When the last message was sent."""
+        return max((sent.time for sent in self.sent), default=0.0)
+
+    def _at(self, when: float, action: Any, *arguments: object) -> None:
+        self.world.loop.call_at(when, action, *arguments)
+
+    def _one(self, when: float, request: dict[str, Any]) -> None:
+        self.numbers += 1
+        self._at(when, self._send, request, f"m{self.numbers}")
+
+    def _burst(self, when: float) -> None:
+        kind = self.random.choice(("worker", "worker", "manager"))
+        way = self.random.choice(("up", "up", "down"))
+        for _ in range(self.random.randint(2, 3)):
+            self._one(when + self.random.random(), {"action": "scale-nodes", "scale": way, "type": kind})
+
+    def _delivered_again(self, when: float) -> None:
+        """One thing, written several times: under one id, or with one key."""
+        request = self._request()
+        how = self.random.choice(("id", "idempotency_key", "dedup_key"))
+        request[how] = f"same-{self.numbers}"
+        for _ in range(self.random.randint(2, 3)):
+            self.world.trace.counts["message: written twice"] += 1
+            self._one(when + self.random.choice((0.0, 0.3, 8.0)) * self.random.random(), dict(request))
+
+    def _request(self) -> dict[str, Any]:
+        draw = self.random.random()
+        if draw < 0.35:
+            return self._nodes("up")
+        if draw < 0.70:
+            return self._nodes("down")
+        if draw < 0.85:
+            way = self.random.choice(("up", "down"))
+            service = self.random.choice(SERVICES[:3] if self.random.random() < 0.9 else SERVICES)
+            return {"action": "scale-service", "service": service, "scale": way, "by": self.random.randint(1, 2)}
+        if draw < 0.93:
+            return {"action": "reschedule-services"}
+        return {"action": "reschedule-service", "service": self.random.choice(SERVICES)}
+
+    def _nodes(self, way: str) -> dict[str, Any]:
+        kind = "manager" if self.random.random() < 0.25 else "worker"
+        return {"action": "scale-nodes", "scale": way, "type": kind, "by": self.random.choice((1, 1, 1, 2))}
+
+    def _send(self, request: dict[str, Any], message_id: str) -> None:
+        world = self.world
+        if self.random.random() < STALE:
+            request["requested_at"] = "2026-11-01T09:00:00Z"
+            world.trace.counts["message: stale"] += 1
+        body = json.dumps(request)
+        key = request.get("idempotency_key") or request.get("dedup_key")
+        request_id = request.get("id", message_id)
+        self.sent.append(Sent(message_id, request_id, body, True, world.clockwork.now, key))
+        world.trace.add("sender", "@ message", id=message_id, body=body)
+        world.queue.send(body, message_id, self._delay())
+
+    def _delay(self) -> float:
+        if not self.world.profile.has("messages"):
+            return 0.0
+        delay = 15.0 * self.random.random() if self.random.random() < DELAYED else 0.0
+        self.world.trace.counts["message: late"] += delay > 0
+        return delay
+
+    def _poison(self) -> None:
+        world, body = self.world, self.random.choice(POISON)
+        message_id = f"poison-{len(self.sent)}"
+        self.sent.append(Sent(message_id, message_id, body, False, world.clockwork.now))
+        world.trace.counts["message: poison"] += 1
+        world.trace.add("sender", "@ poison", id=message_id, body=body)
+        world.queue.send(body, message_id)

@@ -1,0 +1,160 @@
+"""One world: everything outside the workers, the workers themselves, and the history that they make together."""
+
+import asyncio
+from random import Random
+
+from structlog.typing import EventDict
+
+from shared.alertmanager import Alert
+from tests.fakes.cluster import Pace
+from tests.fakes.journal import InMemoryJournal
+from tests.fakes.lease import InMemoryLeaseStore
+from tests.simulation import ports
+from tests.simulation.chaos import Chaos
+from tests.simulation.cloud import MANAGERS, WORKERS, Machines, SimulatedGroups, SimulatedSwarm
+from tests.simulation.evidence import Evidence
+from tests.simulation.invariants import Judge
+from tests.simulation.loops import Clockwork, SimulatedLoop
+from tests.simulation.network import Call, Network
+from tests.simulation.processes import Process, WorldClock
+from tests.simulation.profile import Profile
+from tests.simulation.queue import Queue
+from tests.simulation.trace import Trace
+from tests.simulation.workload import Workload
+from worker.active import Ports
+
+LONGEST_SECONDS = 2000.0
+"""By then everything must have ended, whatever has happened."""
+CALM_SECONDS = 5.0
+"""So long nothing may be left to do before a world counts as quiet."""
+MOST_STEPS = 600_000
+
+
+class World:
+    """Made of a seed; run once."""
+
+    def __init__(self, seed: int, profile: Profile) -> None:
+        self.seed = seed
+        self.profile = profile
+        self.settings = profile.settings
+        self.clockwork = Clockwork(self._random("order"))
+        self.loop: SimulatedLoop = self.clockwork.loop("world")
+        self.trace = Trace(lambda: self.clockwork.now)
+        self.clock = WorldClock(lambda: self.clockwork.now)
+        self.evidence = Evidence()
+        self.judge = Judge(self)
+        self.network = Network(self.loop, self._random("network"), self.trace)
+        self.queue = Queue(self.loop, self._random("queue"), self.trace, self.clock.now)
+        self.journal = InMemoryJournal(self.clock)
+        self.leases = InMemoryLeaseStore()
+        self.groups = SimulatedGroups(self.clock, self._random("aws"))
+        self.swarm = SimulatedSwarm(Pace())
+        self.machines = Machines(self.groups, self.swarm, self._random("machines"))
+        self.processes: list[Process] = []
+        self.subscriptions: list[tuple[Process, ports.Subscription]] = []
+        self.posted: list[tuple[float, Alert, object]] = []
+        self.alerts_broken = ""
+        self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
+        self.workload = Workload(self, self._random("workload"))
+        self.chaos = Chaos(self, self._random("chaos"))
+        self._quiet_since: float | None = None
+
+    def _random(self, stream: str) -> Random:
+        """A stream of its own for each actor: one that draws more does not change the others' luck."""
+        return Random(f"{self.seed} {stream}")
+
+    # --- Its life -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """From the beginning to the quiet after the last trouble."""
+        self.loop.call_soon(self._begin)
+        self.clockwork.before_step = self.chaos.before_step
+        self.clockwork.run_until(LONGEST_SECONDS, self._over)
+        self.judge.final(quiet=self._quiet_since is not None)
+
+    def dispose(self) -> None:
+        """Unwind what still runs."""
+        for process in self.processes:
+            process.dispose()
+        self.loop.dispose()
+
+    def _begin(self) -> None:
+        profile, groups = self.profile, self.groups
+        groups.times.ec2_lag = 2.0
+        groups.add_group(MANAGERS, desired=3, min_size=1, max_size=7, protects_new=profile.protects)
+        groups.add_group(WORKERS, desired=profile.workers, min_size=0, max_size=8, protects_new=profile.protects)
+        self.swarm.listeners.append(self._swarm_changed)
+        self.swarm.lost = self.chaos.node_lost
+        self.machines.settle()
+        self._create_services()
+        self.workload.arrange()
+        self.chaos.arrange()
+
+    def _create_services(self) -> None:
+        labelled, cpus = {"com.df.reschedule": "true", "com.df.scaleMax": "6"}, 10**9 // 2
+        self.swarm.create("demo", replicas=4, labels=labelled, cpus=cpus)
+        self.swarm.create("api", replicas=2, labels=labelled, start_first=True, cpus=cpus)
+        self.swarm.create("plain", replicas=2, constraints=("node.role==worker",) if self.seed % 3 == 0 else ())
+        self.swarm.create("agent", mode="global")
+
+    def _over(self) -> bool:
+        """Whether the world has come to rest."""
+        now = self.clockwork.now
+        if self.evidence.violations or self.clockwork.steps > MOST_STEPS:
+            return True
+        if now < self.profile.seconds or not self.chaos.over or not self._nothing_left():
+            self._quiet_since = None
+            return False
+        self._quiet_since = now if self._quiet_since is None else self._quiet_since
+        return now - self._quiet_since >= CALM_SECONDS
+
+    def _nothing_left(self) -> bool:
+        records = self.journal.records
+        return (
+            not self.queue.copies
+            and all(record.settled for record in records.values())
+            and all(sent.request_id in records for sent in self.workload.sent if sent.good)
+            and not any(process.alive and process.loop.asleep for process in self.processes)
+        )
+
+    # --- What its parts need of each other ----------------------------------------------------------------------
+
+    def ports_of(self, process: Process) -> Ports:
+        """All that a worker has."""
+        groups, swarm = ports.GroupsPort(self, process), ports.SwarmPort(self, process)
+        return Ports(
+            inbox=ports.InboxPort(self, process),
+            journal=ports.JournalPort(self, process),
+            leases=ports.LeasePort(self, process),
+            groups=groups,
+            change_groups=groups,
+            swarm=swarm,
+            change_swarm=swarm,
+            alerts=ports.AlertsPort(self, process),
+        )
+
+    def token_of(self, process: Process) -> int | None:
+        """The token that a process holds, by the table's own word."""
+        item = self.leases.item
+        return item.token if item is not None and item.owner == process.owner else None
+
+    def note(self, call: Call, kind: str, target: str, before: object, after: object) -> None:
+        """Write down what a call did."""
+        effect = self.evidence.effect(self.clockwork.now, kind, target, before, after, call)
+        self.judge.arrived(effect)
+        if effect.changed:
+            shown = (before, after) if kind != "service" else (effect.target, "changed")
+            late = {"late": True} if effect.late else {}
+            self.trace.add(effect.worker, f"! {kind}", what=target, change=shown, request=effect.request, **late)
+
+    def take_log(self, event: EventDict) -> None:
+        """A log line of whichever process runs now."""
+        loop = asyncio._get_running_loop()
+        self.trace.log(loop.name if isinstance(loop, SimulatedLoop) else "world", event)
+
+    def _swarm_changed(self) -> None:
+        now = self.clockwork.now
+        for group, history in self.ready_history.items():
+            count = self.machines.ready(group)
+            if not history or history[-1][1] != count:
+                history.append((now, count))
