@@ -32,10 +32,6 @@ class ServiceChanged:
     before: Service | None
     after: Service
 
-    @property
-    def spec_changed(self) -> bool:
-        return self.before is None or self.before.spec is not self.after.spec
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceRemoved:

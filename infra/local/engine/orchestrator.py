@@ -63,8 +63,9 @@ class Orchestrator:
     # What changed
 
     def _service_changed(self, change: ServiceChanged) -> None:
-        if change.spec_changed and self._may_run():
-            self._reconcile(self._store.services.get(change.after.id, change.after))
+        service = self._store.services.get(change.after.id)
+        if service is not None and self._may_run():
+            self._reconcile(service)  # also when only the update status changed: that update may have left some
 
     def _service_removed(self, change: ServiceRemoved) -> None:
         for task in self._store.tasks_of(change.service.id):

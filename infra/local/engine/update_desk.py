@@ -71,7 +71,7 @@ class UpdateDesk:
                 self._store.set_desired(task, TaskState.SHUTDOWN)
 
     async def settled(self, task: Task) -> None:
-        """Wait until the task runs, has ended, or is not wanted any more."""
+        """Wait until the task runs or has ended: as in Swarm for ever, if its node is lost and never returns."""
         if not self._is_settled(task):
             event = self._settling.setdefault(task.id, asyncio.Event())
             await event.wait()

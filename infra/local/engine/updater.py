@@ -123,7 +123,7 @@ class Updates:
         """Bring the slots to the service's specification, unless an update to it is underway or paused."""
         if service.update_status is not None and service.update_status.state in PAUSED:
             return
-        if service.id in self._running and self._running[service.id][0].service.spec is service.spec:
+        if self._is_underway(service):
             return
         self.cancel(service.id)
         dirty = [slot for slot in slots if self._is_slot_dirty(slot, service)]
@@ -131,6 +131,12 @@ class Updates:
             self._start(service, dirty)
         else:
             self._desk.complete(service.id)
+
+    def _is_underway(self, service: Service) -> bool:
+        if service.id not in self._running:
+            return False
+        update, task = self._running[service.id]
+        return update.service.spec is service.spec and not task.done()
 
     def cancel(self, service_id: str) -> None:
         if service_id in self._running:
