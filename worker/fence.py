@@ -41,13 +41,11 @@ class FencedGroups:
 
     async def set_desired(self, name: str, desired: int) -> None:
         """See GroupChanges."""
-        await self.prove()
-        await to_its_end(_coroutine(self.inner.set_desired(name, desired)))
+        await _proved(self.prove, lambda: self.inner.set_desired(name, desired))
 
     async def terminate(self, instance_id: str) -> None:
         """See GroupChanges."""
-        await self.prove()
-        await to_its_end(_coroutine(self.inner.terminate(instance_id)))
+        await _proved(self.prove, lambda: self.inner.terminate(instance_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,11 @@ class FencedSwarm:
         self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
     ) -> None:
         """See SwarmChanges."""
-        await self.prove()
-        await to_its_end(_coroutine(self.inner.update_node(node_id, availability=availability, role=role)))
+        await _proved(self.prove, lambda: self.inner.update_node(node_id, availability=availability, role=role))
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:
         """See SwarmChanges."""
-        await self.prove()
-        await to_its_end(_coroutine(self.inner.remove_node(node_id, force=force)))
+        await _proved(self.prove, lambda: self.inner.remove_node(node_id, force=force))
 
     async def idle(self) -> None:
         """See SwarmChanges."""
@@ -75,9 +71,18 @@ class FencedSwarm:
 
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """See SwarmChanges."""
-        await self.prove()
-        await to_its_end(_coroutine(self.inner.update_service(service_id, change)))
+        await _proved(self.prove, lambda: self.inner.update_service(service_id, change))
 
 
-async def _coroutine(call: Awaitable[T]) -> T:
-    return await call
+async def _proved(prove: Proof, call: Callable[[], Awaitable[T]]) -> T:
+    """The proof, then the call; and the proof once more in one breath with the call.
+
+    A process may be stopped between any two steps of its loop, and find its lease gone when it goes on.
+    """
+    await prove()
+    return await to_its_end(_in_one_breath(prove, call))
+
+
+async def _in_one_breath(prove: Proof, call: Callable[[], Awaitable[T]]) -> T:
+    await prove()
+    return await call()
