@@ -7,6 +7,7 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 `pk`                `cluster#NAME`: everything of one cluster is one partition
 `sk`                `request#ID`, `dedup#HASH`, `lease`, `group#worker`, `group#manager`
 `token`             fencing token of the worker that may write the record
+`revision`          rises with every attempt to write the record: a write that arrives late changes nothing
 `open_at`           requested_at and id; only while the worker still has to do something (sparse index `open`)
 `listed_at`         requested_at and id (index `by-time`)
 `expires_at`        epoch seconds after which DynamoDB may delete the item (its TTL)
@@ -100,6 +101,7 @@ class Record:
     settled: bool = False
     """Ended, and nothing left to offer: the record leaves the index of open ones."""
     token: int = 0
+    revision: int = 0
 
     def but(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -128,7 +130,7 @@ class Record:
         }
 
     @classmethod
-    def parse(cls, document: Mapping[str, Any], token: int = 0) -> Self:
+    def parse(cls, document: Mapping[str, Any], token: int = 0, revision: int = 0) -> Self:
         """The reverse of `document`. Fields that a newer version may have added are passed over."""
         known = {key: value for key, value in document.items() if key in _NAMES}
         return cls(
@@ -143,6 +145,7 @@ class Record:
                 "warnings": tuple(document["warnings"]),
                 "notices": tuple(document["notices"]),
                 "token": token,
+                "revision": revision,
             }
         )
 
@@ -179,6 +182,7 @@ class Layout:
         item = {
             **self.request(record.id),
             "token": {"N": str(record.token)},
+            "revision": {"N": str(record.revision)},
             "listed_at": {"S": moment},
             "expires_at": {"N": str(int(((record.received_at or record.requested_at) + KEPT).timestamp()))},
             "document": {"S": json.dumps(record.document(), separators=(",", ":"))},
@@ -188,7 +192,11 @@ class Layout:
 
 def record_of(item: Mapping[str, Any]) -> Record:
     """The record in an item as DynamoDB hands it out."""
-    return Record.parse(json.loads(item["document"]["S"]), token=int(item["token"]["N"]))
+    return Record.parse(
+        json.loads(item["document"]["S"]),
+        token=int(item["token"]["N"]),
+        revision=int(item.get("revision", {"N": "0"})["N"]),
+    )
 
 
 def _text(moment: datetime | None) -> str | None:

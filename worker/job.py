@@ -47,6 +47,7 @@ class Job:
         self._posts = posts
         self._clock = clock
         self._saving = asyncio.Lock()
+        self._revision = record.revision
 
     @property
     def id(self) -> str:
@@ -74,7 +75,9 @@ class Job:
     async def save(self, **changes: Any) -> None:
         """Write changes of the record into the journal."""
         async with self._saving:
-            record = self.record.but(**changes, notices=tuple(alert.document() for alert in self.notices))
+            self._revision += 1  # also where the last attempt failed: it may still arrive, and must not win then
+            notices = tuple(alert.document() for alert in self.notices)
+            record = self.record.but(**changes, notices=notices, revision=self._revision)
             await self._journal.save(record)
             self.record = record
         if self.notices:

@@ -346,7 +346,10 @@ class Journal(Protocol):
         ...
 
     async def save(self, record: Record) -> None:
-        """Overwrite a record that carries our token. Raises Fenced where it does not any more."""
+        """Overwrite a record that carries our token. Raises Fenced where it does not any more.
+
+        Raises Unavailable where a later revision stands there: an earlier attempt has arrived late.
+        """
         ...
 
     async def get(self, request_id: str) -> Record | None:

@@ -3,7 +3,7 @@
 import json
 
 from shared.clock import Clock
-from shared.errors import Refused
+from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
@@ -47,6 +47,8 @@ class InMemoryJournal(Port):
         if present is None or present.token != record.token:
             stands = None if present is None else present.token
             raise Fenced(f"record {record.id}: written with token {record.token}, but {stands} stands there")
+        if present.revision > record.revision:
+            raise Unavailable(f"record {record.id}: revision {record.revision} came after a later one")
         self._write(record)
 
     @hooked

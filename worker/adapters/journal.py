@@ -41,11 +41,16 @@ class DynamoJournal:
         return record_of(_standing(present, f"record {record.id}"))
 
     async def save(self, record: Record) -> None:
-        """Overwrite a record that carries our token. Raises Fenced where it does not any more."""
-        ours = Condition("#token = :token", {"#token": "token"}, {":token": number(record.token)})
-        present = await self._table.put(self._layout.item(record), ours)
-        if present is not None:
-            raise _fenced(f"record {record.id}", record.token, present)
+        """Overwrite a record that carries our token. Raises Fenced where it does not any more.
+
+        Nor does it overwrite a later revision: a write that was given up may still arrive, after those that followed.
+        """
+        present = await self._table.put(self._layout.item(record), _ours(record))
+        if present is None:
+            return
+        if present.item is not None and present.item["token"] == number(record.token):
+            raise Unavailable(f"record {record.id}: revision {record.revision} came after a later one")
+        raise _fenced(f"record {record.id}", record.token, present)
 
     async def get(self, request_id: str) -> Record | None:
         """One record, strongly consistent."""
@@ -89,6 +94,14 @@ class DynamoJournal:
 
 _FREE_OR_OURS = "attribute_not_exists(sk) OR #token <= :token"
 _MOMENTS = ("desired_at", "up_ended_at", "down_ended_at")
+
+
+def _ours(record: Record) -> Condition:
+    return Condition(
+        "#token = :token AND (attribute_not_exists(#revision) OR #revision <= :revision)",
+        {"#token": "token", "#revision": "revision"},
+        {":token": number(record.token), ":revision": number(record.revision)},
+    )
 
 
 def _digest(key: str) -> str:
