@@ -126,7 +126,9 @@ def parse_object(body: str | bytes) -> dict[str, Any]:
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body
         value = json.loads(text, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # lone surrogates would fail later, in the SDK
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode(
+            "utf-8"
+        )  # lone surrogates would fail later, in the SDK
     except UnicodeError as error:
         raise InvalidRequest(f"The body is not valid UTF-8: {error}") from error
     except (ValueError, RecursionError) as error:

@@ -13,9 +13,9 @@ from ingest.alertmanager import Webhook
 from ingest.dedup import dedup_key
 from ingest.query import Query
 
-TEXT = st.text(max_size=8)
-ALERTS = st.lists(st.fixed_dictionaries({}, optional={"fingerprint": TEXT, "startsAt": TEXT}), max_size=5)
-PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4)
+TEXT = st.text(max_size=3)
+ALERTS = st.lists(st.fixed_dictionaries({}, optional={"fingerprint": TEXT, "startsAt": TEXT}), max_size=3)
+PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=3)
 
 DELIVERY: dict[str, Any] = {
     "groupKey": '{}:{alertname="x"}',

@@ -20,7 +20,7 @@ from tests.ingest.fakes import NOON
 WORDS = st.sampled_from(["scale", "type", "by", "service", "wait", "up", "down", "worker", "manager", "node", "1", ""])
 TEXT = st.one_of(WORDS, st.text(max_size=20))
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXT),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXT),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXT, inner, max_size=4)),
     max_leaves=12,
 )
