@@ -1,0 +1,130 @@
+"""Wrong configuration: exit code 2, and one line on standard error for each problem, naming the variable."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+import pytest
+
+from ingest.settings import IngestSettings
+from shared.settings import BadConfiguration, Settings, load
+from worker.settings import WorkerSettings
+
+GOOD: Final[Mapping[str, str]] = {
+    "SQS_QUEUE_URL": "http://127.0.0.1:9/1/queue",
+    "SQS_DLQ_URL": "http://127.0.0.1:9/1/dead",
+    "DYNAMODB_TABLE": "table",
+    "AWS_MANAGER_ASG": "managers",
+    "AWS_WORKER_ASG": "workers",
+}
+REQUIRED: Final = {
+    "ingest": ("SQS_QUEUE_URL", "DYNAMODB_TABLE"),
+    "worker": ("SQS_QUEUE_URL", "DYNAMODB_TABLE", "SQS_DLQ_URL", "AWS_MANAGER_ASG", "AWS_WORKER_ASG"),
+}
+_BOTH: Final = {
+    "SQS_QUEUE_URL": "queue",
+    "DYNAMODB_TABLE": "t",
+    "SCALER_CLUSTER": "my cluster",
+    "ALERTMANAGER_ADDRESS": "alertmanager:9093",
+    "ALERT_TIMEOUT": "soon",
+    "LOG_LEVEL": "loud",
+    "LOG_FORMAT": "xml",
+    "NODE_SCALER_BACKEND": "azure",
+}
+_COUNTS: Final = (
+    *(f"DEFAULT_{bound}_{kind}_NODES" for bound in ("MIN", "MAX") for kind in ("MANAGER", "WORKER")),
+    *(f"DEFAULT_SCALE_{kind}_NODE_{way}_BY" for kind in ("MANAGER", "WORKER") for way in ("UP", "DOWN")),
+    *("DEFAULT_MIN_REPLICAS", "DEFAULT_MAX_REPLICAS", "DEFAULT_SCALE_SERVICE_UP_BY", "DEFAULT_SCALE_SERVICE_DOWN_BY"),
+)
+_SWITCHES: Final = ("ALERT_NODE_MIN", "ALERT_NODE_MAX", "ALERT_SCALE_MIN", "ALERT_SCALE_MAX")
+_DURATIONS: Final = (
+    *("RESCHEDULE_TIMEOUT", "RESCHEDULE_TICKER_INTERVAL", "DRAIN_TIMEOUT", "DEDUP_WINDOW", "REQUEST_MAX_AGE"),
+    *("SCALE_UP_COOLDOWN", "SCALE_DOWN_COOLDOWN"),
+)
+WRONG: Final[Mapping[str, Mapping[str, str]]] = {
+    "ingest": {
+        **_BOTH,
+        "INGEST_PORT": "http",
+        "SERVER_PREFIX": "/a b",
+        "DEFAULT_WAIT": "901",
+    },
+    "worker": {
+        **_BOTH,
+        "SQS_DLQ_URL": "dead letters",
+        "WORKER_PORT": "65536",
+        "RESCHEDULE_ENV_KEY": "1 KEY",
+        "LEASE_SECONDS": "2.9",
+        **dict.fromkeys(_COUNTS, "some"),
+        **dict.fromkeys(_SWITCHES, "perhaps"),
+        **dict.fromkeys(_DURATIONS, "-1"),
+    },
+}
+_CLASSES: Final[Mapping[str, type[Settings]]] = {"ingest": IngestSettings, "worker": WorkerSettings}
+
+
+def _outcome(module: str, environ: Mapping[str, str]) -> tuple[int, list[str]]:
+    command = [sys.executable, "-m", module]
+    env = {"PATH": os.environ["PATH"], **environ}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    return ended.returncode, ended.stderr.splitlines()
+
+
+@cache
+def _all_wrong(module: str) -> tuple[int, list[str]]:
+    return _outcome(module, {**GOOD, **WRONG[module]})
+
+
+@pytest.mark.parametrize("module", ["ingest", "worker"])
+def test_without_any_variable_each_required_one_is_named(module: str) -> None:
+    code, lines = _outcome(module, {"NODE_SCALER_BACKEND": "aws"})
+    assert code == 2
+    assert sorted(line.partition(":")[0] for line in lines) == sorted(REQUIRED[module])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in REQUIRED for name in REQUIRED[module]])
+def test_a_required_variable_that_is_missing_is_named(module: str, name: str) -> None:
+    code, lines = _outcome(module, {key: value for key, value in GOOD.items() if key != name})
+    assert code == 2
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{name}: required")
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in WRONG for name in WRONG[module]])
+def test_a_variable_with_a_wrong_value_is_named_on_a_line_of_its_own(module: str, name: str) -> None:
+    code, lines = _all_wrong(module)
+    assert code == 2
+    assert len([line for line in lines if line.startswith(f"{name}: ")]) == 1
+    assert len(lines) == len(WRONG[module])
+
+
+@pytest.mark.parametrize(("module", "name"), [(module, name) for module in WRONG for name in WRONG[module]])
+def test_one_wrong_value_is_one_problem(module: str, name: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        load(_CLASSES[module], {**GOOD, name: WRONG[module][name]})
+    assert [line.partition(":")[0] for line in caught.value.problems] == [name]
+
+
+@pytest.mark.parametrize("module", ["ingest", "worker"])
+def test_a_value_in_a_file_that_is_not_there_or_given_twice_is_named(module: str) -> None:
+    files = {"LOG_LEVEL_FILE": "/nowhere/level", "DYNAMODB_TABLE_FILE": "/dev/null", "AWS_ENV_FILE": "/nowhere/aws"}
+    code, lines = _outcome(module, {**GOOD, **files})
+    assert code == 2
+    assert {line.partition(":")[0] for line in lines} == {"LOG_LEVEL", "DYNAMODB_TABLE", "AWS_ENV_FILE"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DEFAULT_MIN_WORKER_NODES", "6"), ("DEFAULT_MIN_MANAGER_NODES", "8"), ("DEFAULT_MIN_REPLICAS", "6")],
+)
+def test_bounds_that_contradict_each_other_are_named(name: str, value: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        load(WorkerSettings, {**GOOD, name: value})
+    (line,) = caught.value.problems
+    assert {name, name.replace("MIN", "MAX")} <= set(re.findall("[A-Z_]{9,}", line))
