@@ -6,6 +6,7 @@ only take turns at one and the same service. Here is also the one place where th
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Protocol
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 
 SWEEP_SECONDS = 60.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
+REMEMBERED = 1000
+"""So many settled requests are still known: more than can settle while one answer of the journal is on its way."""
 _EXPECTED = (GaveUp, Refused, Unavailable)
 _GATHERED = {"wait", "reschedule"}
 """Steps of a scale-up in which others of its type may join."""
@@ -64,8 +67,10 @@ class Executor:
         self._jobs: dict[str, Job] = {}
         self._lane: list[Job] = []
         self._running: list[Job] = []
+        self._forgotten: deque[str] = deque(maxlen=REMEMBERED)
         self._changed = asyncio.Event()
         self._stray = asyncio.Event()
+        self._claimed = asyncio.Event()
         planning, rescheduler = Planning(term), Rescheduler(term)
         passes = Passes(term, rescheduler, self._some_wait)
         self._up = ScaleUp(term, planning, passes, lambda: self._running)
@@ -85,7 +90,7 @@ class Executor:
         """A record from the intake. One with another token, a stale worker's, is claimed by the next sweep."""
         if record.state.ended and not known:
             self._metrics.ended(record)
-        if record.id in self._jobs or record.settled:
+        if record.settled or self._knows(record.id):
             return
         if record.token != self._term.token:
             self._stray.set()
@@ -99,7 +104,12 @@ class Executor:
 
     def forget(self, job: Job) -> None:
         """A job is settled: nothing is left to do for it."""
-        self._jobs.pop(job.id, None)
+        if self._jobs.pop(job.id, None) is not None:
+            self._forgotten.append(job.id)
+
+    def _knows(self, request_id: str) -> bool:
+        """It is in hand, or was until just now: an answer about it may be older than its end."""
+        return request_id in self._jobs or request_id in self._forgotten
 
     def _add(self, record: Record) -> None:
         job = Job(record, self._term.journal, self._outbox, self._term.clock)
@@ -118,24 +128,26 @@ class Executor:
         while True:
             try:
                 for record in await self._term.journal.open():
-                    if record.id not in self._jobs:
+                    if not self._knows(record.id):
                         await self._claim(record)
             except (Unavailable, Refused) as error:
                 log.warning("open_records_unavailable", error=str(error))
                 await asyncio.sleep(PAUSES_SECONDS[1])
                 continue
+            self._claimed.set()
             await self._until(self._stray, SWEEP_SECONDS)
 
     async def _claim(self, record: Record) -> None:
         claimed = await self._term.journal.claim(record.id, self._term.token)
-        if claimed is not None and not claimed.settled and claimed.id not in self._jobs:
+        if claimed is not None and not claimed.settled and not self._knows(claimed.id):
             log.info("request_claimed", request=claimed.id, state=str(claimed.state), step=claimed.step)
             self._add(claimed)
 
     # --- lanes --------------------------------------------------------------------------------------------------
 
     async def _lead(self, tasks: asyncio.TaskGroup) -> None:
-        """Start what may start, whenever something has changed."""
+        """Start what may start, whenever something has changed; nothing new before all that had begun is in hand."""
+        await self._claimed.wait()
         with self._term.pulse.watched("executor"):
             while True:
                 self._changed.clear()

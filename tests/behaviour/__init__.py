@@ -1,0 +1,1 @@
+"""What the worker does, told as sentences: the real worker over the ports in memory, on fake loop time."""

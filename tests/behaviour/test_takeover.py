@@ -1,0 +1,176 @@
+"""What becomes of requests when their worker dies, whatever it was doing."""
+
+import pytest
+
+from shared.records import State
+from tests.behaviour.world import RESCHEDULED, World, world
+
+UP_CALLS = [
+    "journal.create",
+    "journal.create done",
+    "journal.save",
+    "journal.save done",
+    "groups.describe",
+    "groups.set_desired",
+    "groups.set_desired done",
+    "journal.remember done",
+    "swarm.update_service",
+    "swarm.update_service done",
+]
+
+
+def kill_at(w: World, call: str, nth: int) -> None:
+    """The first worker dies at its nth call of a kind, before it, or (`done`) after it."""
+    victim, seen = w.processes[0], 0
+
+    def watch(name: str) -> None:
+        nonlocal seen
+        seen += name == call
+        if name == call and seen == nth:
+            victim.kill()
+
+    victim.stage.watchers.append(watch)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("call", UP_CALLS)
+async def test_an_up_is_finished_by_the_next_worker_and_changes_once(call: str, nth: int) -> None:
+    async with world(lease_seconds=3) as w:
+        w.swarm.create("demo", 6, labels=RESCHEDULED)
+        await w.started()
+        kill_at(w, call, nth)
+        w.start()
+        record = await w.ended(w.up())
+        assert (record.state, record.nodes_after) == (State.SUCCEEDED, 2)
+        assert record.message.endswith("2 worker nodes are up, demo rescheduled")
+        assert w.desired == [1, 2]
+        await w.until(lambda: w.service("demo").update_state == "completed")
+        assert len(w.nodes()) == 2
+
+
+DOWN_CALLS = [
+    "journal.save",
+    "journal.save done",
+    "swarm.update_node",
+    "swarm.update_node done",
+    "groups.terminate",
+    "groups.terminate done",
+    "swarm.remove_node",
+    "swarm.remove_node done",
+    "journal.remember",
+    "journal.remember done",
+]
+
+
+@pytest.mark.parametrize("lag", [0.0, 20.0])
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("call", DOWN_CALLS)
+async def test_a_down_is_finished_by_the_next_worker_and_changes_once(call: str, nth: int, lag: float) -> None:
+    async with world(workers=4, lease_seconds=3) as w:
+        w.swarm.create("demo", 6)
+        await w.settled("demo", 6)
+        await w.started()
+        w.groups.times.describe_lag = lag
+        kill_at(w, call, nth)
+        w.start()
+        record = await w.ended(w.down(by=2))
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 4, 2)
+        assert w.desired == [4, 3, 2]
+        assert len(w.nodes()) == 2
+        assert w.running("demo") == 6
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+@pytest.mark.parametrize("call", ["swarm.update_node done", "groups.terminate", "groups.terminate done"])
+async def test_a_down_of_managers_is_finished_by_the_next_worker(call: str, nth: int) -> None:
+    async with world(managers=5, workers=1, lease_seconds=3, default_min_manager_nodes=3) as w:
+        await w.started()
+        kill_at(w, call, nth)
+        w.start()
+        record = await w.ended(w.down(type="manager", by=2))
+        assert record.state == State.SUCCEEDED, record.message
+        assert w.groups.groups["managers"].desired_history == [5, 4, 3]
+        assert [node.manager is not None for node in w.nodes("manager")] == [True] * 3
+
+
+async def test_what_had_begun_goes_on_before_anything_new_begins() -> None:
+    async with world(lease_seconds=3) as w:
+        await w.started()
+        kill_at(w, "groups.set_desired", 1)
+        first = w.up()
+        second_worker = w.start()
+        looking = second_worker.stage.hold("journal.open", after=True)
+        await w.until(lambda: second_worker.stage.waiting == ["journal.open done"])
+        second = w.up()
+        await w.until(lambda: second in w.journal.records)
+        looking.set()
+        assert (await w.ended(first)).nodes_after == 2
+        assert (await w.ended(second)).nodes_after == 3
+        assert w.desired == [1, 2, 3]
+
+
+async def test_a_request_that_ended_is_not_done_again_for_a_late_answer_about_it() -> None:
+    async with world() as w:
+        w.swarm.create("web", 2)
+        process = await w.started()
+        late = process.stage.hold("journal.create", after=True)
+        request = w.ask("scale-service", id="same", service="web", scale="up")
+        await w.until(lambda: process.stage.waiting == ["journal.create done"])
+        late.set()
+        await w.ended(request)
+        w.ask("scale-service", id="same", service="web", scale="up")
+        await w.until(lambda: not w.inbox.waiting)
+        assert w.service("web").replicas == 3
+        assert w.record(request).message == "Scaling web from 2 to 3 replicas (min: 1, max: 5)"
+
+
+async def test_a_sweep_that_read_a_request_before_it_ended_does_not_begin_it_again() -> None:
+    async with world(default_max_replicas=3) as w:
+        w.swarm.create("web", 2)
+        process = await w.started()
+        w.inbox.hooks = process.stage
+        late = process.stage.hold("journal.claim", after=True)
+        created = process.stage.hold("journal.create", after=True)
+        request = w.ask("scale-service", service="web", scale="up")
+        await w.until(lambda: process.stage.waiting == ["journal.create done"])
+        await w.until(lambda: "journal.claim done" in process.stage.waiting, within=90)
+        created.set()
+        await w.ended(request)
+        late.set()
+        await w.until(lambda: not process.stage.waiting)
+        await w.until(lambda: process.stage.calls.count("journal.open") >= 3, within=90)
+        assert [record.state for record in w.journal.writes if record.id == request][-1] == State.SUCCEEDED
+        assert w.service("web").replicas == 3
+        assert len(w.told) == 1
+
+
+async def test_a_person_who_changed_the_replicas_back_meanwhile_has_the_last_word() -> None:
+    async with world(lease_seconds=3) as w:
+        w.swarm.create("web", 2)
+        await w.started()
+        kill_at(w, "swarm.update_service done", 1)
+        request = w.ask("scale-service", service="web", scale="up")
+        await w.until(lambda: w.service("web").replicas == 3)
+        from dataclasses import replace
+
+        w.swarm.cluster.put_service(replace(w.service("web"), replicas=2), template_changed=False)
+        w.start()
+        record = await w.ended(request)
+        assert (record.state, w.service("web").replicas) == (State.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize("call", ["journal.save", "swarm.update_service", "swarm.update_service done"])
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_a_reschedule_is_finished_by_the_next_worker_in_one_pass(call: str, nth: int) -> None:
+    async with world(lease_seconds=3) as w:
+        for name in ("api", "web"):
+            w.swarm.create(name, 2, labels=RESCHEDULED)
+        await w.settled("web", 2)
+        await w.started()
+        kill_at(w, call, nth)
+        w.start()
+        record = await w.ended(w.ask("reschedule-services"))
+        assert (record.state, record.message) == (State.SUCCEEDED, "api, web rescheduled")
+        stamps = {w.service(name).env["RESCHEDULE_DATE"] for name in ("api", "web")}
+        assert stamps == {record.plan["reschedule"]["stamp"]}
+        assert [w.swarm.cluster.generations[w.service(name).id] for name in ("api", "web")] == [2, 2]
