@@ -44,9 +44,8 @@ from infra.local.launcher import BootKnobs, Launcher, Role, SimulatedMachines
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
 from infra.local.services import Services
-from infra.local.surroundings import OWN, boot_delay
+from infra.local.surroundings import FOLDER, OWN, boot_delay
 
-FOLDER: Final = Path(".local")
 REPLICAS: Final = 6
 DEMO: Final[Mapping[str, Any]] = {
     "Name": "demo",

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Final
 
 from infra.local.children import SetUpFailed
 from shared.settings import resolve
 
+FOLDER: Final = Path(".local")
+"""Where an environment keeps its files, in the folder it is started in."""
 OWN: Final = frozenset(
     {
         *("DOCKER_HOST", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),

@@ -11,8 +11,9 @@ import sys
 from datetime import datetime
 
 from infra.local.board import Message, spoken
-from infra.local.environment import FOLDER, Environment
-from infra.local.surroundings import shield
+from infra.local.children import Child
+from infra.local.environment import Environment
+from infra.local.surroundings import FOLDER, shield
 from infra.local.terminal import log_to, run
 
 _STATUS = {"success": "ok", "pending": "..", "error": "!!"}
@@ -29,7 +30,7 @@ async def _up() -> int:
     _say("Setting up:")
     try:
         async with Environment(say=_say_what_happens) as environment:
-            _say(welcome(environment))
+            _say(welcome(environment, await environment.services.active_worker()))
             environment.receiver.board.on_message(lambda message: _say(line(message)))
             await asyncio.Event().wait()
     finally:
@@ -37,7 +38,7 @@ async def _up() -> int:
     return 0
 
 
-def welcome(environment: Environment) -> str:
+def welcome(environment: Environment, active: Child | None) -> str:
     """Where everything is, and what to try."""
     values = environment.variables
     token = ' -H "Authorization: Bearer $WEBHOOK_TOKEN"' if environment.services.authorization else ""
@@ -45,7 +46,7 @@ def welcome(environment: Environment) -> str:
 Ready. Leave with Ctrl-C.
 
   ingest     {values["INGEST_URL"]}  (pid {values["INGEST_PID"]}; /docs describes it)
-  workers    {values["WORKER_URLS"]}  (pids {values["WORKER_PIDS"]}; one is active)
+  workers    {values["WORKER_URLS"]}  (pids {values["WORKER_PIDS"]}; {active.pid if active else "one"} is active)
   Docker     {values["DOCKER_HOST"]}
   AWS        {values["AWS_ENDPOINT_URL"]}
   alerts     {values["ALERTMANAGER_ADDRESS"]}/slack
@@ -73,7 +74,7 @@ In another terminal:
   {sys.executable} -m infra.local.fault boot-delay 20
   {sys.executable} -m infra.local.fault never-join 1
   {sys.executable} -m infra.local.fault refuse-launches InsufficientInstanceCapacity
-  kill -9 {environment.services.workers[0].pid if environment.services.workers else ""}
+  kill -9 {active.pid if active else "PID"}
 
 Notifications:
 """
