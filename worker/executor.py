@@ -198,15 +198,15 @@ class Executor:
         while not job.record.state.ended:
             self._term.pulse.beat(job.id)
             self._changed.set()
+            failures += 1  # until it has succeeded
             try:
                 with contained("request_failed_unexpectedly", verdict.unexpected, expected=_EXPECTED):
                     await (flow.step(job) if verdict.reason is None else self._execute(flow, job, verdict))
                     failures = 0
             except (GaveUp, Refused) as error:
-                failures += 1 if verdict.reason else 0
+                failures = failures if verdict.reason else 0
                 verdict.reason = str(error)
             except Unavailable as error:
-                failures += 1
                 self._judge_patience(flow, job, verdict, error)
             if failures:
                 await asyncio.sleep(PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS)) - 1])
