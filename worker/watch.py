@@ -68,17 +68,19 @@ class Watch:
     async def _attend(self) -> None:
         """Ask the Swarm who it is, now and then, and more often from the first failure on."""
         loop = asyncio.get_running_loop()
-        seen = loop.time()
+        away_since: float | None = None
         while True:
+            began = loop.time()
             try:
                 await self._swarm.identity()
             except Unavailable as error:
-                if loop.time() - seen >= self._patience:
+                away_since = began if away_since is None else away_since
+                if loop.time() - away_since >= self._patience:
                     raise SwarmLost(str(error)) from error
                 log.warning("swarm_unavailable", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                seen = loop.time()
+                away_since = None
                 await self._quiet()
 
     async def _quiet(self) -> None:
