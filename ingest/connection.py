@@ -27,7 +27,7 @@ class Deadlines:
     """Between two requests: longer than proxies keep theirs."""
     answer: float = 930.0
     """For an answer: the longest `wait`, and some."""
-    linger: float = 2.0
+    linger: float = 10.0
     """To go on reading, and throwing away, after an error was answered while the caller was still sending. Without it
     the caller sees a reset connection in place of the answer (RFC 9112, section 9.6)."""
 
@@ -65,7 +65,9 @@ class Exchange(Http):
             await super().http1()  # type: ignore[no-untyped-call]  # Sanic's
         finally:
             response = self.response if self.number else None
-            cast("Connection", self.protocol).lingers = response is not None and response.status >= 400
+            slow = response is not None and response.status == RequestTimeout.status_code
+            lingers = response is not None and response.status >= 400 and not slow
+            cast("Connection", self.protocol).lingers = lingers
 
     def create_empty_request(self) -> None:
         """A stand-in for a request that could not be read, for its error's sake."""

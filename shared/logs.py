@@ -61,11 +61,18 @@ class _Redact:
 
     def _blank(self, value: Any) -> Any:
         if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, BLANK)
-            return value
+            return self._blank_text(value)
         if isinstance(value, dict):
             return {key: self._blank(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)) and type(value) in {list, tuple}:
+        if type(value) in {list, tuple}:
             return type(value)(self._blank(item) for item in value)
-        return value
+        if isinstance(value, (int, float, type(None))):
+            return value
+        text = str(value)  # as it would be rendered later
+        blanked = self._blank_text(text)
+        return value if blanked == text else blanked
+
+    def _blank_text(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, BLANK)
+        return text

@@ -23,13 +23,15 @@ MAX_BY = 10_000
 MAX_REQUEST_BYTES = 64 * 1024
 """A request is written into one DynamoDB item (400 KB at most) beside its history; a real one is under 1 KB."""
 
+MAX_ID_BYTES = 512
+
 
 def _whole_number(value: object) -> object:
     """`by` as people and label values write it: a JSON integer or ASCII digits; never a bool or a float."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_BY)) + 8:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BY:
-        raise ValueError(f"Incorrect by: {value}, by can only be a whole number from 1 to {MAX_BY}")
+        raise ValueError(f"Incorrect by: {_shown(value)}, by can only be a whole number from 1 to {MAX_BY}")
     return value
 
 
@@ -40,6 +42,14 @@ def _plausible(moment: datetime) -> datetime:
     return moment
 
 
+def _short_enough(request_id: str) -> str:
+    """Ids stand in DynamoDB's sort keys, which are bounded in bytes (1024), beside a prefix or a moment."""
+    if len(request_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
+        raise ValueError(f"must have at most {MAX_ID_BYTES} bytes")
+    return request_id
+
+
+RequestId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_short_enough)]
 By = Annotated[int, BeforeValidator(_whole_number)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
@@ -50,7 +60,7 @@ class _Request(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-    id: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    id: RequestId | None = None
     idempotency_key: Key | None = None
     dedup_key: Key | None = None
     requested_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)] | None = None

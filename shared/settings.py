@@ -186,7 +186,7 @@ def prepare_aws(environ: MutableMapping[str, str]) -> None:
         problems.append(f"AWS_ENV_FILE: cannot read {path} ({_reason(error)})")
         lines = []
     for name, value in filter(None, map(_exported, lines)):
-        environ.setdefault(name, value)
+        environ[name] = environ.get(name) or value
     environ.setdefault("AWS_DEFAULT_REGION", str(Settings.model_fields["aws_default_region"].default))
     if problems:
         raise BadConfiguration(problems)

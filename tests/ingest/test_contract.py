@@ -131,7 +131,8 @@ BAD = [
         (f"{UP}&by={by}", "", f"Incorrect by: {by}, by can only be a whole number from 1 to 10000")
         for by in ("0", "-3", "abc", "1.5", "10001", "9223372036854775807", "1e3", "0x1", "²", "٣")
     ),
-    (UP, '{"groupLabels": {"by": true}}', "Incorrect by: True, by can only be a whole number from 1 to 10000"),
+    (UP, '{"groupLabels": {"by": "1\\n2"}}', "Incorrect by: 1?2, by can only be"),
+    (UP, '{"groupLabels": {"by": true}}', "Incorrect by: true, by can only be a whole number from 1 to 10000"),
     (UP, '{"groupLabels": {"by": 1.0}}', "Incorrect by: 1.0, by can only be a whole number from 1 to 10000"),
     (f"{UP}&type=manager", "", "type is given 2 times in the query"),
     (f"{UP}&by=1&by=1", "", "by is given 2 times in the query"),
@@ -414,7 +415,8 @@ async def test_ping_and_healthz_want_no_token(prefixed: Service) -> None:
 
 
 async def test_the_callers_key_goes_with_the_message_and_wins_over_alertmanagers(service: Service) -> None:
-    for body in ({}, payload("tutorial_firing")):
+    bodies: list[Any] = [{}, payload("tutorial_firing")]
+    for body in bodies:
         await service.post(UP, body, headers={"Idempotency-Key": "key-1"})
     assert [message["idempotency_key"] for message in service.inbox.messages] == ["key-1", "key-1"]
     assert not any("dedup_key" in message for message in service.inbox.messages)
@@ -458,7 +460,7 @@ async def test_what_real_alertmanagers_send(service: Service, name: str, query: 
 
 
 async def test_the_summary_is_cut(service: Service) -> None:
-    body = payload("tutorial_firing")
+    body: dict[str, Any] = payload("tutorial_firing")
     body["commonAnnotations"]["summary"] = "m" * 1000
     await service.post("/v1/scale-nodes?type=worker", body)
     assert service.inbox.messages[0]["reason"] == "m" * 200

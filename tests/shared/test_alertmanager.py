@@ -1,0 +1,105 @@
+"""Alerts: what is posted, over real HTTP, and what each answer means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from shared.alertmanager import STATUSES, Alert, Alertmanager, Status, payload
+from shared.errors import Refused, Unavailable
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+LASTS = timedelta(seconds=10)
+SOON = timedelta(seconds=5)
+ALERT = Alert("scale_nodes", "aws", "success", "Scale nodes up on: aws, by: 1, type: worker", "Changing ...")
+
+
+@dataclass
+class Receiver:
+    """What stands in for Alertmanager."""
+
+    url: str = ""
+    code: int = 200
+    silent: bool = False
+    posted: list[Any] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.posted.append((request.path, await request.json()))
+        if self.silent:
+            await asyncio.Event().wait()
+        return web.Response(status=self.code, text="what is wrong")
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver, app = Receiver(), web.Application()
+    app.router.add_post("/{path:.*}", receiver.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield receiver
+    await runner.cleanup()
+
+
+async def post(url: str, timeout: timedelta = SOON) -> None:
+    async with aiohttp.ClientSession() as session:
+        await Alertmanager(session, url, LASTS).post(ALERT, NOON, timeout)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_posting_one_status_resolves_the_others(status: Status) -> None:
+    entries = payload(Alert("a", "s", status, "asked", "became"), NOON, LASTS)
+    ends = {entry["labels"]["status"]: datetime.fromisoformat(entry["endsAt"]) for entry in entries}
+    assert ends.pop(status) == NOON + LASTS
+    assert ends == dict.fromkeys(set(STATUSES) - {status}, NOON)
+    for entry in entries:
+        assert entry["labels"].items() >= {("alertname", "a"), ("service", "s")}
+        assert entry["annotations"] == {"request": "asked", "summary": "became"}
+        assert entry["startsAt"] < entry["endsAt"]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_it_goes_to_the_v2_api(receiver: Receiver, slash: str) -> None:
+    await post(receiver.url + slash)
+    [(path, body)] = receiver.posted
+    assert path == "/api/v2/alerts"
+    assert body == payload(ALERT, NOON, LASTS)
+
+
+@pytest.mark.parametrize("code", [500, 503, 429])
+async def test_later_is_unavailable(receiver: Receiver, code: int) -> None:
+    receiver.code = code
+    with pytest.raises(Unavailable, match=f"Alertmanager: {code} what is wrong"):
+        await post(receiver.url)
+
+
+@pytest.mark.parametrize("code", [400, 404, 422])
+async def test_never_is_refused(receiver: Receiver, code: int) -> None:
+    receiver.code = code
+    with pytest.raises(Refused, match=f"Alertmanager: {code} what is wrong"):
+        await post(receiver.url)
+
+
+async def test_silence_is_unavailable_when_the_time_is_over(receiver: Receiver) -> None:
+    receiver.silent = True
+    with pytest.raises(Unavailable, match="no answer in time"):
+        await post(receiver.url, timedelta(seconds=0.1))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nope.invalid", "http://", "http://[::1"])
+async def test_an_address_where_nobody_is_is_unavailable(url: str) -> None:
+    with pytest.raises(Unavailable, match=r"^Alertmanager: "):
+        await post(url)
+
+
+def test_an_alert_survives_the_journal() -> None:
+    assert Alert.parse(ALERT.document()) == ALERT
