@@ -1,0 +1,130 @@
+"""`make lab-up`, `lab-status`, `lab-down`: `python -m infra.lab up|status|down`. Root only.
+
+`up` returns when the lab is ready; it goes on in a process of its own (`run`, which one may also start by hand to have
+it in the foreground) until `down`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from infra.lab import sweep
+from infra.lab.lab import Lab
+from infra.lab.places import MARKED
+from infra.lab.status import report
+from infra.local.children import SetUpFailed
+from infra.local.surroundings import FOLDER, shield
+from infra.local.terminal import log_to, run
+
+_UP_SECONDS: Final = 600.0  # packages may have to be fetched
+_LOOK_SECONDS: Final = 0.1
+
+
+def main() -> int:
+    """The exit code: 2 where the command is wrong, 1 where it fails."""
+    commands: Mapping[str, Callable[[], int]] = {"up": up, "run": serve, "status": status, "down": down}
+    asked = sys.argv[1:]
+    if len(asked) != 1 or asked[0] not in commands:
+        sys.stderr.write(f"usage: python -m infra.lab {'|'.join(commands)}\n")
+        return 2
+    if os.geteuid() != 0:
+        sys.stderr.write("The lab makes network namespaces and starts Docker engines: only root may\n")
+        return 1
+    return commands[asked[0]]()
+
+
+def serve() -> int:
+    """The lab, until SIGTERM or Ctrl-C."""
+    os.environ.update(MARKED)
+    shield(os.environ)
+    log_to(FOLDER / "lab" / "logs" / "lab.log")
+    return run(_serve(), stopped=0)
+
+
+async def _serve() -> int:
+    async with Lab(FOLDER, os.environ, _say):
+        _say("Ready")
+        await asyncio.Event().wait()
+    return 0
+
+
+def up() -> int:
+    """Start it; 0 when it is ready, and what is where has been said."""
+    began = time.monotonic()
+    if sweep.recalled().get("pid") in sweep.marked():
+        sys.stderr.write("A lab is running on this machine already: make lab-status, make lab-down\n")
+        return 1
+    output = FOLDER / "lab" / "logs" / "up.log"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w") as log:
+        lab = subprocess.Popen(
+            [sys.executable, "-m", "infra.lab", "run"],
+            env={**os.environ, **MARKED},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    if not _follow(lab, output, began + _UP_SECONDS):
+        lab.terminate()
+        lab.wait(60)
+        return 1
+    _say(f"Up in {time.monotonic() - began:.1f} s\n")
+    return status()
+
+
+def _follow(lab: subprocess.Popen[bytes], output: Path, deadline: float) -> bool:
+    """Repeat what it says, until it is ready. False where it ends, or takes too long."""
+    with output.open() as said:
+        while time.monotonic() < deadline:
+            ended = lab.poll() is not None
+            text = said.read()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if ended or "Ready" in text.splitlines():
+                return not ended
+            time.sleep(_LOOK_SECONDS)
+    sys.stderr.write(f"The lab is not up after {_UP_SECONDS:.0f} s; its log: {output}\n")
+    return False
+
+
+def status() -> int:
+    """What there is; 1 where no lab runs."""
+    try:
+        text, running = asyncio.run(report(FOLDER / "env"))
+    except SetUpFailed as error:
+        text, running = str(error), False
+    _say(text)
+    return 0 if running else 1
+
+
+def down() -> int:
+    """Whatever a lab has made is gone, also one that crashed while it was being set up."""
+    return asyncio.run(_down())
+
+
+async def _down() -> int:
+    await sweep.stop_lab()
+    await sweep.sweep()
+    remains = await sweep.left()
+    for one in remains:
+        sys.stderr.write(f"still there: {one}\n")
+    if not remains:
+        _say("Nothing of the lab is left")
+    return 1 if remains else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Debian's packages that the lab needs: which are missing, and how they are put in without starting their services."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from infra.lab.commands import run, search_path
+from infra.local.children import SetUpFailed
+
+PROGRAMS: Final = {
+    "dockerd": "docker.io",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "iptables": "iptables",
+}
+"""The package that each program comes from."""
+_POLICY: Final = Path("/usr/sbin/policy-rc.d")
+_HEADERS: Final = ((32, 8), (54, 2), (56, 2))  # where it says where its program headers are, and how many
+_INTERPRETER: Final = 3
+_START_NOTHING: Final = "#!/bin/sh\nexit 101\n"  # what invoke-rc.d takes for: do not
+
+
+def where(program: str) -> str | None:
+    """The program's path; None where it is not there."""
+    found = shutil.which(program, path=search_path())
+    if found and program == "busybox" and not _is_static(Path(found)):
+        return None  # one that needs libraries is of no use in an image that has none
+    return found
+
+
+def _is_static(program: Path) -> bool:
+    """Whether an ELF file of 64 bits names no interpreter: see elf(5)."""
+    text = program.read_bytes()
+    start, size, count = (int.from_bytes(text[at : at + length], "little") for at, length in _HEADERS)
+    kinds = [int.from_bytes(text[at : at + 4], "little") for at in range(start, start + size * count, size)]
+    return text.startswith(b"\x7fELF") and _INTERPRETER not in kinds
+
+
+def missing() -> list[str]:
+    """The packages that are not there."""
+    return [package for program, package in PROGRAMS.items() if where(program) is None]
+
+
+async def install(say: Callable[[str], None]) -> None:
+    """Put in what is missing. Raises SetUpFailed."""
+    packages = missing()
+    if not packages:
+        return
+    if shutil.which("apt-get", path=search_path()) is None:
+        raise SetUpFailed(f"The lab needs {', '.join(packages)}, and there is no apt-get to install them with")
+    say(f"apt-get install {' '.join(packages)}")
+    quiet = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+    with _nothing_started():
+        await run("apt-get", "update", "-q", more=quiet)
+        await run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages, more=quiet)
+    if missing():
+        raise SetUpFailed(f"Installed, but still missing: {', '.join(missing())}")
+
+
+@contextmanager
+def _nothing_started() -> Iterator[None]:
+    """While it lasts, packages do not start their services. A policy that is there already stays."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_START_NOTHING)
+    try:
+        _POLICY.chmod(0o755)
+        yield
+    finally:
+        _POLICY.unlink(missing_ok=True)
