@@ -15,7 +15,7 @@ import structlog
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.records import Record, State, Step
-from worker.ports import Journal
+from worker.ports import Journal, Overtaken
 
 log = structlog.get_logger()
 
@@ -43,11 +43,11 @@ class Job:
     def __init__(self, record: Record, journal: Journal, posts: Posts, clock: Clock) -> None:
         self.record = record
         self.notices: list[Alert] = [Alert.parse(notice) for notice in record.notices]
+        self._said = set(self.notices)
         self._journal = journal
         self._posts = posts
         self._clock = clock
         self._saving = asyncio.Lock()
-        self._revision = record.revision
 
     @property
     def id(self) -> str:
@@ -68,18 +68,27 @@ class Job:
         return next(step.started_at for step in reversed(self.record.steps) if step.name == name)
 
     def say(self, *alerts: Alert) -> None:
-        """Tell people. The notices reach the journal with the next write, and Alertmanager as soon as it takes them."""
-        self.notices.extend(alerts)
+        """Tell people. The notices reach the journal with the next write, and Alertmanager as soon as it takes them.
+
+        Nothing is said twice: a step whose write fails is done again, and comes by here again.
+        """
+        self.notices.extend(alert for alert in alerts if alert not in self._said)
+        self._said.update(alerts)
         self._posts.add(self)
 
     async def save(self, **changes: Any) -> None:
-        """Write changes of the record into the journal."""
+        """Write changes of the record into the journal.
+
+        Raises Overtaken where an earlier write, whose answer was lost, was done after all: the job goes on from that.
+        """
         async with self._saving:
-            self._revision += 1  # also where the last attempt failed: it may still arrive, and must not win then
             notices = tuple(alert.document() for alert in self.notices)
-            record = self.record.but(**changes, notices=notices, revision=self._revision)
-            await self._journal.save(record)
-            self.record = record
+            try:
+                self.record = await self._journal.save(self.record.but(**changes, notices=notices))
+            except Overtaken as earlier:
+                self.record = earlier.record
+                self._posts.add(self)
+                raise
         if self.notices:
             self._posts.add(self)
 
@@ -121,9 +130,8 @@ class Job:
             return False
         if self.notices and self._clock.now() - ended < OFFERED_FOR:
             return False
-        taken = not self.notices
+        await self.save(notified=not self.notices, settled=True)
         self.notices.clear()
-        await self.save(notified=taken, settled=True)
         return True
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from shared.alertmanager import Alert
+from shared.errors import Unavailable
 from shared.messages import Role
 from shared.records import Record
 
@@ -338,6 +339,15 @@ class GroupMemory:
     down_ended_at: datetime | None = None
 
 
+class Overtaken(Unavailable):
+    """A record was not written: an earlier write of ours, whose answer was lost, had been done after all."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"An earlier write of record {record.id} had been done")
+        self.record = record
+        """As it stands there."""
+
+
 class Journal(Protocol):
     """The records of this cluster. Every write is one item, conditional on the token."""
 
@@ -345,10 +355,10 @@ class Journal(Protocol):
         """Put a new record down. None: done; else the record that stands under this id already."""
         ...
 
-    async def save(self, record: Record) -> None:
-        """Overwrite a record that carries our token. Raises Fenced where it does not any more.
+    async def save(self, record: Record) -> Record:
+        """Overwrite the revision that a record was made from, if it carries our token. What stands there then.
 
-        Raises Unavailable where a later revision stands there: an earlier attempt has arrived late.
+        Raises Fenced where it carries another token, and Overtaken where another revision stands there.
         """
         ...
 

@@ -14,7 +14,7 @@ from tests.adapters.conftest import CALL
 from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Journal
+from worker.ports import GroupMemory, Journal, Overtaken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -87,10 +87,23 @@ class TestRecords:
 
 class TestFencing:
     async def test_the_holder_of_the_token_saves_as_often_as_it_likes(self, journal: Journal) -> None:
-        await journal.create(record(token=2))
+        present = record(token=2)
+        await journal.create(present)
         for message in ("a", "b", "b"):
-            await journal.save(record(token=2, message=message))
-        assert await journal.get("one") == record(token=2, message="b")
+            present = await journal.save(present.but(message=message))
+        assert await journal.get("one") == present == record(token=2, message="b", revision=3)
+
+    async def test_the_same_write_may_be_done_twice(self, journal: Journal) -> None:
+        await journal.create(record(token=2))
+        first = await journal.save(record(token=2, message="a"))
+        assert await journal.save(record(token=2, message="a")) == first
+
+    async def test_a_write_that_arrives_late_changes_nothing(self, journal: Journal) -> None:
+        await journal.create(record(token=2))
+        present = await journal.save(record(token=2, message="a"))
+        with pytest.raises(Overtaken) as told:
+            await journal.save(record(token=2, message="late"))
+        assert told.value.record == present == await journal.get("one")
 
     @pytest.mark.parametrize("token", [1, 3])
     async def test_another_token_can_not_save(self, journal: Journal, token: int) -> None:
@@ -136,9 +149,9 @@ class TestOpenRecords:
 
     async def test_an_ended_record_stays_open_until_it_is_settled(self, journal: Journal) -> None:
         await journal.create(record())
-        await journal.save(record(state=State.SUCCEEDED, notified=False))
+        ended = await journal.save(record(state=State.SUCCEEDED, notified=False))
         assert [one.id for one in await journal.open()] == ["one"]
-        await journal.save(record(state=State.SUCCEEDED, settled=True))
+        await journal.save(ended.but(settled=True))
         assert await journal.open() == []
         assert await journal.get("one") is not None
 
@@ -227,7 +240,7 @@ class TestOverDynamoDB:
         aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})
         assert await dynamo_journal.first_of("key", "two", expected="one") == "two"
         aws.knobs.set(lose_answers={"dynamodb.UpdateItem": 1})
-        assert await dynamo_journal.claim("one", 4) == record(state=State.RUNNING, token=4)
+        assert await dynamo_journal.claim("one", 4) == record(state=State.RUNNING, token=4, revision=1)
         aws.knobs.set(lose_answers={"dynamodb.UpdateItem": 1})
         assert await dynamo_journal.recall("worker", 4) == GroupMemory()
         aws.knobs.set(lose_answers={"dynamodb.PutItem": 1})

@@ -3,12 +3,12 @@
 import json
 
 from shared.clock import Clock
-from shared.errors import Refused, Unavailable
+from shared.errors import Refused
 from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
-from worker.ports import GroupMemory
+from worker.ports import GroupMemory, Overtaken
 
 MAX_ITEM_BYTES = 400 * 1024
 
@@ -41,15 +41,17 @@ class InMemoryJournal(Port):
         return None if present == record else present
 
     @hooked
-    async def save(self, record: Record) -> None:
-        """Overwrite a record that carries our token."""
+    async def save(self, record: Record) -> Record:
+        """Overwrite the revision that a record was made from, if it carries our token."""
         record, present = _stored(record), self.records.get(record.id)
         if present is None or present.token != record.token:
             stands = None if present is None else present.token
             raise Fenced(f"record {record.id}: written with token {record.token}, but {stands} stands there")
-        if present.revision > record.revision:
-            raise Unavailable(f"record {record.id}: revision {record.revision} came after a later one")
-        self._write(record)
+        new = record.but(revision=record.revision + 1)
+        if present.revision != record.revision and present != new:
+            raise Overtaken(present)
+        self._write(new)
+        return new
 
     @hooked
     async def get(self, request_id: str) -> Record | None:

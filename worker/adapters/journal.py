@@ -15,7 +15,7 @@ from shared.messages import Role
 from shared.records import OPEN_INDEX, Layout, Record, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
-from worker.ports import GroupMemory
+from worker.ports import GroupMemory, Overtaken
 
 DEDUP_KEPT = timedelta(hours=48)
 """Twice the longest window in which a dedup key counts (24 h); deletion by TTL may only come later than that."""
@@ -40,16 +40,19 @@ class DynamoJournal:
             return None
         return record_of(_standing(present, f"record {record.id}"))
 
-    async def save(self, record: Record) -> None:
-        """Overwrite a record that carries our token. Raises Fenced where it does not any more.
+    async def save(self, record: Record) -> Record:
+        """Overwrite the revision that a record was made from, if it carries our token. What stands there then.
 
-        Nor does it overwrite a later revision: a write that was given up may still arrive, after those that followed.
+        A write that was given up may still arrive, before or after the next one: whichever comes second finds
+        another revision than it was made from. Raises Overtaken then, and Fenced where the token is not ours.
         """
-        present = await self._table.put(self._layout.item(record), _ours(record))
-        if present is None:
-            return
+        new = record.but(revision=record.revision + 1)
+        item = self._layout.item(new)
+        present = await self._table.put(item, _made_from(record))
+        if present is None or present.item == item:
+            return new
         if present.item is not None and present.item["token"] == number(record.token):
-            raise Unavailable(f"record {record.id}: revision {record.revision} came after a later one")
+            raise Overtaken(record_of(present.item))
         raise _fenced(f"record {record.id}", record.token, present)
 
     async def get(self, request_id: str) -> Record | None:
@@ -96,9 +99,9 @@ _FREE_OR_OURS = "attribute_not_exists(sk) OR #token <= :token"
 _MOMENTS = ("desired_at", "up_ended_at", "down_ended_at")
 
 
-def _ours(record: Record) -> Condition:
+def _made_from(record: Record) -> Condition:
     return Condition(
-        "#token = :token AND (attribute_not_exists(#revision) OR #revision <= :revision)",
+        "#token = :token AND #revision = :revision",
         {"#token": "token", "#revision": "revision"},
         {":token": number(record.token), ":revision": number(record.revision)},
     )
