@@ -36,21 +36,25 @@ class Termination:
         """Return when all are terminated. Raises GaveUp."""
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
-            if intent is None or intent["instance_id"] != node.instance_id:
-                await self._prepare(node)
-            elif await self._was_called(node, intent):
+            intended = intent is not None and intent["instance_id"] == node.instance_id
+            if intended and await self._was_called(node, intent):
                 await self._count(node, intent)
                 continue
+            await self._prepare(node)
             intent = await self._intend(node)
             await self._term.change_groups.terminate(node.instance_id)
             await self._count(node, intent)
 
     async def _prepare(self, node: Leaving) -> None:
         """The last look, and for a manager the demotion: as late as can be."""
-        if not await empty(self._term, node):
-            raise GaveUp(f"Tasks came back to {node.name} after it was drained: it stays. Repeat the request")
+        await self._look(node)
         if node.manager and node.node_id is not None:
             await self._demote(node)
+            await self._look(node)  # a demotion may take long
+
+    async def _look(self, node: Leaving) -> None:
+        if not await empty(self._term, node):
+            raise GaveUp(f"Tasks came back to {node.name} after it was drained: it stays. Repeat the request")
 
     async def _demote(self, node: Leaving) -> None:
         limit = self._term.countdown(self._term.clock.now(), self._term.settings.drain_timeout)
