@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from shared.messages import Role
@@ -40,8 +41,8 @@ class Judge:
         self._drained: dict[str, Drained] = {}
         self._demoted: dict[str, str | None] = {}
         self._by_people: dict[str, float] = {}
+        self._changes_by_people: list[tuple[str, float]] = []
         self._entered: dict[tuple[str, str], float] = {}
-        self._posted: set[tuple[str, str, str]] = set()
 
     # --- While it happens: calls --------------------------------------------------------------------------------
 
@@ -144,6 +145,7 @@ class Judge:
     def people_changed(self, target: str) -> None:
         """Somebody else changed a node, a group or a service."""
         self._by_people[target] = self._world.clockwork.now
+        self._changes_by_people.append((target, self._world.clockwork.now))
         self._drained.pop(target, None)
 
     def _people_were_at(self, target: str, since: float) -> bool:
@@ -289,8 +291,8 @@ class Judge:
 
     def _check_effects(self, record: Record) -> None:
         evidence = self._world.evidence
-        raised = [effect for effect in evidence.of(record.id, "desired")]
-        if len(raised) > 1:
+        raised = evidence.of(record.id, "desired")
+        if any(self._again(one, other) for one, other in pairwise(raised)):
             told = [(effect.before, effect.after, "late" if effect.late else "") for effect in raised]
             self._violate(2, f"{record.id} set desired {len(raised)} times: {told}")
         ended = Counter(effect.target for effect in evidence.of(record.id, "terminate"))
@@ -304,6 +306,11 @@ class Judge:
         changes = [*raised, *ended, *per_service, *evidence.of(record.id, "availability")]
         if record.state is State.SKIPPED and changes:
             self._violate(9, f"{record.id} was skipped, and changed something: {changes}")
+
+    def _again(self, one: Effect, other: Effect) -> bool:
+        """A second raise. Putting back one's own target after somebody else has changed it is none."""
+        between = (time for target, time in self._changes_by_people if target == one.target)
+        return one.after != other.after or not any(one.time < time < other.time for time in between)
 
     def _check_notified(self, record: Record) -> None:
         if not record.notified and record.ended_at is not None:

@@ -112,10 +112,11 @@ class JournalPort(_Port):
         found: Record | None = await self.ask("create", lambda _: at_once(self._table.create(record)), record.id)
         return found
 
-    async def save(self, record: Record) -> None:
+    async def save(self, record: Record) -> Record:
         """See Journal."""
         about = f"{record.id} {record.state} {record.step}"
-        await self.ask("save", lambda _: self._save(record), about)
+        saved: Record = await self.ask("save", lambda _: self._save(record), about)
+        return saved
 
     async def get(self, request_id: str) -> Record | None:
         """See Journal."""
@@ -152,10 +153,11 @@ class JournalPort(_Port):
     def _table(self) -> Any:
         return self.world.journal
 
-    def _save(self, record: Record) -> None:
+    def _save(self, record: Record) -> Record:
         before = self.world.journal.records.get(record.id)
-        at_once(self._table.save(record))
-        self.world.judge.saved(before, record, self.process)
+        saved = at_once(self.world.journal.save(record))
+        self.world.judge.saved(before, saved, self.process)
+        return saved
 
 
 class LeasePort(_Port):
@@ -350,9 +352,13 @@ class SwarmPort(_Port):
     ) -> None:
         """See SwarmChanges."""
         wishes = " ".join(filter(None, (availability, role)))
-        await self.change(
-            "update_node", lambda call: self._update_node(call, node_id, availability, role), f"{node_id} {wishes}"
-        )
+        read = self.world.swarm.cluster.nodes.get(node_id)
+
+        def act(call: Call) -> None:
+            _in_sequence(call, read, self.world.swarm.cluster.nodes.get(node_id))
+            self._update_node(call, node_id, availability, role)
+
+        await self.change("update_node", act, f"{node_id} {wishes}")
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:
         """See SwarmChanges."""
@@ -361,7 +367,13 @@ class SwarmPort(_Port):
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """See SwarmChanges."""
         about = f"{service_id} replicas={change.replicas} env={change.env} force={change.force} for {change.request_id}"
-        await self.change("update_service", lambda call: self._update_service(call, service_id, change), about)
+        read = self.world.swarm.cluster.services.get(service_id)
+
+        def act(call: Call) -> None:
+            _in_sequence(call, read, self.world.swarm.cluster.services.get(service_id))
+            self._update_service(call, service_id, change)
+
+        await self.change("update_service", act, about)
 
     def _update_node(
         self, call: Call, node_id: str, availability: Availability | None, role: Role | None
@@ -388,6 +400,12 @@ class SwarmPort(_Port):
         after = world.swarm.cluster.services[service_id]
         if before is not None:
             world.note(call, "service", service_id, before, after)
+
+
+def _in_sequence(call: Call, read: object, present: object) -> None:
+    """An update names the version that was read, and the client reads afresh only while somebody waits for it."""
+    if call.given_up and read is not present:
+        raise Unavailable("update out of sequence")
 
 
 class AlertsPort(_Port):
