@@ -36,8 +36,11 @@ class Termination:
         """Return when all are terminated. Raises GaveUp."""
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
-            intended = intent is not None and intent["instance_id"] == node.instance_id
-            if intended and await self._was_called(node, intent):
+            if (
+                intent is not None
+                and intent["instance_id"] == node.instance_id
+                and await self._was_called(node, intent)
+            ):
                 await self._count(node, intent)
                 continue
             await self._prepare(node)
