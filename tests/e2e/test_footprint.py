@@ -1,0 +1,112 @@
+"""Memory after a thousand requests, and flat from there; from start to ready."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.e2e.processes import Process
+from tests.e2e.stage import Caller, Stage, Troupe, until
+
+WORKERS = 0
+REQUESTS = int(os.environ.get("E2E_REQUESTS", "1000"))
+INGEST_MIB, WORKER_MIB, FLAT_MIB = 110, 150, 3
+START_SECONDS = 2.0
+_BATCH = 10
+_CALLERS = 8
+
+_BODIES = (
+    {"action": "scale-service", "service": "mixed", "scale": "up"},
+    {"action": "scale-nodes", "scale": "down", "type": "worker", "service": "mixed"},
+    {"action": "scale-service", "service": "mixed", "scale": "down"},
+    {"action": "scale-nodes", "scale": "up", "type": "worker", "service": "mixed"},
+)
+_PATHS = (
+    "/v1/scale-service?service=mixed&scale=up",
+    "/v1/scale-nodes?type=worker&scale=down&service=mixed",
+    "/v1/scale-service?service=mixed&scale=down",
+    "/v1/scale-nodes?type=worker&scale=up&service=mixed",
+)
+
+
+@pytest.fixture
+def troupe(stage: Stage) -> Iterator[Troupe]:
+    """The processes that are measured. Their service's bounds leave nodes as they are."""
+    bounds = {"com.df.scaleWorkerNodeMin": "1", "com.df.scaleWorkerNodeMax": "1", "com.df.scaleMax": "3"}
+    stage.create("mixed", 2, labels=bounds)
+    with stage.troupe({}) as troupe:
+        yield troupe
+
+
+def _ended(worker: Process) -> int:
+    """How many requests the worker has ended."""
+    lines = worker.text("/metrics").splitlines()
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith("scaler_requests_total{"))
+
+
+def _post(caller: Caller, number: int) -> None:
+    codes = [caller.post(path).status_code for path in itertools.islice(itertools.cycle(_PATHS), number)]
+    assert set(codes) == {202}
+
+
+def _send(stage: Stage, queue: str, number: int) -> None:
+    import json
+
+    for start in range(0, number, _BATCH):
+        bodies = [_BODIES[(start + index) % len(_BODIES)] for index in range(min(_BATCH, number - start))]
+        entries = [{"Id": str(index), "MessageBody": json.dumps(body)} for index, body in enumerate(bodies)]
+        stage.client("sqs").send_message_batch(QueueUrl=queue, Entries=entries)
+
+
+def _serve(stage: Stage, troupe: Troupe, number: int) -> tuple[float, float]:
+    """Half of the requests over HTTP, half from the queue, to their end; ingest's and the worker's MiB afterwards."""
+    before, half = _ended(troupe.worker), number // 2
+    callers = [Caller(troupe.ingest.url) for _ in range(_CALLERS)]
+    with ThreadPoolExecutor(_CALLERS + 1) as pool:
+        posts = [pool.submit(_post, caller, half // _CALLERS) for caller in callers]
+        sends = pool.submit(_send, stage, troupe.variables["SQS_QUEUE_URL"], number - half // _CALLERS * _CALLERS)
+        for work in (*posts, sends):
+            work.result()
+    for caller in callers:
+        caller.close()
+    until(lambda: _ended(troupe.worker) >= before + number, f"{number} ends", 240)
+    return troupe.ingest.resident_mib(), troupe.worker.resident_mib()
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_after_a_thousand_requests_and_flat_from_there(
+    stage: Stage, troupe: Troupe, record_property: Callable[[str, object], None]
+) -> None:
+    began = time.monotonic()
+    ingest, worker = _serve(stage, troupe, REQUESTS)
+    ingest_later, worker_later = _serve(stage, troupe, REQUESTS)
+    print(
+        f"{REQUESTS} requests: ingest {ingest:.1f} MiB, worker {worker:.1f} MiB; as many again: "
+        f"{ingest_later:.1f}, {worker_later:.1f}; {time.monotonic() - began:.0f} s"
+    )
+    record_property("mib", (ingest, worker, ingest_later, worker_later))
+    assert ingest <= INGEST_MIB
+    assert worker <= WORKER_MIB
+    assert ingest_later - ingest < FLAT_MIB
+    assert worker_later - worker < FLAT_MIB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["ingest", "worker"])
+def test_a_process_is_ready_within_two_seconds_of_its_start(
+    stage: Stage, module: str, record_property: Callable[[str, object], None]
+) -> None:
+    """The best of three: the machine may be busy with other things."""
+    taken = []
+    for _ in range(3):
+        with stage.process(module, stage.own_queue()) as process:
+            until(process.is_ready if module == "ingest" else process.is_active, "ready")
+            taken.append(time.monotonic() - process.began)
+    print(f"{module} ready after:", [round(seconds, 2) for seconds in taken])
+    record_property("ready_seconds", taken)
+    assert min(taken) < START_SECONDS

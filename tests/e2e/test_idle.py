@@ -1,0 +1,55 @@
+"""What a worker costs that has nothing to do."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.docker_proxy import counting
+from tests.e2e.stage import Stage, until
+
+WORKERS = 0
+MINUTE = 60.0
+OBSERVED = 66.0
+KEY = "AKIAIDLEWORKER000001"
+LEASE_SECONDS = 15
+
+
+@pytest.mark.slow
+def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_poll_docker(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
+    settings = {"AWS_ACCESS_KEY_ID": KEY, "LEASE_SECONDS": str(LEASE_SECONDS)}
+    engine = Path(stage.variables["DOCKER_HOST"].removeprefix("unix://"))
+    with tempfile.TemporaryDirectory() as folder, counting(Path(folder) / "docker.sock", engine) as docker:
+        own = {**stage.own_queue(), **settings, "DOCKER_HOST": f"unix://{docker.path}"}
+        with stage.process("worker", own) as worker:
+            until(worker.is_active, "an active worker")
+            _wait_for_the_start_to_be_over(stage)
+            begun, wall = time.monotonic(), time.time()
+            until(lambda: time.monotonic() - begun >= OBSERVED, "the time of watching", OBSERVED + 10)
+            asked = docker.since(begun)
+            assert worker.is_active()
+    calls = [call for call in stage.aws.calls.since(wall, KEY) if call.at < wall + MINUTE]
+    counted = Counter(f"{call.service}.{call.action}" for call in calls)
+    print("AWS in 60 s:", dict(counted), f"Docker in {OBSERVED:.0f} s:", asked)
+    record_property("idle_aws_calls", dict(counted))
+    record_property("idle_docker_calls", asked)
+    assert len(calls) <= 17
+    # The ticker's look once in RESCHEDULE_TICKER_INTERVAL (60 s), nothing faster.
+    assert len(asked) <= 2
+
+
+def _wait_for_the_start_to_be_over(stage: Stage) -> None:
+    """The first look for open records and the first long poll have been sent."""
+
+    def asked() -> bool:
+        counts = stage.aws.calls.counts(KEY)
+        return "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts
+
+    until(asked, "the first calls of the term")

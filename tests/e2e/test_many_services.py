@@ -1,0 +1,60 @@
+"""Five hundred labelled services, rescheduled at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import pytest
+
+from tests.e2e.processes import Process
+from tests.e2e.stage import Stage, until
+
+WORKERS = 0
+SERVICES = 500
+SECONDS, MIB = 20.0, 170
+_INSTANT = {"UpdateConfig": {"Parallelism": 0, "Monitor": 1}, "EndpointSpec": {"Mode": "dnsrr"}}
+
+
+@contextmanager
+def _watching_memory(process: Process) -> Iterator[list[float]]:
+    """What the process holds, looked at twenty times a second."""
+    seen, over = [process.resident_mib()], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.05):
+            seen.append(process.resident_mib())
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_five_hundred_labelled_services_are_rescheduled_in_under_twenty_seconds(
+    stage: Stage, record_property: Callable[[str, object], None]
+) -> None:
+    for name in ("start_seconds", "stop_seconds"):
+        setattr(stage.swarm.config, name, 0.0)
+    names = [f"service-{number:03}" for number in range(SERVICES)]
+    for name in names:
+        stage.create(name, 1, labels={"com.df.reschedule": "please"}, **_INSTANT)
+    until(lambda: len(stage.docker.tasks(filters={"desired-state": "running"})) >= SERVICES, "their tasks")
+    with stage.troupe({"RESCHEDULE_FILTER_LABEL": "com.df.reschedule=please"}) as troupe:
+        with _watching_memory(troupe.worker) as memory:
+            record = troupe.caller.ended(troupe.caller.queued("/v1/reschedule-services"), within=120)
+        began, ended = (datetime.fromisoformat(record[name]) for name in ("requested_at", "ended_at"))
+    seconds = (ended - began).total_seconds()
+    print(f"{SERVICES} services: {seconds:.1f} s, worker at most {max(memory):.0f} MiB")
+    record_property("seconds_and_mib", (seconds, max(memory)))
+    assert (record["state"], record["message"]) == ("succeeded", f"{', '.join(names)} rescheduled")
+    stamps = {stage.env(name)["RESCHEDULE_DATE"] for name in names}
+    assert len(stamps) == 1
+    assert seconds < SECONDS
+    assert max(memory) < MIB

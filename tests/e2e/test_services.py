@@ -1,0 +1,160 @@
+"""Services do not wait for nodes, nor for each other; a change that was made is not made again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.e2e.processes import Process
+from tests.e2e.stage import DOWN, NODES, UP, Stage, Troupe, until
+
+WORKERS = 1
+_WIDE = {"com.df.scaleMax": "50"}
+
+
+@pytest.fixture(autouse=True)
+def _mended(stage: Stage) -> Iterator[None]:
+    yield
+    stage.mend()
+    stage.fault("boot", boot_delay_seconds=0.5)
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    """From being asked for to the end, as the record says."""
+    began, ended = (datetime.fromisoformat(record[name]) for name in ("requested_at", "ended_at"))
+    return (ended - began).total_seconds()
+
+
+def _scaled(stage: Stage, service: str, rounds: int = 3) -> list[float]:
+    """How long each of some scales of the service took, all of which succeeded."""
+    before = stage.replicas(service)
+    path = f"/v1/scale-service?service={service}&scale=up&by=1"
+    records = [stage.caller.ended(stage.caller.queued(path)) for _ in range(rounds)]
+    assert [record["state"] for record in records] == ["succeeded"] * rounds
+    assert stage.replicas(service) == before + rounds
+    return [_seconds(record) for record in records]
+
+
+def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_node(stage: Stage) -> None:
+    stage.create("quick", 1, labels=_WIDE)
+    stage.fault("boot", never_join_next=1)
+    request = stage.caller.queued(NODES, UP)
+    stage.caller.at_step(request, "wait")
+
+    taken = _scaled(stage, "quick")
+
+    waiting = stage.caller.record(request)
+    assert waiting is not None
+    assert (waiting["state"], waiting["step"]) == ("running", "wait")
+    print("service scales while a node scale waits:", taken)
+    assert statistics.median(taken) < 1
+    _let_it_join(stage)
+    assert stage.caller.ended(request)["state"] == "succeeded"
+    stage.caller.ended(stage.caller.queued(NODES, DOWN))
+
+
+def _let_it_join(stage: Stage) -> None:
+    """AWS replaces the instance that never joined, as a person would have it do."""
+    (stuck,) = _instances_without_node(stage)
+    stage.client("autoscaling").terminate_instance_in_auto_scaling_group(
+        InstanceId=stuck, ShouldDecrementDesiredCapacity=False
+    )
+
+
+def _instances_without_node(stage: Stage) -> list[str]:
+    names = [stage.variables["AWS_WORKER_ASG"]]
+    answer = stage.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=names)
+    there = [one["InstanceId"] for one in answer["AutoScalingGroups"][0]["Instances"]]
+    labels = [node["Description"]["Engine"]["Labels"].get("instance_id") for node in stage.docker.nodes()]
+    return [one for one in there if one not in labels]
+
+
+@pytest.mark.parametrize("fault", ["frozen_updates", "unstoppable_services"])
+def test_a_service_scale_ends_within_a_second_while_the_update_of_another_is_stuck(stage: Stage, fault: str) -> None:
+    stuck, quick = f"stuck-{fault[0]}", f"free-{fault[0]}"
+    stage.create(stuck, 1, labels={"com.df.reschedule": "true"}, UpdateConfig={"Monitor": 10**7})
+    stage.create(quick, 1, labels=_WIDE)
+    until(lambda: stage.running(stuck), "a task that cannot stop")
+    stage.fault("docker", **{fault: [stuck]})
+    request = stage.caller.queued(f"/v1/reschedule-service?service={stuck}")
+    stage.caller.at_step(request, "reschedule")
+    until(lambda: stage.service(stuck).get("UpdateStatus", {}).get("State") == "updating", "a stuck update")
+
+    taken = _scaled(stage, quick)
+
+    held = stage.caller.record(request)
+    assert held is not None
+    assert held["state"] == "running"
+    print("service scales while an update is stuck:", taken)
+    assert statistics.median(taken) < 1
+    stage.mend()
+    assert stage.caller.ended(request)["state"] == "succeeded"
+
+
+@pytest.fixture
+def pair(stage: Stage) -> Iterator[Troupe]:
+    """An ingest and two workers of our own."""
+    with stage.troupe({}, workers=2) as troupe:
+        yield troupe
+
+
+@pytest.mark.slow
+def test_a_change_that_was_made_before_the_crash_is_not_made_again_over_what_a_person_did_since(
+    stage: Stage, pair: Troupe
+) -> None:
+    stage.create("touched", 3, labels=_WIDE)
+    stage.fault("docker", api=[{"prefix": "/services/", "delay": 0.7, "method": "POST"}])
+    request = pair.caller.queued("/v1/scale-service?service=touched&scale=up&by=2")
+    pair.caller.at_step(request, "apply")
+    stage.fault("aws", down=["dynamodb"])
+    until(lambda: stage.replicas("touched") == 5, "the change")
+    _active(pair).kill()
+    stage.mend()
+    assert stage.service("touched")["Spec"]["Labels"]["com.df.scaler.request"] == request
+    record = pair.caller.record(request)
+    assert record is not None
+    assert record["state"] == "running", "the change was journaled: the crash came too late to prove anything"
+    stage.set_replicas("touched", 3)
+    version = stage.service("touched")["Version"]["Index"]
+
+    ended = pair.caller.ended(request)
+
+    assert (ended["state"], ended["message"]) == (
+        "succeeded",
+        "Scaling touched from 3 to 5 replicas (min: 1, max: 50)",
+    )
+    assert stage.replicas("touched") == 3
+    assert stage.service("touched")["Version"]["Index"] == version
+
+
+@pytest.mark.slow
+def test_a_worker_that_wakes_up_after_its_lease_was_taken_changes_nothing_and_stands_by(
+    stage: Stage, pair: Troupe
+) -> None:
+    stage.create("slept", 1, labels={"com.df.reschedule": "true"}, UpdateConfig={"Monitor": 10**7})
+    stage.fault("docker", frozen_updates=["slept"])
+    request = pair.caller.queued("/v1/reschedule-service?service=slept")
+    until(lambda: stage.service("slept").get("UpdateStatus", {}).get("State") == "updating", "the update")
+    sleeper = _active(pair)
+    (other,) = (worker for worker in pair.workers if worker is not sleeper)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    try:
+        until(other.is_active, "the take-over")
+        stage.mend()
+        assert pair.caller.ended(request)["message"] == "Rescheduled service: slept"
+        before = stage.service("slept")["Version"]["Index"], pair.caller.record(request)
+    finally:
+        os.kill(sleeper.pid, signal.SIGCONT)
+    until(lambda: "scaler_active 0.0" in sleeper.text("/metrics"), "the sleeper stands by")
+    assert other.is_active()
+    assert before == (stage.service("slept")["Version"]["Index"], pair.caller.record(request))
+
+
+def _active(pair: Troupe) -> Process:
+    return until(lambda: next((one for one in pair.workers if one.is_active()), None), "an active worker")
