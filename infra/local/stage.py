@@ -137,8 +137,9 @@ def picture(scene: Scene, height: int, width: int) -> RenderableType:
     head = Text.assemble((" Docker Scaler ", "bold reverse"), f"  {title}  ", (f"{scene.seconds:.1f} s", "bold"))
     used = 1 + (nodes.row_count + 1) + (steps.row_count + 1) + 2
     parts: list[RenderableType] = [head, nodes, steps, _messages(scene.messages, max(3, height - used - _GAPS))]
-    gaps = (Text() for _ in parts)
-    return Group(*(one for pair in zip(parts, gaps, strict=True) for one in pair)) if height >= _TALL else Group(*parts)
+    if height >= _TALL:
+        parts = [one for part in parts for one in (part, Text())][:-1]
+    return Group(*parts)
 
 
 def _nodes(scene: Scene, width: int) -> Table:

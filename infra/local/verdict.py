@@ -76,7 +76,7 @@ def _group(act: Act) -> Iterator[Check]:
     counted = {name: len(moments) for name, moments in act.changes.items()}
     yield _is(f"one change of the group: {action}", counted, {action: 1})
     lost = act.before.workers - act.after.workers
-    gone = {node.instance_id for node in act.went}
+    gone = {node.instance_id for node in act.went} if act.scale == "down" else set()
     yield _is("no other instance has gone", (lost, act.after.managers), (gone, act.before.managers))
 
 
