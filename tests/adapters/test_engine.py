@@ -1,7 +1,6 @@
 """How the Docker adapter behaves towards an engine that is slow, contrary, or gone: over a stub of the API."""
 
 import asyncio
-import gc
 import json
 import threading
 import tracemalloc
@@ -15,7 +14,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import NotFound, Refused, Unavailable
@@ -349,26 +348,24 @@ class TestTime:
 
 
 class TestComingAndGoing:
-    async def test_the_version_is_negotiated_once_and_again_after_the_engine_was_away(
+    async def test_each_thread_negotiates_the_version_once_and_again_after_the_engine_was_away(
         self, stub: Stub, tmp_path: Path
     ) -> None:
         path = tmp_path / "docker.sock"
         stub.says("GET /nodes", [])
         async with DockerSwarm(f"unix://{path}", SHORT) as swarm:
             runner = await serve(stub, path)
-            await swarm.nodes()
-            await swarm.nodes()
-            assert stub.asked.count("GET /version") == 1
+            for _ in range(3 * THREADS):
+                await swarm.nodes()
+            assert stub.asked.count("GET /version") <= THREADS
             await runner.cleanup()
-            for _ in range(2 * THREADS):
-                with pytest.raises(Unavailable):
-                    await swarm.nodes()
-            stub.version = "1.52"
+            with pytest.raises(Unavailable):
+                await swarm.nodes()
+            stub.version, stub.asked = "1.52", []
             runner = await serve(stub, path)
-            await swarm.nodes()
-            assert stub.asked[-1].startswith("GET /v1.52/nodes")
+            await asyncio.gather(*(swarm.nodes() for _ in range(3 * THREADS)))
+            assert all(asked.startswith(("GET /v1.52/nodes", "GET /version")) for asked in stub.asked)
         await runner.cleanup()
-        gc.collect()
 
     @pytest.mark.parametrize("scheme", ["tcp", "http"])
     async def test_an_engine_behind_a_tcp_proxy(self, stub: Stub, scheme: str) -> None:
@@ -460,6 +457,7 @@ async def endless(request: web.Request) -> web.StreamResponse:
 
 
 class TestLists:
+    @settings(deadline=None, max_examples=40)
     @given(
         st.lists(
             st.dictionaries(st.text(), st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5))
@@ -473,16 +471,17 @@ class TestLists:
         text = json.dumps(values, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
         assert list(elements(pieces(text, size))) == values
 
-    def test_twenty_thousand_tasks_are_read_in_little_memory(self) -> None:
+    def test_a_task_takes_little_memory_while_and_after_a_list_is_read(self) -> None:
+        """A worker may hold 20,000 of them."""
         tracemalloc.start()
         try:
-            tasks = tasks_of(elements(many_tasks(20_000)))
+            tasks = tasks_of(elements(many_tasks(5_000)))
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-        assert len(tasks) == 20_000
+        assert len(tasks) == 5_000
         assert len({id(task.env) for task in tasks}) == 20
-        assert peak < 16 * 2**20
+        assert peak / len(tasks) < 600  # bytes
 
 
 def pieces(text: bytes, size: int) -> Iterator[bytes]:

@@ -105,6 +105,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._own = threading.local()
         self._clients: set[APIClient] = set()
+        self._outages = 0
         self._running: set[Future[Any]] = set()
 
     async def run(self, work: Callable[[Api], T]) -> T:
@@ -169,16 +170,20 @@ class Engine:
         except ScalerError:
             raise
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
+            self._outages += 1
             self._hang_up()
             raise Unavailable(f"Docker: {_brief(error)}") from error
 
     def _client(self, limit: _Limit) -> APIClient:
-        """This thread's client. A new one asks the engine which API version it speaks."""
+        """This thread's client. A new one, also after any thread's trouble, asks which API version is spoken."""
         client: APIClient | None = getattr(self._own, "client", None)
-        if client is None:
-            client = APIClient(base_url=self._host, version="auto", timeout=math.ceil(limit.left()), max_pool_size=1)
-            self._own.client = client
-            self._clients.add(client)
+        if client is not None and self._own.outages == self._outages:
+            return client
+        self._hang_up()
+        self._own.outages = self._outages
+        client = APIClient(base_url=self._host, version="auto", timeout=math.ceil(limit.left()), max_pool_size=1)
+        self._own.client = client
+        self._clients.add(client)
         return client
 
     def _hang_up(self) -> None:

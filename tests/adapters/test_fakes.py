@@ -1,0 +1,217 @@
+"""The ports in memory together, under fake time: what the contracts do not say, and simulations rely on."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import Unavailable
+from tests.fakes import (
+    Hooks,
+    InMemoryAlerts,
+    InMemoryGroups,
+    InMemoryInbox,
+    InMemoryJournal,
+    InMemoryLeaseStore,
+    InMemorySwarm,
+    Launcher,
+    LoopClock,
+    Scripted,
+)
+from worker.ports import (
+    AlertSink,
+    GroupChanges,
+    Groups,
+    Inbox,
+    Journal,
+    LeaseItem,
+    LeaseStore,
+    ServiceChange,
+    Swarm,
+    SwarmChanges,
+)
+
+pytestmark = pytest.mark.looptime
+
+
+class World:
+    """Three managers and a worker, each on an instance, and `demo` with six replicas."""
+
+    def __init__(self) -> None:
+        self.clock = LoopClock()
+        self.groups = InMemoryGroups(self.clock)
+        self.groups.add_group("managers", desired=3, min_size=1)
+        self.groups.add_group("workers", desired=1)
+        self.swarm = InMemorySwarm()
+        self.launcher = Launcher(self.groups, self.swarm, {"managers": "manager", "workers": "worker"})
+        self.demo = self.swarm.create("demo", 6)
+
+
+async def test_they_are_the_ports() -> None:
+    """For the type checker, mostly."""
+    world = World()
+    groups: tuple[Groups, GroupChanges] = (world.groups, world.groups)
+    swarm: tuple[Swarm, SwarmChanges] = (world.swarm, world.swarm)
+    queues: tuple[Inbox, Journal] = (InMemoryInbox(world.clock), InMemoryJournal(world.clock))
+    others: tuple[LeaseStore, AlertSink] = (InMemoryLeaseStore(), InMemoryAlerts())
+    assert all((*groups, *swarm, *queues, *others))
+
+
+async def test_a_raised_capacity_becomes_a_ready_node_after_the_boot() -> None:
+    world = World()
+    await world.groups.set_desired("workers", 2)
+    await asyncio.sleep(3.1)
+    assert len(await world.swarm.nodes()) == 4
+    await asyncio.sleep(0.2)
+    nodes = await world.swarm.nodes()
+    group = await world.groups.describe("workers")
+    assert [node.engine_labels["instance_id"] for node in nodes if node.role == "worker"] == [
+        instance.id for instance in group.instances
+    ]
+    assert nodes[-1].hostname == group.instances[-1].private_dns_name.partition(".")[0]
+    assert world.swarm.running_on(nodes[-1].id) == []
+
+
+async def test_a_lower_capacity_ends_unprotected_instances_that_nobody_named() -> None:
+    world = World()
+    world.groups.add_group("unprotected", desired=2, protects_new=False)
+    await world.groups.set_desired("unprotected", 1)
+    await world.groups.set_desired("workers", 0)
+    await asyncio.sleep(5)
+    assert len(world.groups.killed) == 1
+    assert len(world.groups.groups["workers"].staying) == 1
+
+
+async def test_a_terminated_instance_takes_its_node_down_and_the_tasks_move() -> None:
+    world = World()
+    await asyncio.sleep(2)
+    (worker,) = world.groups.groups["workers"].staying
+    node_id = world.launcher.nodes[worker.id]
+    assert world.swarm.running_on(node_id)
+    await world.groups.terminate(worker.id)
+    await asyncio.sleep(5)
+    states = {node.id: node.state for node in await world.swarm.nodes()}
+    assert states[node_id] == "down"
+    alive = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "running"]
+    assert [task.state for task in alive] == ["running"] * 6
+    assert await world.groups.gone([worker.id]) == {worker.id}
+
+
+async def test_aws_replaces_what_dies_and_some_instances_never_join() -> None:
+    world = World()
+    world.launcher.never_joins = 1
+    (worker,) = world.groups.groups["workers"].staying
+    world.groups.kill(worker.id)
+    await asyncio.sleep(60)
+    (replacement,) = world.groups.groups["workers"].staying
+    assert replacement.id != worker.id
+    assert replacement.id not in world.launcher.nodes
+    assert world.groups.groups["workers"].desired == 1
+
+
+async def test_descriptions_lag_when_they_are_told_to() -> None:
+    world = World()
+    await asyncio.sleep(100)
+    world.groups.times.describe_lag = 30
+    await world.groups.set_desired("workers", 2)
+    await asyncio.sleep(29)
+    assert (await world.groups.describe("workers")).desired == 1
+    await asyncio.sleep(2)
+    seen = await world.groups.describe("workers")
+    assert (seen.desired, len(seen.instances)) == (2, 2)
+
+
+async def test_a_launch_that_is_refused_is_tried_again_until_it_works() -> None:
+    world = World()
+    world.groups.groups["workers"].refusal = "InsufficientInstanceCapacity"
+    await world.groups.set_desired("workers", 2)
+    await asyncio.sleep(12)
+    failures = [activity for activity in await world.groups.activities("workers") if activity.failed_launch]
+    assert len(failures) == 3
+    world.groups.groups["workers"].refusal = None
+    await asyncio.sleep(6)
+    assert len(world.groups.groups["workers"].staying) == 2
+
+
+async def test_a_task_that_does_not_stop_keeps_its_node_and_its_replacement_waits() -> None:
+    world = World()
+    await asyncio.sleep(2)
+    world.swarm.cluster.stuck.add("demo")
+    worker = world.launcher.nodes[world.groups.groups["workers"].staying[0].id]
+    held = len(world.swarm.running_on(worker))
+    await world.swarm.update_node(worker, availability="drain")
+    await asyncio.sleep(1000)
+    assert len(world.swarm.running_on(worker)) == held
+    waiting = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "ready"]
+    assert [task.state for task in waiting] == ["ready"] * held
+
+
+async def test_an_update_whose_tasks_fail_is_paused() -> None:
+    world = World()
+    await asyncio.sleep(2)
+    world.swarm.cluster.broken.add("demo")
+    await world.swarm.update_service(world.demo, ServiceChange("request", force=True))
+    await asyncio.sleep(10)
+    service = await world.swarm.service("demo")
+    assert service.update_state == "paused"
+    assert "task-" in service.update_message
+
+
+async def test_another_leader_is_elected_and_a_view_through_a_dead_node_is_away() -> None:
+    world = World()
+    first, *_ = await world.swarm.nodes()
+    view = world.swarm.through(Hooks(), first.id)
+    assert (await view.identity()).node_id == first.id
+    async with view.changes() as changes, world.swarm.changes() as others:
+        world.swarm.lose(first.id)
+        with pytest.raises(StopAsyncIteration):
+            await anext(changes)
+        await anext(others)
+    with pytest.raises(Unavailable):
+        await view.identity()
+    await asyncio.sleep(1)
+    leader = next(node for node in await world.swarm.nodes() if node.manager and node.manager.leader)
+    assert leader.id != first.id
+
+
+async def test_a_message_received_too_often_is_given_up() -> None:
+    inbox = InMemoryInbox(LoopClock(), max_receives=3)
+    inbox.send("poison")
+    for _ in range(3):
+        async with asyncio.timeout(60):
+            while not await inbox.receive():
+                pass
+    assert await inbox.receive() == await inbox.receive() == []
+    assert [(letter.body, letter.error) for letter in inbox.dead] == [("poison", None)]
+
+
+async def test_an_empty_queue_answers_after_the_poll() -> None:
+    inbox, loop = InMemoryInbox(LoopClock()), asyncio.get_running_loop()
+    began = loop.time()
+    assert await inbox.receive() == []
+    assert loop.time() - began == pytest.approx(20)
+
+
+async def test_a_refused_call_has_not_happened_and_one_whose_answer_was_lost_has() -> None:
+    hooks, store = Scripted(), InMemoryLeaseStore()
+    view = store.through(hooks)
+    item = LeaseItem("a", 1, 0, "cluster")
+    hooks.refuse("lease.replace", Unavailable("later"))
+    with pytest.raises(Unavailable):
+        await view.replace(None, item)
+    assert store.item is None
+    hooks.lose_answer("lease.replace", Unavailable("no answer"))
+    with pytest.raises(Unavailable):
+        await view.replace(None, item)
+    assert store.item == item
+    assert await view.replace(None, item)
+    assert hooks.calls == ["lease.replace"] * 3
+
+
+async def test_the_clock_follows_the_loop_and_steps_on_demand() -> None:
+    clock = LoopClock()
+    now, uptime = clock.now(), clock.uptime()
+    await asyncio.sleep(60)
+    clock.step(timedelta(hours=-1))
+    assert clock.now() - now == timedelta(minutes=-59)
+    assert clock.uptime() - uptime == pytest.approx(60)
