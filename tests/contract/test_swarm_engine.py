@@ -282,7 +282,9 @@ def test_nodes_are_filtered_by_role_label_and_membership(swarm: SwarmClient) -> 
     managers = {each["ID"] for each in swarm.nodes() if each["Spec"]["Role"] == "manager"}
     assert found(role=["manager"]) == managers
     assert found(node_label=["contract"]) == found(node_label=["contract=yes"]) == {node["ID"]}
-    assert found(node_label=["contract=no"]) == found(role=["worker"], membership=["pending"]) == set()
+    assert found(node_label=["contract=no"]) == set()
+    assert node["ID"] in found(membership=["pending"])  # an engine forgets it when a node is updated
+    assert node["ID"] not in found(membership=["accepted"])
 
 
 def test_a_node_that_is_ready_is_not_removed(swarm: SwarmClient) -> None:
@@ -505,8 +507,8 @@ def test_the_sdk_sees_scales_and_updates_services(swarm: SwarmClient) -> None:
     service.force_update()
     swarm.update_state(service_id, "completed")
     assert {task["ServiceID"] for task in service.tasks()} == {service_id}
-    node = swarm.docker.nodes.list(filters={"role": "manager"})[0]
-    assert node.attrs["ManagerStatus"]["Leader"] is True
+    managers = swarm.docker.nodes.list(filters={"role": "manager"})
+    assert [node.attrs["ManagerStatus"].get("Leader") for node in managers].count(True) == 1
     assert swarm.docker.info()["Swarm"]["ControlAvailable"] is True
     assert swarm.docker.ping()
 

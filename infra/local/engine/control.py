@@ -198,7 +198,7 @@ def _ingress_ports(spec: ServiceSpec) -> Iterable[int]:
 def _node_spec(body: Json) -> NodeSpec:
     role = _one_of(Role, "Role", body)
     availability = _one_of(Availability, "Availability", body)
-    return NodeSpec(role, availability, dict(body.get("Labels") or {}), body.get("Name") or "")
+    return NodeSpec(role, availability, dict(body.get("Labels") or {}), body.get("Name") or "", accepted=False)
 
 
 def _one_of(kind: type[EnumT], field: str, body: Json) -> EnumT:

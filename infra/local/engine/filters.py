@@ -55,7 +55,7 @@ def _admits_node(filters: Filters, node: Node) -> bool:
         filters.admits_prefix("id", node.id)
         and filters.admits_prefix("name", node.machine.hostname)
         and filters.admits_exactly("role", node.role.value)
-        and filters.admits_exactly("membership", "accepted")
+        and filters.admits_exactly("membership", "accepted" if node.spec.accepted else "pending")
         and filters.admits_labels("label", node.machine.engine_labels)
         and filters.admits_labels("node.label", node.spec.labels)
     )

@@ -73,6 +73,8 @@ class NodeSpec:
     availability: Availability = Availability.ACTIVE
     labels: dict[str, str] = field(default_factory=dict)
     name: str = ""
+    accepted: bool = True
+    """The API knows no membership, so that its updates take it away; it shows in the filter only."""
 
 
 @dataclass(frozen=True, slots=True)
