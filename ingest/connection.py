@@ -65,9 +65,8 @@ class Exchange(Http):
             await super().http1()  # type: ignore[no-untyped-call]  # Sanic's
         finally:
             response = self.response if self.number else None
-            slow = response is not None and response.status == RequestTimeout.status_code
-            lingers = response is not None and response.status >= 400 and not slow
-            cast("Connection", self.protocol).lingers = lingers
+            if response is not None and response.status >= 400:
+                cast("Connection", self.protocol).expect_more(response.status)
 
     def create_empty_request(self) -> None:
         """A stand-in for a request that could not be read, for its error's sake."""
@@ -96,12 +95,12 @@ class Connection(HttpProtocol):
     """Sanic's connection with deadlines that hold."""
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_discards", "_phase", "_since", "deadlines", "lingers")
+    __slots__ = ("_discards", "_lingers", "_phase", "_since", "deadlines")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deadlines: Deadlines = self.app.ctx.deadlines
-        self.lingers = False
+        self._lingers = 0.0
         self._discards = False
         self._phase: tuple[int, Phase] | None = None
         self._since = 0.0
@@ -118,13 +117,18 @@ class Connection(HttpProtocol):
         if not self._discards:
             super().data_received(data)
 
+    def expect_more(self, status: int) -> None:
+        """An error was answered, maybe while the caller was still sending; whoever was too slow has had its time."""
+        slow = status == RequestTimeout.status_code
+        self._lingers = self.deadlines.drain if slow else self.deadlines.linger
+
     def close(self, timeout: float | None = None) -> None:
         """Sanic's; but after an error say first that nothing follows, and let the caller finish."""
-        if self.lingers and self.transport is not None and not self.transport.is_closing():
-            self.lingers, self._discards = False, True
+        if self._lingers and self.transport is not None and not self.transport.is_closing():
+            self.loop.call_later(self._lingers, self.close)
+            self._lingers, self._discards = 0.0, True
             self.transport.write_eof()
             self.transport.resume_reading()
-            self.loop.call_later(self.deadlines.linger, self.close)
         else:
             super().close(timeout)
 

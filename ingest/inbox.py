@@ -8,11 +8,12 @@ from typing import Any
 
 from shared.aws import CALL_ERRORS, translated
 
-ATTEMPT = timedelta(seconds=2)
+ATTEMPT = timedelta(seconds=1.5)
 """The longest time for one attempt of a call (the client's own time-out)."""
-SEND = timedelta(seconds=4)
+SEND = timedelta(seconds=3.5)
 """The longest time for a send, its second attempt included: callers get their 503 within 5 seconds."""
-CHECK = timedelta(seconds=2)
+CHECK = timedelta(seconds=1.8)
+"""The longest time to find out that SQS answers, so that `/readyz` says within 2 seconds that it does not."""
 
 
 class SqsInbox:
