@@ -60,6 +60,7 @@ class Lease:
         self._duration = duration
         self._owner = owner
         self._renewed = asyncio.Event()
+        self._attempt: Tenure | None = None
 
     async def win(self, eligible: Eligible) -> Tenure:
         """Stand by until the lease is ours. Never gives up; cancel it to stop."""
@@ -67,7 +68,9 @@ class Lease:
         while True:
             try:
                 sighting = self._sight(sighting, await self._store.read())
-                tenure = await self._take(sighting, eligible) if self._free(sighting) else None
+                tenure = self._attempted(sighting.item)
+                if tenure is None and self._free(sighting):
+                    tenure = await self._take(sighting, eligible)
             except (Unavailable, Refused) as error:
                 log.warning("lease_unreadable", error=str(error))
                 tenure = None
@@ -77,21 +80,29 @@ class Lease:
 
     async def keep(self, tenure: Tenure, alive: Callable[[], bool]) -> None:
         """Renew every third of the lease while `alive()`. Raises LeaseLost; never returns."""
+        third = self._duration.total_seconds() / 3
+        pause = third
         while True:
-            await asyncio.sleep(self._duration.total_seconds() / 3)
+            await asyncio.sleep(max(0.0, min(pause, self.left(tenure))))
             if not alive():
                 raise LeaseLost("the executor has stopped making progress")
+            began = self._clock.uptime()
             try:
-                await self._renew(tenure)
-            except (Unavailable, Refused) as error:
+                async with asyncio.timeout(max(0.0, self.left(tenure))):
+                    await self._renew(tenure)
+            except (Unavailable, Refused, TimeoutError) as error:
                 log.warning("lease_not_renewed", error=str(error), proof_left=round(self.left(tenure), 3))
             if self.left(tenure) <= 0:
                 raise LeaseLost("the lease could not be renewed in time")
+            pause = third - (self._clock.uptime() - began)  # one that took long to fail is followed at once
 
     async def release(self, tenure: Tenure) -> None:
         """Let others in at once. The token stays: it must never go back."""
         try:
-            await self._store.replace(tenure.item, replace(tenure.item, owner=None))
+            if not await self._store.replace(tenure.item, replace(tenure.item, owner=None)):
+                present = await self._store.read()  # a renewal was under way when we were stopped
+                if present is not None and self._is_ours(present, tenure):
+                    await self._store.replace(present, replace(present, owner=None))
         except (Unavailable, Refused) as error:
             log.warning("lease_not_released", error=str(error))
 
@@ -117,13 +128,16 @@ class Lease:
         if not await self._store.replace(tenure.item, item):
             # Ours all the same, where an earlier renewal took effect and only its answer was lost.
             present = await self._store.read()
-            if present is None or (present.owner, present.token) != (self._owner, tenure.token):
+            if present is None or not self._is_ours(present, tenure):
                 raise LeaseLost(f"the lease has gone to {present.owner if present else 'nobody'}")
             tenure.item = present
             return await self._renew(tenure)
         tenure.item, tenure.until = item, sent + self._duration.total_seconds()
         self._renewed.set()
         return None
+
+    def _is_ours(self, item: LeaseItem, tenure: Tenure) -> bool:
+        return (item.owner, item.token) == (self._owner, tenure.token)
 
     def _sight(self, before: _Sighting | None, item: LeaseItem | None) -> _Sighting:
         if before is not None and before.item == item:
@@ -144,7 +158,7 @@ class Lease:
         """A tenth of the lease, or less where the moment to take over comes sooner."""
         tenth = self._duration.total_seconds() / 10
         left = self._wait_left(sighting) if sighting is not None else 0
-        return min(tenth, left) if left > 0 else tenth
+        return min(tenth, max(left, 0.001)) if left > 0 else tenth  # a moment that has all but come is waited for once
 
     async def _take(self, sighting: _Sighting, eligible: Eligible) -> Tenure | None:
         present, swarm = sighting.item, await eligible()
@@ -161,6 +175,13 @@ class Lease:
             return None
         sent = self._clock.uptime()
         item = LeaseItem(owner=self._owner, token=(present.token if present else 0) + 1, renewals=0, swarm=swarm)
+        self._attempt = tenure = Tenure(item, sent + self._duration.total_seconds())
         if not await self._store.replace(present, item):
             return None
-        return Tenure(item, sent + self._duration.total_seconds())
+        return tenure
+
+    def _attempted(self, present: LeaseItem | None) -> Tenure | None:
+        """Our last attempt to take the lease, if it was done and only its answer was lost."""
+        attempt, self._attempt = self._attempt, None
+        done = attempt is not None and attempt.item == present and self.left(attempt) > 0
+        return attempt if done else None

@@ -11,4 +11,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them."""
     for item in items:
         if HERE in item.path.parents:
-            item.add_marker(pytest.mark.looptime(idle_timeout=None))
+            item.add_marker(pytest.mark.looptime(idle_timeout=1))

@@ -23,7 +23,7 @@ from worker.metrics import Metrics
 from worker.ports import Node, Service
 
 RESCHEDULED = {"com.df.reschedule": "true"}
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
 
 Told = tuple[str, str, str, str, str]
 """alertname, service, status, request, summary."""
@@ -113,6 +113,10 @@ class World:
         while not true():
             assert asyncio.get_running_loop().time() < end, f"not true within {within} seconds"
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def passes(self, seconds: float) -> None:
+        """So much time goes by."""
+        await asyncio.sleep(seconds)
 
     async def ended(self, request: str, within: float = 120.0) -> Record:
         """The record of a request that has ended."""

@@ -1,0 +1,298 @@
+"""Who is active, and for how long that can be proved."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.records import State
+from tests.behaviour.stage import Clock, Process, Stage
+from tests.behaviour.world import world
+from tests.fakes import InMemoryLeaseStore
+from worker.errors import LeaseLost
+from worker.lease import Lease, Tenure
+from worker.ports import LeaseItem
+
+FIFTEEN = timedelta(seconds=15)
+PROOF = timedelta(seconds=5)
+
+
+class Candidate:
+    """One worker's lease, and nothing else of it."""
+
+    def __init__(self, store: InMemoryLeaseStore, name: str, swarm: str | None = "cluster") -> None:
+        self.stage, self.clock, self.swarm = Stage(), Clock(), swarm
+        self.lease = Lease(store.through(self.stage), self.clock, FIFTEEN, name)
+        self.beating = True
+
+    async def win(self) -> Tenure:
+        """Compete."""
+        return await self.lease.win(self._eligible)
+
+    async def _eligible(self) -> str | None:
+        return self.swarm
+
+    def keep(self, tenure: Tenure) -> "asyncio.Task[None]":
+        """Renew from now on."""
+        return asyncio.ensure_future(self.lease.keep(tenure, lambda: self.beating))
+
+
+@asynccontextmanager
+async def keeping(candidate: Candidate, tenure: Tenure) -> "AsyncIterator[asyncio.Task[None]]":
+    """It renews inside."""
+    task = candidate.keep(tenure)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def now() -> float:
+    """The loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+async def test_a_lease_that_was_never_held_is_won_at_once() -> None:
+    store = InMemoryLeaseStore()
+    tenure = await Candidate(store, "a").win()
+    assert store.item == tenure.item == LeaseItem("a", 1, 0, "cluster")
+
+
+async def test_a_released_lease_is_won_at_once_and_its_token_rises() -> None:
+    store = InMemoryLeaseStore()
+    first = Candidate(store, "a")
+    tenure = await first.win()
+    await first.lease.release(tenure)
+    assert store.item == LeaseItem(None, 1, 0, "cluster")
+    began = now()
+    assert (await Candidate(store, "b").win()).token == 2
+    assert now() - began < 0.1
+
+
+async def test_a_lease_that_is_renewed_is_never_won() -> None:
+    store = InMemoryLeaseStore()
+    first, second = Candidate(store, "a"), Candidate(store, "b")
+    tenure = await first.win()
+    async with keeping(first, tenure):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1000):
+                await second.win()
+    assert store.item is not None
+    assert (store.item.owner, store.item.token) == ("a", 1)
+
+
+async def test_of_two_that_race_for_it_one_wins() -> None:
+    store = InMemoryLeaseStore()
+    first, second = Candidate(store, "a"), Candidate(store, "b")
+    races = [asyncio.ensure_future(one.win()) for one in (first, second)]
+    await asyncio.sleep(10)
+    assert sorted(race.done() for race in races) == [False, True]
+    races[0 if races[1].done() else 1].cancel()
+    assert [item.token for item in store.history] == [1]
+
+
+async def test_a_worker_of_another_swarm_never_gets_it() -> None:
+    store = InMemoryLeaseStore()
+    first = Candidate(store, "a")
+    await first.lease.release(await first.win())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(100):
+            await Candidate(store, "b", swarm="another").win()
+    assert store.item == LeaseItem(None, 1, 0, "cluster")
+
+
+async def test_a_worker_without_a_swarm_does_not_compete() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a", swarm=None)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(100):
+            await candidate.win()
+    assert store.item is None
+
+
+async def test_a_take_whose_answer_was_lost_is_ours_within_moments() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
+    began = now()
+    tenure = await candidate.win()
+    assert now() - began < 3
+    assert tenure.token == 1
+    assert candidate.lease.left(tenure) <= 15 - (now() - began)
+
+
+async def test_a_renewal_whose_answer_was_lost_costs_nothing() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
+    async with keeping(candidate, tenure) as kept:
+        await asyncio.sleep(100)
+        assert not kept.done()
+        assert candidate.lease.left(tenure) >= 9
+    assert tenure.token == 1
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+async def test_one_slow_renewal_in_a_row_costs_no_lease(nth: int) -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    async with keeping(candidate, tenure) as kept:
+        await asyncio.sleep(5 * nth - 1)
+        held = candidate.stage.hold("lease.replace")
+        await asyncio.sleep(6)
+        candidate.stage.refuse("lease.replace", Unavailable("no answer in time"))
+        held.set()
+        await asyncio.sleep(3)
+        assert candidate.lease.left(tenure) > 5
+        assert not kept.done()
+
+
+async def test_a_holder_that_can_not_renew_stops_before_its_proof_ends() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    async with keeping(candidate, tenure) as kept:
+        candidate.stage.hold("lease.replace")
+        with pytest.raises(LeaseLost):
+            await kept
+    assert now() <= tenure.until + 0.01
+
+
+async def test_a_holder_hears_that_another_has_it() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    store.history.append(LeaseItem("b", 2, 0, "cluster"))
+    with pytest.raises(LeaseLost, match="gone to b"):
+        await candidate.lease.keep(tenure, lambda: True)
+
+
+async def test_an_executor_without_a_pulse_is_not_renewed_for() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    async with keeping(candidate, tenure) as kept:
+        await asyncio.sleep(12)
+        candidate.beating = False
+        with pytest.raises(LeaseLost, match="progress"):
+            await kept
+    assert tenure.item.renewals == 2
+
+
+async def test_the_proof_waits_for_a_renewal_where_too_little_is_left() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    await asyncio.sleep(10.5)
+    proving = asyncio.ensure_future(candidate.lease.prove(tenure, PROOF))
+    await asyncio.sleep(0.1)
+    assert not proving.done()
+    async with keeping(candidate, tenure):
+        await asyncio.sleep(0)
+        renewing = asyncio.ensure_future(candidate.lease._renew(tenure))
+        await proving
+        await renewing
+    assert candidate.lease.left(tenure) > PROOF.total_seconds()
+
+
+async def test_the_proof_fails_where_no_renewal_comes() -> None:
+    candidate = Candidate(InMemoryLeaseStore(), "a")
+    tenure = await candidate.win()
+    await asyncio.sleep(12)
+    with pytest.raises(LeaseLost):
+        await candidate.lease.prove(tenure, PROOF)
+    assert now() <= tenure.until + 0.01
+
+
+async def test_a_machine_that_was_suspended_can_prove_nothing() -> None:
+    candidate = Candidate(InMemoryLeaseStore(), "a")
+    tenure = await candidate.win()
+    candidate.clock.suspended(15)
+    with pytest.raises(LeaseLost):
+        await candidate.lease.prove(tenure, PROOF)
+
+
+async def test_a_release_lets_go_though_a_renewal_was_under_way() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    async with keeping(candidate, tenure):
+        candidate.stage.hold("lease.replace", after=True)
+        await asyncio.sleep(6)
+    candidate.stage._held.clear()
+    await candidate.lease.release(tenure)
+    assert store.item is not None
+    assert (store.item.owner, store.item.token) == (None, 1)
+
+
+async def test_a_release_takes_nothing_from_the_next_holder() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    store.history.append(LeaseItem("b", 2, 0, "cluster"))
+    await candidate.lease.release(tenure)
+    assert store.item == LeaseItem("b", 2, 0, "cluster")
+
+
+# --- The whole worker -------------------------------------------------------------------------------------------
+
+
+async def taken_over(first: Process, second: Process) -> float:
+    """Seconds until the second is active after the first was killed."""
+    killed = now()
+    first.kill()
+    async with asyncio.timeout(100):
+        while not second.active:
+            await asyncio.sleep(0.05)
+    return now() - killed
+
+
+@pytest.mark.parametrize("lease", [3, 15])
+async def test_the_take_over_is_within_a_quarter_more_than_the_lease(lease: int) -> None:
+    for phase in range(10):
+        async with world(lease_seconds=lease) as w:
+            first = await w.started()
+            second = w.start()
+            await w.passes(2 * lease + phase * lease / 30)
+            assert await taken_over(first, second) <= 1.25 * lease
+
+
+async def test_a_worker_that_is_stopped_lets_another_in_at_once() -> None:
+    async with world() as w:
+        first = await w.started()
+        second = w.start()
+        await w.passes(5)
+        stopping = now()
+        await first.stop()
+        await w.until(lambda: second.active)
+        assert now() - stopping <= 2
+        assert not first.active
+        assert w.leases.item is not None
+        assert w.leases.item.token == 2
+
+
+async def test_a_worker_that_was_suspended_in_the_middle_of_a_scale_changes_nothing_more() -> None:
+    async with world(lease_seconds=3) as w:
+        first = await w.started()
+        second = w.start()
+        gate = first.stage.hold("journal.save", after=True)
+        request = w.up()
+        await w.until(lambda: bool(first.stage.waiting))
+        first.stage.away.add("lease")
+        w.leases.history.append(LeaseItem("worker-2", 9, 0, "cluster"))
+        first.clock.suspended(60)
+        gate.set()
+        await w.until(lambda: second.active or not first.active)
+        first.stage.away.clear()
+        assert "groups.set_desired" not in first.stage.calls
+        await w.until(lambda: second.active)
+        first_calls = list(first.stage.calls)
+        assert (await w.ended(request)).state == State.SUCCEEDED
+        assert w.desired == [1, 2]
+        assert "groups.set_desired" not in first_calls
