@@ -87,6 +87,8 @@ class Planning:
         group = await self._term.groups.describe(name)
         labels = await self._labels(job.record.service)
         bounds = limits.node_limits(self._term.settings, labels, node_type(job), direction(job), job.record.by, group)
+        if job.record.by is None:
+            await job.save(by=bounds.by)  # whatever becomes of it, people are told the step that a label set
         memory = await self._term.memory.of(node_type(job))
         present = await self.present(node_type(job), group)
         return Survey(group, await self._term.swarm.nodes(), memory, present, bounds)

@@ -53,6 +53,8 @@ class ScaleUp:
     async def give_up(self, job: Job, reason: str) -> None:
         """End a job that cannot go on. What was raised stays: the next scale-down takes what never joins."""
         if job.record.step in {"wait", "reschedule"}:
+            # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
+            await self._term.memory.update(node_type(job), up_ended_at=self._term.clock.now())
             message = notices.joined(_changing(job), reason)
             await job.end(State.FAILED, message, notices.nodes_timeout(reason))
         else:
