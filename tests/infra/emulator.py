@@ -1,0 +1,23 @@
+"""The templates as the embedded AWS takes them: what it refuses of them is taken out here, and listed with the reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parents[2] / "infra" / "cloudformation"
+SWARM: Final = FOLDER / "swarm.yaml"
+SCALER: Final = FOLDER / "scaler.yaml"
+
+REFUSED: Final = {
+    "Http": "moto's CloudFormation makes every load balancer an application one, which has no TCP listeners",
+    "Https": "the same",
+}
+
+
+def for_emulator(template: str) -> str:
+    """The template without the resources in REFUSED; nothing refers to them."""
+    for name in REFUSED:
+        template = re.sub(rf"^  {name}:\n(?:    .*\n|\n)+?(?=^  \S|^\S)", "", template, flags=re.MULTILINE)
+    return template
