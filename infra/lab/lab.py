@@ -59,7 +59,7 @@ DEMO: Final[Mapping[str, Any]] = {
         "RestartPolicy": {"Condition": "any", "Delay": 10**9},
     },
     "Mode": {"Replicated": {"Replicas": REPLICAS}},
-    "UpdateConfig": {"Parallelism": 1, "Monitor": 10**9, "Order": "stop-first"},
+    "UpdateConfig": {"Parallelism": 2, "Monitor": 10**9, "Order": "stop-first"},
 }
 _GROUPS: Final[Mapping[str, Role]] = {MANAGER_ASG: "manager", WORKER_ASG: "worker"}
 _WORKERS: Final = 2

@@ -1,0 +1,300 @@
+"""The lab as its users have it, for tests and measurements: what `.local/env` names, asked and told over the network.
+
+Nothing here knows how the lab is made. Waits have a deadline, and say what never came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import aiohttp
+
+from infra.lab.engine import EngineClient, EngineError
+from infra.lab.status import variables
+from infra.local.aws.embedded import EndpointSession
+
+Json = dict[str, Any]
+Found = TypeVar("Found")
+
+PATIENCE: Final = 90.0
+_LOOK_SECONDS: Final = 0.1
+_ENDED: Final = ("succeeded", "failed", "skipped")
+_ANSWER: Final = aiohttp.ClientTimeout(total=120)
+
+
+class NeverCame(AssertionError):
+    """What was waited for was not there in time."""
+
+
+class Driver:
+    """Use as an asynchronous context manager."""
+
+    def __init__(self, env: Path) -> None:
+        self.values = variables(env)
+        self._aws = EndpointSession(self.values["AWS_ENDPOINT_URL"])
+
+    async def __aenter__(self) -> Self:
+        self.http = aiohttp.ClientSession(timeout=_ANSWER)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.http.close()
+
+    # Docker Scaler
+
+    async def ask(self, path: str, **body: Any) -> str:
+        """POST to ingest; the id of the request."""
+        async with self.http.post(f"{self.values['INGEST_URL']}/v1/{path}", json=body or None) as answer:
+            told = await answer.json()
+            if answer.status != 202:
+                raise NeverCame(f"{path}: {answer.status} {told}")
+            return str(told["id"])
+
+    async def scale(self, direction: str, kind: str = "worker", by: int = 1) -> str:
+        """As the tutorial's curl; the id of the request."""
+        return await self.ask(f"scale-nodes?by={by}&type={kind}", groupLabels={"scale": direction})
+
+    async def record(self, request_id: str) -> Json:
+        """The request's record; empty while no worker has taken it."""
+        async with self.http.get(f"{self.values['INGEST_URL']}/v1/requests/{request_id}") as answer:
+            record: Json = await answer.json() if answer.status == 200 else {}
+            return record
+
+    async def newest(self) -> Json:
+        """The record of the newest request; empty where there is none."""
+        async with self.http.get(f"{self.values['INGEST_URL']}/v1/requests?limit=1") as answer:
+            requests = (await answer.json())["requests"]
+            return dict(requests[0]) if requests else {}
+
+    async def in_step(self, request_id: str, step: str) -> Json:
+        """Wait until the request is in that step."""
+
+        async def reached() -> Json | None:
+            record = await self.record(request_id)
+            if record.get("state") in _ENDED:
+                raise NeverCame(f"{step}: it ended before: {record['message']}")
+            return record if record.get("step") == step else None
+
+        return await self.eventually(reached, f"step {step}")
+
+    async def ended(self, request_id: str, within: float = PATIENCE) -> Json:
+        """Wait until the request has ended, however; its record."""
+
+        async def over() -> Json | None:
+            record = await self.record(request_id)
+            return record if record.get("state") in _ENDED else None
+
+        return await self.eventually(over, f"the end of {request_id}", within)
+
+    async def succeeded(self, request_id: str, within: float = PATIENCE) -> Json:
+        """Wait until the request has ended well; its record."""
+        record = await self.ended(request_id, within)
+        if record["state"] != "succeeded":
+            raise NeverCame(f"success: {record['state']}: {record['message']}")
+        return record
+
+    async def active_worker(self) -> int:
+        """Wait until one worker is active; its place among all workers."""
+
+        async def found() -> int | None:
+            for place, url in enumerate(self.values["WORKER_URLS"].split()):
+                if await self._is_active(url):
+                    return place + 1
+            return None
+
+        return await self.eventually(found, "an active worker") - 1
+
+    def worker_pid(self, place: int) -> int:
+        """The process of a worker."""
+        return int(self.values["WORKER_PIDS"].split()[place])
+
+    async def add_worker(self) -> None:
+        """One more worker, known to this driver."""
+        told = await self.control("POST", "/workers")
+        self.values["WORKER_URLS"] += f" {told['url']}"
+        self.values["WORKER_PIDS"] += f" {told['pid']}"
+
+    # The Swarm
+
+    async def swarm(self, method: str, path: str, **sent: Any) -> Any:
+        """The answer of a manager that lives."""
+        async with EngineClient(Path(self.values["DOCKER_HOST"].removeprefix("unix://"))) as engine:
+            return await engine.call(method, path, **sent)
+
+    async def nodes(self, role: str | None = None) -> list[Json]:
+        """The nodes, or those of a role."""
+        nodes: list[Json] = await self.swarm("GET", "/nodes")
+        return [node for node in nodes if role in (None, node["Spec"]["Role"])]
+
+    async def node(self, name: str) -> Json:
+        """The newest node of that host name."""
+        found = [node for node in await self.nodes() if node["Description"].get("Hostname") == name]
+        return max(found, key=lambda node: str(node["CreatedAt"]))
+
+    async def label_node(self, name: str, **labels: str) -> None:
+        """Set labels of a node."""
+        await self.update_node(name, Labels={key.replace("_", "."): value for key, value in labels.items()})
+
+    async def update_node(self, name: str, **change: Any) -> None:
+        """Change a node's specification."""
+        node = await self.node(name)
+        spec = {**node["Spec"], **change}
+        await self.swarm("POST", f"/nodes/{node['ID']}/update?version={node['Version']['Index']}", json=spec)
+
+    async def tasks(self, service: str) -> list[Json]:
+        """The tasks of a service that are wanted."""
+        filters = json.dumps({"service": [service], "desired-state": ["running"]})
+        tasks: list[Json] = await self.swarm("GET", "/tasks", params={"filters": filters})
+        return tasks
+
+    async def running(self, service: str) -> Counter[str]:
+        """How many tasks of it run, by node id."""
+        return Counter(one["NodeID"] for one in await self.tasks(service) if one["Status"]["State"] == "running")
+
+    async def create(self, spec: Json) -> str:
+        """A service, once all its tasks run; its id."""
+        created = await self.swarm("POST", "/services/create", json=spec)
+        replicas = spec["Mode"]["Replicated"]["Replicas"]
+        await self.settled(spec["Name"], replicas)
+        return str(created["ID"])
+
+    async def settled(self, service: str, replicas: int) -> None:
+        """Wait until so many tasks of it run."""
+
+        async def all_run() -> bool:
+            return (await self.running(service)).total() == replicas
+
+        await self.eventually(all_run, f"{replicas} running tasks of {service}")
+
+    async def update(self, service: str, change: Callable[[Json], None]) -> None:
+        """Change a service's specification."""
+        found = await self.swarm("GET", f"/services/{service}")
+        change(found["Spec"])
+        path = f"/services/{found['ID']}/update?version={found['Version']['Index']}"
+        await self.swarm("POST", path, json=found["Spec"])
+
+    # The machines and what watches them
+
+    async def control(self, method: str, path: str, body: Json | None = None) -> Any:
+        """The lab's own control: see `control`."""
+        async with self.http.request(method, f"{self.values['CONTROL_URL']}{path}", json=body) as answer:
+            told = await answer.json()
+            if answer.status != 200:
+                raise NeverCame(f"{method} {path}: {told}")
+            return told
+
+    async def machines(self, role: str | None = None) -> list[Json]:
+        """The machines of the lab, or those of a role."""
+        machines: list[Json] = await self.control("GET", "/machines")
+        return [one for one in machines if role in (None, one["role"])]
+
+    async def machine(self, name: str) -> Json:
+        """The machine of that name."""
+        return next(one for one in await self.machines() if one["name"] == name)
+
+    async def slack(self) -> list[str]:
+        """What Slack shows."""
+        async with self.http.get(self.values["SLACK_URL"]) as answer:
+            return (await answer.text()).splitlines()
+
+    async def slack_says(self, text: str, after: int = 0) -> None:
+        """Wait until Slack shows it, among what came after so many messages."""
+
+        async def said() -> bool:
+            return text in (await self.slack())[after:]
+
+        try:
+            await self.eventually(said, text)
+        except NeverCame as error:
+            raise NeverCame(f"in Slack: {text}; there is: {(await self.slack())[after:]}") from error
+
+    async def alerts_over(self) -> None:
+        """Wait until no alert of Docker Scaler lasts: Alertmanager tells one that has changed only when it ended."""
+
+        async def none() -> bool:
+            async with self.http.get(f"{self.values['ALERTMANAGER_ADDRESS']}/api/v2/alerts?active=true") as answer:
+                return not [one for one in await answer.json() if one["labels"]["alertname"].startswith("scale_")]
+
+        await self.eventually(none, "the end of alerts")
+
+    # AWS
+
+    async def group(self, kind: str = "worker") -> Json:
+        """The group as AWS describes it."""
+        name = self.values[f"AWS_{kind.upper()}_ASG"]
+        client = await asyncio.to_thread(self._aws.client, "autoscaling")
+        described = await asyncio.to_thread(client.describe_auto_scaling_groups, AutoScalingGroupNames=[name])
+        group: Json = described["AutoScalingGroups"][0]
+        return group
+
+    async def replace(self, instance_id: str) -> None:
+        """Have AWS end an instance that the group replaces."""
+        client = await asyncio.to_thread(self._aws.client, "autoscaling")
+        await asyncio.to_thread(
+            client.terminate_instance_in_auto_scaling_group,
+            InstanceId=instance_id,
+            ShouldDecrementDesiredCapacity=False,
+        )
+
+    async def formed(self, managers: int = 3, workers: int = 1) -> None:
+        """Wait until so many nodes are Ready and Active, and there are no others."""
+        wanted = Counter({"manager": managers, "worker": workers})
+
+        async def as_wanted() -> bool:
+            nodes = await self.nodes()
+            return len(nodes) == managers + workers and Counter(map(_usable_role, nodes)) == wanted
+
+        await self.eventually(as_wanted, f"{managers} managers and {workers} workers, all Ready")
+
+    # Waiting
+
+    async def eventually(
+        self, look: Callable[[], Awaitable[Found | None]], what: str, within: float = PATIENCE
+    ) -> Found:
+        """Look until there is something to see. Raises NeverCame."""
+        deadline = time.monotonic() + within
+        error: EngineError | aiohttp.ClientError | None = None
+        while time.monotonic() < deadline:
+            try:
+                if found := await look():
+                    return found
+            except (EngineError, aiohttp.ClientError) as failure:  # an engine that is being killed, an election
+                error = failure
+            await asyncio.sleep(_LOOK_SECONDS)
+        raise NeverCame(f"{what}, in {within:.0f} s{f' (last: {error})' if error else ''}")
+
+    async def _is_active(self, url: str) -> bool:
+        try:
+            async with self.http.get(f"{url}/metrics") as answer:
+                return "scaler_active 1.0" in await answer.text()
+        except aiohttp.ClientError:
+            return False
+
+
+def _usable_role(node: Mapping[str, Any]) -> str:
+    usable = node["Status"]["State"] == "ready" and node["Spec"]["Availability"] == "active"
+    if node["Spec"]["Role"] == "manager":
+        usable = usable and node.get("ManagerStatus", {}).get("Reachability") == "reachable"
+    return str(node["Spec"]["Role"]) if usable else "unusable"
+
+
+def step(record: Json, name: str, edge: str = "started_at") -> float:
+    """When a step of a request began (or `ended_at`), in seconds of the wall clock."""
+    return moment(next(one for one in record["steps"] if one["name"] == name)[edge])
+
+
+def moment(text: str) -> float:
+    """RFC 3339 as seconds of the wall clock."""
+    head, _, rest = text.partition(".")
+    fraction = rest.rstrip("Z")[:6] or "0"
+    return datetime.fromisoformat(f"{head.removesuffix('Z')}.{fraction:0<6}+00:00").timestamp()
