@@ -97,10 +97,10 @@ class Executor:
             return
         self._add(record)
 
-    async def reject(self, alert: Alert) -> None:
+    def reject(self, alert: Alert) -> None:
         """A message was dead-lettered."""
         self._metrics.dead_letters.inc()
-        await self._outbox.offer(alert)
+        self._outbox.offer(alert)
 
     def forget(self, job: Job) -> None:
         """A job is settled: nothing is left to do for it."""

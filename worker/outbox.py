@@ -13,13 +13,15 @@ import structlog
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
-from worker.job import Job
+from worker.job import OFFERED_FOR, Job
 from worker.ports import AlertSink
 
 log = structlog.get_logger()
 
 POST_TIMEOUT = timedelta(seconds=2)
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+LOOSE = 100
+"""At most so many alerts that belong to no job wait for Alertmanager."""
 
 
 class Outbox:
@@ -29,6 +31,7 @@ class Outbox:
         self._sink = sink
         self._clock = clock
         self._jobs: dict[str, Job] = {}
+        self._loose: list[tuple[Alert, float]] = []
         self._failures = 0
         self._due = asyncio.Event()
         self._taken = asyncio.Event()
@@ -49,29 +52,38 @@ class Outbox:
         except TimeoutError:
             log.warning("notices_not_taken_yet", request=job.id, notices=len(job.notices))
 
-    async def offer(self, alert: Alert) -> None:
-        """Post an alert that belongs to no job: once, and not at all while Alertmanager does not answer."""
-        if self._sink is None or self._failures:
-            return
-        try:
-            await self._post(alert)
-        except Unavailable as error:
-            log.warning("alert_not_taken", error=str(error), summary=alert.summary)
+    def offer(self, alert: Alert) -> None:
+        """Post an alert that belongs to no job, and so is in no record: for as long as one that does, or this term."""
+        if self._sink is not None and len(self._loose) < LOOSE:
+            self._loose.append((alert, asyncio.get_running_loop().time() + OFFERED_FOR.total_seconds()))
+            self._due.set()
 
     async def run(self, settled: Callable[[Job], None]) -> None:
         """Post what is due, for ever. `settled` hears of the jobs for which nothing is left to do."""
         while True:
             self._due.clear()
+            await self._serve_loose()
             for job in list(self._jobs.values()):
                 await self._serve(job)
                 if job.record.settled:
                     settled(job)
-            if not self._jobs:
+            if not self._jobs and not self._loose:
                 await self._due.wait()
             elif self._failures:
                 await self._pause()
             else:
                 await self._idle()
+
+    async def _serve_loose(self) -> None:
+        while self._loose:
+            alert, until = self._loose[0]
+            try:
+                await self._post(alert)
+            except Unavailable as error:
+                log.warning("alert_not_taken", error=str(error), summary=alert.summary)
+                if asyncio.get_running_loop().time() < until:
+                    return
+            self._loose.pop(0)
 
     async def _serve(self, job: Job) -> None:
         try:
