@@ -10,14 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import structlog
 
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.errors import InvalidRequest, Refused, Unavailable
-from shared.messages import Request, parse_body, parse_request
+from shared.messages import MAX_ID_BYTES, Request, parse_body, parse_request
 from shared.records import Record, State
 from worker import notices
 from worker.contain import contained
@@ -37,7 +37,7 @@ class Accepts(Protocol):
         """A record that stands in the journal; known: it stood there before."""
         ...
 
-    async def reject(self, alert: Alert) -> None:
+    def reject(self, alert: Alert) -> None:
         """A message was dead-lettered."""
         ...
 
@@ -144,7 +144,7 @@ class Intake:
     async def _dead_letter(self, message: Message, error: str) -> None:
         log.warning("message_dead_lettered", message=message.id, error=error)
         await self._inbox.dead_letter(message, error)
-        await self._accepts.reject(notices.bad_request(_action(message.body), error))
+        self._accepts.reject(notices.bad_request(_action(message.body), error))
 
     async def _delete(self, message: Message) -> None:
         """A message that stays comes again, and is known then."""
@@ -162,7 +162,12 @@ def _unwrap(message: Message) -> Envelope:
     inner, sns_id = body.get("Message"), body.get("MessageId")
     if not isinstance(inner, str):
         raise InvalidRequest("The SNS notification has no Message")
-    return Envelope(parse_body(inner), sns_id if isinstance(sns_id, str) and sns_id else message.id, "sns")
+    return Envelope(parse_body(inner), sns_id if _is_id(sns_id) else message.id, "sns")
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    """Whether the table takes it as a key: anybody can write what looks like an envelope."""
+    return isinstance(value, str) and 0 < len(value.encode()) <= MAX_ID_BYTES
 
 
 def _record(envelope: Envelope, request: Request, message: Message, token: int, now: datetime) -> Record:

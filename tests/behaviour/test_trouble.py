@@ -29,11 +29,11 @@ async def test_a_fault_that_comes_again_and_again_is_not_spun_on() -> None:
         w.swarm.create("web", 2)
         process = await w.started()
         before = process.clock.now()
-        process.stage.refuse("journal.save", *[RuntimeError("boom")] * 8)
+        process.stage.refuse("journal.save", *[RuntimeError("boom")] * 4)
         request = w.ask("scale-service", service="web", scale="up")
         record = await w.ended(request)
         assert record.state == State.FAILED
-        assert process.clock.now() - before > timedelta(seconds=20)
+        assert process.clock.now() - before > timedelta(seconds=8)
 
 
 @pytest.mark.parametrize("port", ALL)

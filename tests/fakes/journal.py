@@ -11,6 +11,7 @@ from worker.errors import Fenced
 from worker.ports import GroupMemory, Overtaken
 
 MAX_ITEM_BYTES = 400 * 1024
+MAX_KEY_BYTES = 1024
 
 _LAYOUT = Layout("memory")
 
@@ -106,6 +107,8 @@ class InMemoryJournal(Port):
 def _stored(record: Record) -> Record:
     """The record as the table gives it back: times in milliseconds, nothing that JSON has not got."""
     item = _LAYOUT.item(record)
+    if not 0 < len(f"{item['sk']['S']}#{record.requested_at}".encode(errors="replace")) <= MAX_KEY_BYTES:
+        raise Refused("One or more parameter values were invalid: Size of rangekey has exceeded 1024 bytes")
     if len(json.dumps(item).encode()) > MAX_ITEM_BYTES:
         raise Refused("Item size has exceeded the maximum allowed size")
     return record_of(item)
