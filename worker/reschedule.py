@@ -26,6 +26,8 @@ AT_ONCE = 8
 """Services that are updated at the same time in one pass."""
 RETRY_SECONDS = 1.0
 _ABSURD = timedelta(days=1)
+_GONE = ""
+"""Instead of a reason: the service was removed meanwhile, and nothing of it is left to move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,10 @@ class Rescheduler:
             async with slots:
                 with self._term.pulse.watched(name):
                     async with self._term.turn(name, service.id):
-                        return await self._one(work, service, name)
+                        try:
+                            return await self._one(work, service, name)
+                        except NotFound:
+                            return _GONE
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -97,11 +102,14 @@ class Rescheduler:
         ended = [(name, task.result()) for name, task in running]
         return Outcome(
             succeeded=tuple(name for name, reason in ended if reason is None),
-            failed=tuple((name, reason) for name, reason in ended if reason is not None),
+            failed=tuple((name, reason) for name, reason in ended if reason),
         )
 
     async def _one(self, work: Pass, service: Service, name: str) -> str | None:
-        """One service to its end. None: well; else why not. What Swarm does not answer is asked again."""
+        """One service to its end. None: well; else why not. What Swarm does not answer is asked again.
+
+        Raises NotFound where it was removed meanwhile.
+        """
         limit = self._term.countdown(self._term.clock.now(), self._term.settings.reschedule_timeout)
         change = ServiceChange(request_id=work.id, env=(self._key, work.stamp))
         while True:
@@ -110,7 +118,7 @@ class Rescheduler:
                     await self._term.change_swarm.update_service(service.id, change)
                 return await self._follow(work, service, limit, name)
             except NotFound:
-                return None  # removed meanwhile: nothing of it is left to move
+                raise
             except Refused as error:
                 return str(error)
             except Unavailable as error:
@@ -124,8 +132,7 @@ class Rescheduler:
         """Our update, or a later one, has been made already."""
         if service.labels.get(RESCHEDULE_LABEL) == work.id:
             return True
-        value = service.env.get(self._key, "")
-        return _moment(value) is not None and value >= work.stamp
+        return _not_older(service.env.get(self._key, ""), work.stamp)
 
     async def _follow(self, work: Pass, service: Service, limit: Countdown, name: str) -> str | None:
         """Wait for the end of the update that carries our value, or a later one."""
@@ -147,7 +154,13 @@ class Rescheduler:
         """No task of an older value is wanted any more: there was none, or all are replaced."""
         tasks = await self._term.swarm.tasks(service_id=service.id)
         wanted = [task for task in tasks if task.desired in {"running", "ready"}]
-        return all(task.env.get(self._key, "") >= work.stamp for task in wanted)
+        return all(_not_older(task.env.get(self._key, ""), work.stamp) for task in wanted)
+
+
+def _not_older(value: str, stamp: str) -> bool:
+    """Whether a value is that of this pass or of a later one. What no pass has written is older than any."""
+    found, own = _moment(value), _moment(stamp)
+    return found is not None and own is not None and own <= found < own + _ABSURD
 
 
 def _moment(value: str) -> datetime | None:

@@ -60,6 +60,8 @@ class Reschedule:
             summary = notices.reschedule_failures(outcome.failures(), outcome.succeeded)
             await job.end(State.FAILED, summary, notices.rescheduled(_request(job), "error", summary))
             return
+        if job.record.service and not outcome.succeeded:
+            raise GaveUp(f"docker inspect failed in ReschedulerService: {job.record.service} was removed meanwhile")
         summary = _success(job, outcome.succeeded)
         await job.end(State.SUCCEEDED, summary, notices.rescheduled(_request(job), "success", summary))
 
