@@ -82,7 +82,9 @@ class Drain:
         """Return when every task of the nodes runs elsewhere. Raises GaveUp."""
         if not self._nodes:
             return
-        if "slots" not in self._job.plan:
+        if "slots" in self._job.plan:
+            await self._check_not_revived()  # before it is drained once more: what people have done since counts
+        else:
             await self._set("pause")
             await self._note_slots()
         await self._move_start_first()
@@ -113,9 +115,8 @@ class Drain:
 
     async def _roll(self, service: Service) -> None:
         async with self._term.turn(self._job.id, service.id):
-            change = ServiceChange(request_id=self._job.id, force=True)
             try:
-                await self._term.change_swarm.update_service(service.id, change)
+                await self._update_once(service)
             except NotFound:
                 return
             while not self._limit.over:
@@ -125,6 +126,14 @@ class Drain:
                 if not fit.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks):
                     return
                 await self._term.pause(self._job, mark, self._limit.left, POLL_SECONDS)
+
+    async def _update_once(self, service: Service) -> None:
+        """The label proves it only until another rescheduling of the service writes its own: so it is journaled."""
+        rolled = self._job.plan.get("rolled", ())
+        if service.id in rolled:
+            return
+        await self._term.change_swarm.update_service(service.id, ServiceChange(request_id=self._job.id, force=True))
+        await self._job.note(rolled=[*rolled, service.id])
 
     async def _problems(self) -> Sequence[str]:
         """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
@@ -160,13 +169,18 @@ class Drain:
 
 
 async def give_back(term: Term, job: Job) -> None:
-    """The nodes that still stand get back the role and the availability they had. Safe to repeat."""
+    """The nodes that still stand get back the role and the availability they had. Safe to repeat.
+
+    One that somebody has made active again meanwhile stays active.
+    """
+    active = {node.id for node in await term.swarm.nodes() if node.availability == "active"}
     for node in left_standing(job):
         if node.node_id is None:
             continue
         try:
             role: Role | None = "manager" if node.manager else None
-            await term.change_swarm.update_node(node.node_id, availability=node.availability, role=role)
+            availability = None if node.node_id in active else node.availability
+            await term.change_swarm.update_node(node.node_id, availability=availability, role=role)
         except NotFound:
             log.info("leaving_node_gone", request=job.id, node=node.name)
 
