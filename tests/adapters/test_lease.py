@@ -73,6 +73,14 @@ async def test_nothing_is_written_where_something_else_stands(store: LeaseStore,
     assert await store.read() == FIRST
 
 
+async def test_a_lease_that_was_renewed_meanwhile_is_not_taken(store: LeaseStore) -> None:
+    await store.replace(None, FIRST)
+    renewed = replace(FIRST, renewals=1)
+    await store.replace(FIRST, renewed)
+    assert not await store.replace(FIRST, LeaseItem("b", 2, 0, "cluster"))
+    assert await store.read() == renewed
+
+
 async def test_a_late_renewal_does_not_resurrect_a_released_lease(store: LeaseStore) -> None:
     await store.replace(None, FIRST)
     released = replace(FIRST, owner=None)

@@ -1,0 +1,71 @@
+"""What an engine may leave out, call null, or say in its own way."""
+
+from typing import Any
+
+from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
+from worker.ports import Manager, Node, Service, Task
+
+
+def service(**spec: Any) -> Service:
+    return service_of({"ID": "s", "Version": {"Index": 1}, "Spec": {"Name": "web", **spec}})
+
+
+def test_an_object_with_nothing_in_it_is_plain() -> None:
+    empty = {"Labels": None, "TaskTemplate": None, "Mode": None, "EndpointSpec": None, "UpdateConfig": None}
+    plain = Service(id="s", name="web", version=1, mode="replicated", replicas=1)
+    assert service() == service(**empty) == plain
+    assert nodes_of([{"ID": "n"}]) == [Node(id="n", hostname="", role="worker", state="unknown")]
+    assert tasks_of([{"ID": "t"}]) == [
+        Task(id="t", service_id="", node_id=None, slot=0, state="new", desired="running")
+    ]
+
+
+def test_only_ports_of_the_node_itself_take_room_there() -> None:
+    ports = [
+        {"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 80, "PublishMode": "ingress"},
+        {"Protocol": "tcp", "TargetPort": 81, "PublishedPort": 81},
+        {"Protocol": "tcp", "TargetPort": 82, "PublishMode": "host"},
+        {"TargetPort": 83, "PublishedPort": 8083, "PublishMode": "host"},
+    ]
+    assert service(EndpointSpec={"Ports": ports}).host_ports == {("tcp", 8083)}
+
+
+def test_generic_resources_are_counted_whether_numbered_or_named() -> None:
+    resources = [
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "uuid-1"}},
+        {"NamedResourceSpec": {"Kind": "gpu", "Value": "uuid-2"}},
+        {"DiscreteResourceSpec": {"Kind": "ssd", "Value": 3}},
+    ]
+    (node,) = nodes_of([{"ID": "n", "Description": {"Resources": {"GenericResources": resources}}}])
+    assert node.generic == {"gpu": 2, "ssd": 3}
+
+
+def test_a_variable_without_a_value_is_empty_and_the_last_of_two_counts() -> None:
+    lines = ["A", "B=", "C=1", "C=2=3"]
+    assert service(TaskTemplate={"ContainerSpec": {"Env": lines}}).env == {"A": "", "B": "", "C": "2=3"}
+
+
+def test_a_manager_that_can_not_be_reached() -> None:
+    (node,) = nodes_of([{"ID": "n", "ManagerStatus": {"Leader": False, "Reachability": "unreachable"}}])
+    assert node.manager == Manager(leader=False, reachable=False)
+
+
+def test_engines_alike_share_their_plugins() -> None:
+    plugins = [{"Type": "Volume", "Name": "local"}, {"Type": "Network", "Name": "overlay"}]
+    found = [{"ID": name, "Description": {"Engine": {"Plugins": plugins}}} for name in "ab"]
+    first, second = nodes_of(found)
+    assert first.plugins == {("Volume", "local"), ("Network", "overlay")}
+    assert first.plugins is second.plugins
+
+
+def test_an_update_tells_its_state() -> None:
+    found = {
+        "ID": "s",
+        "Version": {"Index": 1},
+        "Spec": {"Name": "web"},
+        "UpdateStatus": {"State": "paused", "Message": "update paused due to failure"},
+    }
+    assert (service_of(found).update_state, service_of(found).update_message) == (
+        "paused",
+        "update paused due to failure",
+    )
