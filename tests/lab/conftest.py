@@ -1,0 +1,104 @@
+"""One lab for all tests of this folder. Each leaves the Swarm whole: three managers and some workers, all Ready.
+
+The lab's own default times are production's; here what only makes tests longer is shortened: `SETTINGS`, and the
+Swarm's heartbeat, so that a machine without power is Down after 3 seconds instead of 15.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from infra.lab.driver import Driver
+from infra.lab.places import BRIDGE, NAMESPACE_PREFIX, ROOT
+
+SETTINGS = {"BOOT_DELAY": "1", "LEASE_SECONDS": "5", "RESCHEDULE_TIMEOUT": "50", "DRAIN_TIMEOUT": "60"}
+HEARTBEAT_NANOSECONDS = 10**9
+
+
+def lab(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`make lab-COMMAND`, its `.local` in that folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "infra.lab", command],
+        cwd=folder,
+        env={**os.environ, **SETTINGS},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def remains() -> list[str]:
+    """What any command of the system still shows of a lab."""
+    shown = {
+        "ip netns": NAMESPACE_PREFIX,
+        "ip link": BRIDGE,
+        "cat /proc/mounts": str(ROOT),
+        "ps -eo args": str(ROOT),
+        f"ls -d {ROOT}": str(ROOT),
+    }
+    found = []
+    for command, name in shown.items():
+        output = subprocess.run(command.split(), capture_output=True, text=True, check=False).stdout
+        found += [line for line in output.splitlines() if name in line and not line.startswith("ls ")]
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root() -> None:
+    """Only root can."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
+@pytest.fixture(scope="session")
+def lab_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The path of `.local/env`. Afterwards nothing of the lab is left."""
+    folder = tmp_path_factory.mktemp("lab")
+    up = lab("up", folder)
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        yield folder / ".local" / "env"
+    finally:
+        down = lab("down", folder)
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert remains() == []
+
+
+@pytest_asyncio.fixture
+async def driver(lab_env: Path) -> AsyncIterator[Driver]:
+    """The lab, whole; and whole again after the test."""
+    async with Driver(lab_env) as found:
+        await quick_heartbeat(found)
+        await found.formed(workers=await desired_workers(found))
+        try:
+            yield found
+        finally:
+            await mend(found)
+        await found.formed(workers=await desired_workers(found))
+
+
+async def quick_heartbeat(driver: Driver) -> None:
+    swarm = await driver.swarm("GET", "/swarm")
+    if swarm["Spec"]["Dispatcher"]["HeartbeatPeriod"] != HEARTBEAT_NANOSECONDS:
+        spec = {**swarm["Spec"], "Dispatcher": {"HeartbeatPeriod": HEARTBEAT_NANOSECONDS}}
+        await driver.swarm("POST", f"/swarm/update?version={swarm['Version']['Index']}", json=spec)
+
+
+async def desired_workers(driver: Driver) -> int:
+    return int((await driver.group())["DesiredCapacity"])
+
+
+async def mend(driver: Driver) -> None:
+    """No fault any more; every machine has power and is reached."""
+    await driver.control("DELETE", "/faults")
+    await driver.control("PUT", "/thresholds", {})
+    for machine in await driver.machines():
+        await driver.control("POST", f"/nodes/{machine['name']}/mend")
+        if not machine["alive"]:
+            await driver.control("POST", f"/nodes/{machine['name']}/return")
