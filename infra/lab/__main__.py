@@ -1,7 +1,6 @@
 """`make lab-up`, `lab-status`, `lab-down`: `python -m infra.lab up|status|down`. Root only.
 
-`up` returns when the lab is ready; it goes on in a process of its own (`run`, which one may also start by hand to have
-it in the foreground) until `down`.
+`up` returns when the lab is ready; the lab goes on in a process of its own (`serving`) until `down`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from infra.lab import sweep
-from infra.lab.lab import Lab
 from infra.lab.places import MARKED
 from infra.lab.status import report
 from infra.local.children import SetUpFailed
-from infra.local.surroundings import FOLDER, shield
-from infra.local.terminal import log_to, run
+from infra.local.surroundings import FOLDER
 
 _UP_SECONDS: Final = 600.0  # packages may have to be fetched
 _LOOK_SECONDS: Final = 0.1
@@ -29,7 +26,7 @@ _LOOK_SECONDS: Final = 0.1
 
 def main() -> int:
     """The exit code: 2 where the command is wrong, 1 where it fails."""
-    commands: Mapping[str, Callable[[], int]] = {"up": up, "run": serve, "status": status, "down": down}
+    commands: Mapping[str, Callable[[], int]] = {"up": up, "status": status, "down": down}
     asked = sys.argv[1:]
     if len(asked) != 1 or asked[0] not in commands:
         sys.stderr.write(f"usage: python -m infra.lab {'|'.join(commands)}\n")
@@ -38,21 +35,6 @@ def main() -> int:
         sys.stderr.write("The lab makes network namespaces and starts Docker engines: only root may\n")
         return 1
     return commands[asked[0]]()
-
-
-def serve() -> int:
-    """The lab, until SIGTERM or Ctrl-C."""
-    os.environ.update(MARKED)
-    shield(os.environ)
-    log_to(FOLDER / "lab" / "logs" / "lab.log")
-    return run(_serve(), stopped=0)
-
-
-async def _serve() -> int:
-    async with Lab(FOLDER, os.environ, _say):
-        _say("Ready")
-        await asyncio.Event().wait()
-    return 0
 
 
 def up() -> int:
@@ -65,7 +47,7 @@ def up() -> int:
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w") as log:
         lab = subprocess.Popen(
-            [sys.executable, "-m", "infra.lab", "run"],
+            [sys.executable, "-m", "infra.lab.serving"],
             env={**os.environ, **MARKED},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -9,16 +9,15 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final
 
-from infra.lab import network
+from infra.lab import cgroups, network
 from infra.lab.commands import start
 from infra.lab.engine import EngineClient
-from infra.lab.places import CGROUP, CGROUPS, EXPORTER_PORT, MACHINES
+from infra.lab.places import CGROUP, EXPORTER_PORT, MACHINES
 from infra.local.children import Child
 from infra.local.launcher import BootedInstance, Role
 
@@ -75,7 +74,7 @@ class Machine:
                 self._process.kill()
             await self._process.process.wait()
         await network.detach(self.name, self.address)
-        await asyncio.to_thread(remove_cgroups, f"{CGROUP}/{self.name}")
+        await asyncio.to_thread(cgroups.remove, f"{CGROUP}/{self.name}")
 
     async def discard(self) -> None:
         """Its disk, too."""
@@ -106,15 +105,3 @@ async def _ends(process: Child) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def remove_cgroups(group: str) -> None:
-    """The empty control groups below one of that name, in each hierarchy, and itself."""
-    for top in [CGROUPS / group, *CGROUPS.glob(f"*/{group}")]:
-        for folder in _deepest_first(top):
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _deepest_first(top: Path) -> Iterable[Path]:
-    return [Path(folder) for folder, _, _ in os.walk(top, topdown=False)]

@@ -12,14 +12,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from infra.lab import commands, network
-from infra.lab.machine import remove_cgroups
-from infra.lab.places import CGROUP, CGROUPS, MARKED, ROOT, STATE
+from infra.lab import cgroups, commands, network
+from infra.lab.places import CGROUP, MARKED, ROOT, STATE
 
 _STOP_SECONDS: Final = 25.0
 _LOOK_SECONDS: Final = 0.05
@@ -58,8 +56,8 @@ async def sweep() -> None:
     for mount in mounts():
         await commands.run("umount", "--lazy", mount)
     for _ in range(20):  # the kernel lets a group go a moment after its last process
-        remove_cgroups(CGROUP)
-        if not any(_cgroups()):
+        cgroups.remove(CGROUP)
+        if not any(cgroups.present(CGROUP)):
             break
         await asyncio.sleep(_LOOK_SECONDS)
     _give_back()
@@ -72,7 +70,7 @@ async def left() -> list[str]:
         *(f"process {pid}" for pid in sorted(marked())),
         *await network.left(),
         *(f"mount {mount}" for mount in mounts()),
-        *(f"control group {group}" for group in _cgroups()),
+        *(f"control group {group}" for group in cgroups.present(CGROUP)),
         *([f"folder {ROOT}"] if ROOT.exists() else []),
     ]
 
@@ -111,10 +109,6 @@ def _give_back() -> None:
         network.FILTERED.write_text(facts["filtered"])
     if facts.get("env"):
         Path(facts["env"]).unlink(missing_ok=True)
-
-
-def _cgroups() -> Iterator[Path]:
-    return (path for path in [CGROUPS / CGROUP, *CGROUPS.glob(f"*/{CGROUP}")] if path.is_dir())
 
 
 def _environ(process: Path) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""`make lab-down` after a lab that ended in the middle of its setting up. First of all: there is one lab on a machine."""
+"""`make lab-down` after a lab that ended while it was set up. Runs first, since there is one lab on a machine."""
 
 import os
 import signal

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from infra.lab.driver import Driver
+from infra.lab.driver import Driver, Json
 from tests.lab.conftest import desired_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio]
@@ -73,7 +73,7 @@ async def test_memory_above_the_threshold_adds_a_worker_and_below_it_removes_one
     await driver.slack_says(f"Changing the number of worker nodes on aws from {before + 1} to {before}", said)
 
 
-async def succeeded_after(driver: Driver, last: str | None) -> dict[str, object]:
+async def succeeded_after(driver: Driver, last: str | None) -> Json:
     """Wait for a request that is newer than that one, and for its success."""
 
     async def newer() -> str | None:
