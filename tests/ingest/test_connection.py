@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,12 @@ async def test_what_never_arrives_is_cut_off_with_408(service: Service, case: st
     assert status(said) == 408
     assert body(said)["status"] == "NOK"
     assert service.inbox.messages == []
+
+
+async def test_after_a_408_nothing_more_is_waited_for() -> None:
+    async with serving(deadlines=replace(SHORT, drain=100.0)) as service:
+        said = await exchange(service, *UNFINISHED["body, dripping"])
+        assert status(said) == 408
 
 
 async def test_a_connection_that_says_nothing_is_closed(service: Service) -> None:
