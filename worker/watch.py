@@ -15,6 +15,8 @@ from worker.ports import Swarm
 log = structlog.get_logger()
 
 RETRY_SECONDS = 2.0
+SHORTEST_SECONDS = 0.001
+"""A wait for a moment that has all but come: a time that is shorter than the clock can tell would be no wait."""
 
 
 class Watch:
@@ -43,7 +45,7 @@ class Watch:
         if self._count != mark:
             return
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(seconds, SHORTEST_SECONDS)):
                 await self._changed.wait()
         except TimeoutError:
             return
