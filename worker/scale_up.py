@@ -23,6 +23,7 @@ from worker.preflight import launch_failure, up_refusal
 from worker.readiness import Expectation, Progress, excluded_names, expect, progress
 from worker.reschedule import Outcome
 from worker.term import TICK_SECONDS, Countdown, Term
+from worker.watch import SHORTEST_SECONDS
 
 log = structlog.get_logger()
 
@@ -108,7 +109,7 @@ class ScaleUp:
 
     async def _apply(self, job: Job) -> None:
         name, after = self._planning.group_name(job), _after(job)
-        if (await self._term.groups.describe(name)).desired < after:
+        if await self._is_lower(job, name, after):
             await self._term.change_groups.set_desired(name, after)
         now = self._term.clock.now()
         await self._term.memory.update(node_type(job), desired=after, desired_at=now)
@@ -117,6 +118,20 @@ class ScaleUp:
             notices.waiting(node_type(job), _before(job), after),
         )
         await job.enter("wait", message=_changing(job), notes={"applied_at": rfc3339(now)})
+
+    async def _is_lower(self, job: Job, name: str, after: int) -> bool:
+        """Whether the desired capacity is below the target.
+
+        Where Describe says no, but our own last result says yes, one of them is old: after a down it may be
+        Describe, and a raise that is left out then would be missing. Time tells, at most LAG.
+        """
+        while True:
+            mark, group = self._term.watch.mark(), await self._term.groups.describe(name)
+            if group.desired < after:
+                return True
+            if await self._planning.present(node_type(job), group) >= after:
+                return False
+            await self._term.pause(job, mark, 1.0)
 
     # --- reschedule ---------------------------------------------------------------------------------------------
 
@@ -161,7 +176,7 @@ class _Wait:
             if self._limit.over:
                 raise GaveUp(self._timeout(group, nodes, found))
             self._tick()
-            await self._term.pause(self._job, mark, self._limit.left, self._ticks.left)
+            await self._term.pause(self._job, mark, self._limit.left, self._ticks.left, self._activities_due)
 
     async def _ready(self, group: Group, nodes: Sequence[Node], found: Progress) -> None:
         node_of = matched(nodes, members(group))
@@ -184,9 +199,14 @@ class _Wait:
                 "repeat the request if the nodes are still needed"
             )
 
+    @property
+    def _activities_due(self) -> float:
+        """Seconds until the activities are read again."""
+        return self._activities_read + TICK_SECONDS - self._limit.gone
+
     async def _tell_launch_failure(self) -> None:
         """AWS's own reason, once for each new one, while the wait goes on."""
-        if self._limit.gone - self._activities_read < TICK_SECONDS:
+        if self._activities_due > SHORTEST_SECONDS:
             return
         self._activities_read = self._limit.gone
         failure = launch_failure(await self._term.groups.activities(self._group_name), self._applied_at)
