@@ -14,6 +14,7 @@ from shared.clock import parse_rfc3339, rfc3339
 from shared.errors import NotFound
 from worker.drain import Leaving, empty, left_standing
 from worker.errors import GaveUp
+from worker.identity import matched
 from worker.job import Job
 from worker.planning import LAG, Planning, node_type
 from worker.ports import Group
@@ -56,8 +57,15 @@ class Termination:
             await self._look(node)  # a demotion may take long
 
     async def _look(self, node: Leaving) -> None:
+        if node.node_id is None and await self._has_joined(node):
+            raise GaveUp(f"{node.name} has joined the Swarm after all: it stays. Repeat the request")
         if not await empty(self._term, node):
             raise GaveUp(f"Tasks came back to {node.name} after it was drained: it stays. Repeat the request")
+
+    async def _has_joined(self, node: Leaving) -> bool:
+        """An instance that was chosen because it had not: it may only have been slow."""
+        group = await self._term.groups.describe(self._group_name)
+        return node.instance_id in matched(await self._term.swarm.nodes(), group.instances)
 
     async def _demote(self, node: Leaving) -> None:
         limit = self._term.countdown(self._term.clock.now(), self._term.settings.drain_timeout)
