@@ -28,6 +28,8 @@ _LATER = frozenset(
         *("RequestTimeoutException", "BandwidthLimitExceeded", "EC2ThrottledException", "KmsThrottled"),
         *(
             "ResourceContention",
+            "ScalingActivityInProgress",
+            "ScalingActivityInProgressFault",
             "ResourceContentionFault",
             "RequestExpired",
             "ExpiredToken",
