@@ -53,7 +53,13 @@ Ready. Leave with Ctrl-C.
   faults     {values["CONTROL_URL"]}/faults
   logs       {environment.logs}
 
-In another terminal:
+{_commands(environment, active, token)}
+Notifications:
+"""
+
+
+def _commands(environment: Environment, active: Child | None, token: str) -> str:
+    return f"""In another terminal:
 
   source {environment.folder / "env"}
 
@@ -75,8 +81,6 @@ In another terminal:
   {sys.executable} -m infra.local.fault never-join 1
   {sys.executable} -m infra.local.fault refuse-launches InsufficientInstanceCapacity
   kill -9 {active.pid if active else "PID"}
-
-Notifications:
 """
 
 
