@@ -1,10 +1,10 @@
-"""One stage for each module that asks for it, with the settings that the module names."""
+"""One stage for each module that asks for it, with the settings that the module names; figures at the end."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.stage import Stage
+from tests.e2e.stage import Measured, Stage
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +14,23 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     workers = getattr(request.module, "WORKERS", 2)
     with Stage(tmp_path_factory.mktemp("stage"), settings, workers) as stage:
         yield stage
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Take a figure down: it is shown in the summary at the end."""
+
+    def note(name: str, value: object) -> None:
+        request.node.user_properties.append((name, str(value)))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that tests have taken down."""
+    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.getreports(outcome)]
+    figures = [figure for one in reports if one.when == "call" for figure in one.user_properties]
+    if figures:
+        terminalreporter.section("measured")
+        for name, value in figures:
+            terminalreporter.write_line(f"{name}: {value}")

@@ -60,7 +60,7 @@ class CountingSocket:
                 self._run(self._pass, client, engine, True)
                 self._run(self._pass, engine, client, False)
 
-    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:  # noqa: FBT001
+    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
         with suppress(OSError):
             while data := source.recv(_CHUNK):
                 if counted:

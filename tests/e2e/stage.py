@@ -29,6 +29,8 @@ from infra.local.loopback import free_ports
 from tests.e2e.processes import Process, started
 
 T = TypeVar("T")
+Measured = Callable[[str, object], None]
+"""Takes the name and the value of a figure, for the summary at the end."""
 
 WITHIN: Final = 40.0
 """Seconds that a condition may take on a machine that is busy with other things."""
@@ -108,9 +110,14 @@ class Caller:
 class Troupe:
     """An ingest and workers beside the environment's own; `worker` and `ingest` where there is one of each."""
 
-    variables: Mapping[str, str]
+    variables: Mapping[str, str | None]
     caller: Caller
     processes: list[Process] = field(default_factory=list)
+
+    @property
+    def queue(self) -> str:
+        """Its queue's URL."""
+        return str(self.variables["SQS_QUEUE_URL"])
 
     @property
     def workers(self) -> list[Process]:
@@ -151,7 +158,7 @@ class Stage:
         self.variables = self._environment.variables
         self.caller = Caller(self.variables["INGEST_URL"])
         self._exits.callback(self.caller.close)
-        self.docker = docker.APIClient(self.variables["DOCKER_HOST"], version="1.44", timeout=30)
+        self.docker: Any = docker.APIClient(self.variables["DOCKER_HOST"], version="1.44", timeout=30)
         self._exits.callback(self.docker.close)
         self._control = Caller(self.variables["CONTROL_URL"])
         self._exits.callback(self._control.close)
@@ -308,19 +315,22 @@ class Stage:
         return {"SQS_QUEUE_URL": urls[0], "SQS_DLQ_URL": urls[1], "SCALER_CLUSTER": name}
 
     @contextmanager
-    def process(self, module: str, settings: Mapping[str, str]) -> Iterator[Process]:
-        """One more process, killed at the end if it still runs."""
+    def process(self, module: str, settings: Mapping[str, str | None]) -> Iterator[Process]:
+        """One more process, killed at the end if it still runs. None takes a variable away."""
         port = next(self._ports)
         name = f"{module}-{next(self._numbers)}"
         own = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": str(port), "WORKER_PORT": str(port)}
-        environ = {**self._settings, "NO_PROXY": "127.0.0.1", **self.variables, **own, **settings}
+        given = {**self._settings, "NO_PROXY": "127.0.0.1", **self.variables, **own, **settings}
+        environ = {name: value for name, value in given.items() if value is not None}
         with started(module, environ, self.log_folder / f"{name}.log", port) as process:
             yield process
 
     @contextmanager
-    def troupe(self, settings: Mapping[str, str], workers: int = 1, token: str | None = None) -> Iterator[Troupe]:
+    def troupe(
+        self, settings: Mapping[str, str | None], workers: int = 1, token: str | None = None
+    ) -> Iterator[Troupe]:
         """A further ingest and workers, ready."""
-        variables = {**self.own_queue(), **settings}
+        variables: dict[str, str | None] = {**self.own_queue(), **settings}
         with ExitStack() as exits:
             modules: Sequence[str] = ["ingest", *["worker"] * workers]
             processes = [exits.enter_context(self.process(module, variables)) for module in modules]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.e2e.processes import Process
-from tests.e2e.stage import Caller, Stage, Troupe, until
+from tests.e2e.stage import Caller, Measured, Stage, Troupe, until
 
 WORKERS = 0
 REQUESTS = int(os.environ.get("E2E_REQUESTS", "1000"))
@@ -24,13 +24,13 @@ _BODIES = (
     {"action": "scale-service", "service": "mixed", "scale": "up"},
     {"action": "scale-nodes", "scale": "down", "type": "worker", "service": "mixed"},
     {"action": "scale-service", "service": "mixed", "scale": "down"},
-    {"action": "scale-nodes", "scale": "up", "type": "worker", "service": "mixed"},
+    {"action": "reschedule-service", "service": "mixed"},
 )
 _PATHS = (
     "/v1/scale-service?service=mixed&scale=up",
     "/v1/scale-nodes?type=worker&scale=down&service=mixed",
     "/v1/scale-service?service=mixed&scale=down",
-    "/v1/scale-nodes?type=worker&scale=up&service=mixed",
+    "/v1/reschedule-service?service=mixed",
 )
 
 
@@ -69,27 +69,25 @@ def _serve(stage: Stage, troupe: Troupe, number: int) -> tuple[float, float]:
     callers = [Caller(troupe.ingest.url) for _ in range(_CALLERS)]
     with ThreadPoolExecutor(_CALLERS + 1) as pool:
         posts = [pool.submit(_post, caller, half // _CALLERS) for caller in callers]
-        sends = pool.submit(_send, stage, troupe.variables["SQS_QUEUE_URL"], number - half // _CALLERS * _CALLERS)
+        sends = pool.submit(_send, stage, troupe.queue, number - half // _CALLERS * _CALLERS)
         for work in (*posts, sends):
             work.result()
     for caller in callers:
         caller.close()
-    until(lambda: _ended(troupe.worker) >= before + number, f"{number} ends", 240)
+    until(lambda: _ended(troupe.worker) >= before + number, f"{number} ends", 400)
     return troupe.ingest.resident_mib(), troupe.worker.resident_mib()
 
 
 @pytest.mark.slow
 def test_memory_is_bounded_after_a_thousand_requests_and_flat_from_there(
-    stage: Stage, troupe: Troupe, record_property: Callable[[str, object], None]
+    stage: Stage, troupe: Troupe, measured: Measured
 ) -> None:
     began = time.monotonic()
     ingest, worker = _serve(stage, troupe, REQUESTS)
     ingest_later, worker_later = _serve(stage, troupe, REQUESTS)
-    print(
-        f"{REQUESTS} requests: ingest {ingest:.1f} MiB, worker {worker:.1f} MiB; as many again: "
-        f"{ingest_later:.1f}, {worker_later:.1f}; {time.monotonic() - began:.0f} s"
-    )
-    record_property("mib", (ingest, worker, ingest_later, worker_later))
+    first, later = f"ingest {ingest:.1f}, worker {worker:.1f}", f"{ingest_later:.1f}, {worker_later:.1f}"
+    seconds = time.monotonic() - began
+    measured(f"MiB after {REQUESTS} requests", f"{first}; after as many again: {later} (all in {seconds:.0f} s)")
     assert ingest <= INGEST_MIB
     assert worker <= WORKER_MIB
     assert ingest_later - ingest < FLAT_MIB
@@ -98,15 +96,12 @@ def test_memory_is_bounded_after_a_thousand_requests_and_flat_from_there(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["ingest", "worker"])
-def test_a_process_is_ready_within_two_seconds_of_its_start(
-    stage: Stage, module: str, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_process_is_ready_within_two_seconds_of_its_start(stage: Stage, module: str, measured: Measured) -> None:
     """The best of three: the machine may be busy with other things."""
     taken = []
     for _ in range(3):
         with stage.process(module, stage.own_queue()) as process:
             until(process.is_ready if module == "ingest" else process.is_active, "ready")
             taken.append(time.monotonic() - process.began)
-    print(f"{module} ready after:", [round(seconds, 2) for seconds in taken])
-    record_property("ready_seconds", taken)
+    measured(f"{module}: seconds from start to ready", [round(seconds, 2) for seconds in taken])
     assert min(taken) < START_SECONDS

@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.docker_proxy import counting
-from tests.e2e.stage import Stage, until
+from tests.e2e.stage import Measured, Stage, until
 
 WORKERS = 0
 MINUTE = 60.0
@@ -22,7 +21,7 @@ LEASE_SECONDS = 15
 
 @pytest.mark.slow
 def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_poll_docker(
-    stage: Stage, record_property: Callable[[str, object], None]
+    stage: Stage, measured: Measured
 ) -> None:
     settings = {"AWS_ACCESS_KEY_ID": KEY, "LEASE_SECONDS": str(LEASE_SECONDS)}
     engine = Path(stage.variables["DOCKER_HOST"].removeprefix("unix://"))
@@ -37,9 +36,8 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
             assert worker.is_active()
     calls = [call for call in stage.aws.calls.since(wall, KEY) if call.at < wall + MINUTE]
     counted = Counter(f"{call.service}.{call.action}" for call in calls)
-    print("AWS in 60 s:", dict(counted), f"Docker in {OBSERVED:.0f} s:", asked)
-    record_property("idle_aws_calls", dict(counted))
-    record_property("idle_docker_calls", asked)
+    measured("AWS calls of an idle worker in 60 s", f"{len(calls)}: {dict(counted)}")
+    measured(f"Docker calls of an idle worker in {OBSERVED:.0f} s", asked)
     assert len(calls) <= 17
     # The ticker's look once in RESCHEDULE_TICKER_INTERVAL (60 s), nothing faster.
     assert len(asked) <= 2

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
 
 from tests.e2e.processes import Process
-from tests.e2e.stage import Stage, until
+from tests.e2e.stage import Measured, Stage, until
 
 WORKERS = 0
 SERVICES = 500
@@ -38,7 +38,7 @@ def _watching_memory(process: Process) -> Iterator[list[float]]:
 
 @pytest.mark.slow
 def test_five_hundred_labelled_services_are_rescheduled_in_under_twenty_seconds(
-    stage: Stage, record_property: Callable[[str, object], None]
+    stage: Stage, measured: Measured
 ) -> None:
     for name in ("start_seconds", "stop_seconds"):
         setattr(stage.swarm.config, name, 0.0)
@@ -51,8 +51,7 @@ def test_five_hundred_labelled_services_are_rescheduled_in_under_twenty_seconds(
             record = troupe.caller.ended(troupe.caller.queued("/v1/reschedule-services"), within=120)
         began, ended = (datetime.fromisoformat(record[name]) for name in ("requested_at", "ended_at"))
     seconds = (ended - began).total_seconds()
-    print(f"{SERVICES} services: {seconds:.1f} s, worker at most {max(memory):.0f} MiB")
-    record_property("seconds_and_mib", (seconds, max(memory)))
+    measured(f"{SERVICES} services rescheduled", f"{seconds:.1f} s, worker at most {max(memory):.0f} MiB")
     assert (record["state"], record["message"]) == ("succeeded", f"{', '.join(names)} rescheduled")
     stamps = {stage.env(name)["RESCHEDULE_DATE"] for name in names}
     assert len(stamps) == 1

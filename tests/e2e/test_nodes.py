@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.stage import DOWN, NODES, UP, Stage, until
+from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, until
 
 SETTINGS = {"RESCHEDULE_TICKER_INTERVAL": "60"}
 
@@ -77,9 +76,7 @@ def test_a_message_in_the_queue_does_the_same(stage: Stage) -> None:
     ],
     ids=lambda value: value["action"] if isinstance(value, dict) else "",
 )
-def test_the_other_bodies_of_the_contract_work_from_the_queue(
-    stage: Stage, body: dict[str, Any], message: str
-) -> None:
+def test_the_other_bodies_of_the_contract_work_from_the_queue(stage: Stage, body: dict[str, Any], message: str) -> None:
     record = stage.caller.ended(stage.send(body))
     assert record["state"] == "succeeded"
     assert record["message"].startswith(message)
@@ -112,15 +109,12 @@ def ready_to_rescheduled(stage: Stage) -> float:
 
 
 @pytest.mark.slow
-def test_from_ready_to_being_rescheduled_takes_under_a_second(
-    stage: Stage, record_property: Callable[[str, object], None]
-) -> None:
+def test_from_ready_to_being_rescheduled_takes_under_a_second(stage: Stage, measured: Measured) -> None:
     stage.edit("demo", lambda spec: spec["UpdateConfig"].update(Parallelism=6, Monitor=10**8))
     taken = []
     for _ in range(3):
         taken.append(ready_to_rescheduled(stage))
         until(lambda: _all_run(stage), "six tasks")
         stage.caller.ended(stage.caller.queued(NODES, DOWN))
-    record_property("ready_to_rescheduled_seconds", taken)
-    print("ready to rescheduled:", [round(seconds, 3) for seconds in taken])
+    measured("from Ready to being rescheduled, seconds", [round(seconds, 3) for seconds in taken])
     assert sorted(taken)[1] < 1

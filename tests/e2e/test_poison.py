@@ -43,7 +43,12 @@ def test_poison_goes_to_the_dead_letter_queue_with_its_reason_and_the_next_good_
     assert stage.caller.ended(good)["message"].startswith("Scaling demo from 6 to 5")
 
     found: dict[str, str] = {}
-    until(lambda: found.update(_dead(stage)) or len(found) == len(POISON), "the dead letters")
+
+    def all_found() -> bool:
+        found.update(_dead(stage))
+        return len(found) == len(POISON)
+
+    until(all_found, "the dead letters")
     for body, reason in POISON.items():
         assert reason in found[body], body[:80]
     assert {one.service for one in stage.said()} >= {"bad_request", "demo"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.processes import Process
-from tests.e2e.stage import DOWN, NODES, UP, Stage, Troupe, until
+from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, until
 
 WORKERS = 1
 _WIDE = {"com.df.scaleMax": "50"}
@@ -41,7 +41,9 @@ def _scaled(stage: Stage, service: str, rounds: int = 3) -> list[float]:
     return [_seconds(record) for record in records]
 
 
-def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_node(stage: Stage) -> None:
+def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_node(
+    stage: Stage, measured: Measured
+) -> None:
     stage.create("quick", 1, labels=_WIDE)
     stage.fault("boot", never_join_next=1)
     request = stage.caller.queued(NODES, UP)
@@ -52,7 +54,7 @@ def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_n
     waiting = stage.caller.record(request)
     assert waiting is not None
     assert (waiting["state"], waiting["step"]) == ("running", "wait")
-    print("service scales while a node scale waits:", taken)
+    measured("service scales while a node scale waits, seconds", taken)
     assert statistics.median(taken) < 1
     _let_it_join(stage)
     assert stage.caller.ended(request)["state"] == "succeeded"
@@ -76,7 +78,9 @@ def _instances_without_node(stage: Stage) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", ["frozen_updates", "unstoppable_services"])
-def test_a_service_scale_ends_within_a_second_while_the_update_of_another_is_stuck(stage: Stage, fault: str) -> None:
+def test_a_service_scale_ends_within_a_second_while_the_update_of_another_is_stuck(
+    stage: Stage, fault: str, measured: Measured
+) -> None:
     stuck, quick = f"stuck-{fault[0]}", f"free-{fault[0]}"
     stage.create(stuck, 1, labels={"com.df.reschedule": "true"}, UpdateConfig={"Monitor": 10**7})
     stage.create(quick, 1, labels=_WIDE)
@@ -91,7 +95,7 @@ def test_a_service_scale_ends_within_a_second_while_the_update_of_another_is_stu
     held = stage.caller.record(request)
     assert held is not None
     assert held["state"] == "running"
-    print("service scales while an update is stuck:", taken)
+    measured(f"service scales while an update is stuck ({fault}), seconds", taken)
     assert statistics.median(taken) < 1
     stage.mend()
     assert stage.caller.ended(request)["state"] == "succeeded"

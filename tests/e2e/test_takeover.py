@@ -1,4 +1,4 @@
-"""Two workers: the active one dies in the middle of the wait, or is told to stop; the other goes on with its request."""
+"""Two workers: the active one dies in the middle of the wait, or is told to stop; the other finishes its request."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from tests.e2e.processes import Process
-from tests.e2e.stage import DOWN, NODES, UP, Stage, Troupe, until
+from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, until
 
 WORKERS = 1
 LEASE_SECONDS = 3.0
@@ -41,7 +41,7 @@ def _back(stage: Stage, troupe: Troupe, number: int = 1) -> None:
 
 @pytest.mark.slow
 def test_whoever_takes_over_from_a_killed_worker_does_so_in_time_and_finishes_its_request_without_a_second_change(
-    stage: Stage, pair: Troupe, record_property: Callable[[str, object], None]
+    stage: Stage, pair: Troupe, measured: Measured
 ) -> None:
     stage.fault("boot", boot_delay_seconds=_WAITING * KILLS)
     began = time.time()
@@ -63,8 +63,10 @@ def test_whoever_takes_over_from_a_killed_worker_does_so_in_time_and_finishes_it
         assert record["state"] == "succeeded", record
         assert (record["nodes_before"], record["nodes_after"], stage.desired()) == (1, 2, 2)
         assert stage.calls("SetDesiredCapacity", began) == 1
-        record_property("takeover_seconds", taken)
-        print(f"take-over of {KILLS}: median {statistics.median(taken):.2f} s, most {max(taken):.2f} s")
+        measured(
+            "take-over after a kill",
+            f"{KILLS} times: median {statistics.median(taken):.2f} s, most {max(taken):.2f} s",
+        )
         assert max(taken) <= 1.25 * LEASE_SECONDS
         stage.fault("boot", boot_delay_seconds=0.5)
         _back(stage, pair)

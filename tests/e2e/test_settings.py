@@ -1,0 +1,419 @@
+"""Variables that matter only when they are not at their defaults; each test sets one apart from its default."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.e2e.listener import first_request
+from tests.e2e.stage import NODES, UP, Stage, Troupe, until
+
+WORKERS = 0
+_QUICK: dict[str, Any] = {"UpdateConfig": {"Parallelism": 10, "Monitor": 10**7}}
+
+
+# --- bounds and steps by default
+
+
+@pytest.fixture(scope="module")
+def defaults(stage: Stage) -> Iterator[Troupe]:
+    """All default bounds and steps are other ones; so is what is told about bounds."""
+    settings = {
+        "DEFAULT_MIN_WORKER_NODES": "1",
+        "DEFAULT_MAX_WORKER_NODES": "1",
+        "DEFAULT_MIN_MANAGER_NODES": "1",
+        "DEFAULT_MAX_MANAGER_NODES": "3",
+        "DEFAULT_SCALE_WORKER_NODE_UP_BY": "2",
+        "DEFAULT_SCALE_WORKER_NODE_DOWN_BY": "3",
+        "DEFAULT_SCALE_MANAGER_NODE_UP_BY": "4",
+        "DEFAULT_SCALE_MANAGER_NODE_DOWN_BY": "5",
+        "DEFAULT_MIN_REPLICAS": "2",
+        "DEFAULT_MAX_REPLICAS": "9",
+        "DEFAULT_SCALE_SERVICE_UP_BY": "3",
+        "DEFAULT_SCALE_SERVICE_DOWN_BY": "2",
+        "ALERT_NODE_MIN": "true",
+        "ALERT_SCALE_MIN": "true",
+        "ALERT_NODE_MAX": "true",
+    }
+    with stage.troupe(settings) as troupe:
+        yield troupe
+
+
+def _said_at_bound(stage: Stage, troupe: Troupe, way: str, kind: str, service: str = "") -> tuple[str, str]:
+    """A node scale that changes nothing: its message, and the request that the notification names."""
+    before = len(stage.said())
+    record = troupe.caller.ended(troupe.caller.queued(f"/v1/scale-nodes?scale={way}&type={kind}&service={service}"))
+    assert record["state"] == "skipped", record
+    told = until(lambda: [one for one in stage.said()[before:] if one.summary == record["message"]], "a notification")
+    return record["message"], told[0].request
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "message", "by"),
+    [
+        ("up", "worker", "worker nodes are already scaled to the maximum number of 1 nodes", 2),
+        ("down", "worker", "worker nodes are already descaled to the minimum number of 1 nodes", 3),
+        ("up", "manager", "manager nodes are already scaled to the maximum number of 3 nodes", 4),
+    ],
+)
+def test_default_bounds_and_steps_of_nodes(
+    stage: Stage, defaults: Troupe, way: str, kind: str, message: str, by: int
+) -> None:
+    said = _said_at_bound(stage, defaults, way, kind)
+    assert said == (message, f"Scale nodes {way} on: aws, by: {by}, type: {kind}")
+
+
+def test_default_minimum_and_step_down_of_managers(stage: Stage, defaults: Troupe) -> None:
+    """The minimum allows it (by default it would be at the bound); that all are protected forbids it."""
+    managers = [node["ID"] for node in stage.nodes("manager")]
+    for node in managers:
+        _protect(stage, node, "true")
+    record = defaults.caller.ended(defaults.caller.queued("/v1/scale-nodes?scale=down&type=manager"))
+    for node in managers:
+        _protect(stage, node, "false")
+    assert record["state"] == "failed", record
+    assert stage.heard(record["message"]).request == "Scale nodes down on: aws, by: 5, type: manager"
+
+
+def _protect(stage: Stage, node_id: str, value: str) -> None:
+    node = stage.docker.inspect_node(node_id)
+    spec = {**node["Spec"], "Labels": {"com.df.scaler.protect": value}}
+    stage.docker.update_node(node_id, node["Version"]["Index"], spec)
+
+
+def test_default_bounds_and_steps_of_replicas(stage: Stage, defaults: Troupe) -> None:
+    stage.create("by-default", 5)
+    said = []
+    for way in ("up", "up", "up", "down", "down", "down", "down", "down"):
+        record = defaults.caller.ended(defaults.caller.queued(f"/v1/scale-service?service=by-default&scale={way}"))
+        said.append(record["message"].removeprefix("Scaling ").removeprefix("by-default "))
+    bounds = "(min: 2, max: 9)"
+    assert said == [
+        *(f"from 5 to 8 replicas {bounds}", f"from 8 to 9 replicas {bounds}"),
+        "is already scaled to the maximum number of 9 replicas",
+        *(f"from {number} to {number - 2} replicas {bounds}" for number in (9, 7, 5)),
+        *(f"from 3 to 2 replicas {bounds}", "is already descaled to the minimum number of 2 replicas"),
+    ]
+    assert stage.heard("by-default is already descaled to the minimum number of 2 replicas").status == "success"
+
+
+# --- label keys, and all of it out of files
+
+
+@pytest.fixture(scope="module")
+def renamed(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Troupe]:
+    """Other label keys, other switches; one variable of each kind comes from a file."""
+    values = {
+        "MIN_SCALE_LABEL": "x.min",
+        "MAX_SCALE_LABEL": "x.max",
+        "SCALE_UP_BY_LABEL": "x.upBy",
+        "SCALE_DOWN_BY_LABEL": "x.downBy",
+        **{
+            f"{name}_{kind.upper()}_NODE_LABEL": f"x.{kind}.{key}"
+            for kind in ("worker", "manager")
+            for name, key in (("MIN_SCALE", "min"), ("MAX_SCALE", "max"))
+        },
+        **{
+            f"SCALE_{kind.upper()}_NODE_{way.upper()}_BY_LABEL": f"x.{kind}.{way}"
+            for kind in ("worker", "manager")
+            for way in ("up", "down")
+        },
+        "ALERT_SCALE_MAX": "false",
+        "ALERT_NODE_MAX": "true",
+        "ALERT_NODE_MIN": "true",
+        "RESCHEDULE_FILTER_LABEL": "x.move=yes",
+        "RESCHEDULE_ENV_KEY": "MOVED_AT",
+        "WEBHOOK_TOKEN": "from-a-file",
+        "DEFAULT_WAIT": "30",
+        "DEFAULT_MAX_REPLICAS": "7",
+        "SERVER_PREFIX": "/scaler/",
+        "LOG_FORMAT": "text",
+        "LOG_LEVEL": "debug",
+    }
+    in_files = {"MAX_SCALE_LABEL", "ALERT_SCALE_MAX", "WEBHOOK_TOKEN", "DEFAULT_WAIT", "DEFAULT_MAX_REPLICAS"}
+    in_files |= {"RESCHEDULE_ENV_KEY", "SERVER_PREFIX", "LOG_FORMAT"}
+    folder = tmp_path_factory.mktemp("secrets")
+    settings = {name: value for name, value in values.items() if name not in in_files}
+    for name in in_files:
+        (folder / name).write_text(f"{values[name]}\n")
+        settings[f"{name}_FILE"] = str(folder / name)
+    _labelled(stage)
+    with stage.troupe(settings, token="from-a-file") as troupe:
+        yield troupe
+
+
+def _labelled(stage: Stage) -> None:
+    bounds = {"x.min": "2", "x.max": "6", "x.upBy": "3", "x.downBy": "2"}
+    workers = {"x.worker.min": "1", "x.worker.max": "1", "x.worker.up": "4", "x.worker.down": "5"}
+    managers = {"x.manager.min": "4", "x.manager.max": "3", "x.manager.up": "6", "x.manager.down": "7"}
+    stage.create("labelled", 2, labels={**bounds, **workers, **managers, "x.move": "yes"}, **_QUICK)
+
+
+def _outcome(troupe: Troupe, path: str) -> tuple[int, str]:
+    answer = troupe.caller.post(path)
+    return answer.status_code, answer.json()["message"]
+
+
+def test_label_keys_of_replicas_are_those_of_the_environment(stage: Stage, renamed: Troupe) -> None:
+    path, bounds = "/v1/scale-service?service=labelled&scale=", "(min: 2, max: 6)"
+    assert [_outcome(renamed, path + way) for way in ("up", "up", "up", "down", "down", "down")] == [
+        (200, f"Scaling labelled from 2 to 5 replicas {bounds}"),
+        (200, f"Scaling labelled from 5 to 6 replicas {bounds}"),
+        (200, "labelled is already scaled to the maximum number of 6 replicas"),
+        (200, f"Scaling labelled from 6 to 4 replicas {bounds}"),
+        (200, f"Scaling labelled from 4 to 2 replicas {bounds}"),
+        (200, "labelled is already descaled to the minimum number of 2 replicas"),
+    ]
+    summaries = {one.summary for one in stage.said()}
+    assert f"Scaling labelled from 4 to 2 replicas {bounds}" in summaries
+    assert "labelled is already scaled to the maximum number of 6 replicas" not in summaries, "ALERT_SCALE_MAX"
+    assert "labelled is already descaled to the minimum number of 2 replicas" not in summaries, "ALERT_SCALE_MIN"
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "by", "number"),
+    [("up", "worker", 4, 1), ("down", "worker", 5, 1), ("up", "manager", 6, 3), ("down", "manager", 7, 3)],
+)
+def test_label_keys_of_nodes_are_those_of_the_environment(
+    stage: Stage, renamed: Troupe, way: str, kind: str, by: int, number: int
+) -> None:
+    before = len(stage.said())
+    code, message = _outcome(renamed, f"/v1/scale-nodes?scale={way}&type={kind}&service=labelled")
+    bound = "scaled to the maximum" if way == "up" else "descaled to the minimum"
+    assert (code, message) == (200, f"{kind} nodes are already {bound} number of {number} nodes")
+    told = until(lambda: [one for one in stage.said()[before:] if one.summary == message], "a notification")
+    assert told[0].request == f"Scale nodes {way} on: aws, by: {by}, type: {kind}"
+
+
+def test_which_services_are_rescheduled_and_by_which_variable(stage: Stage, renamed: Troupe) -> None:
+    assert _outcome(renamed, "/v1/reschedule-services") == (200, "labelled rescheduled")
+    stamp = stage.env("labelled")["MOVED_AT"]
+    assert abs(datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert "RESCHEDULE_DATE" not in stage.env("demo")
+
+
+def test_values_from_files_count_as_if_given_directly(stage: Stage, renamed: Troupe) -> None:
+    """A label key, a switch, a token, seconds, a number, a name, a path and a word."""
+    stage.create("unlabelled", 6)
+    answer = renamed.caller.post("/scaler/v1/scale-service?service=unlabelled&scale=up&by=5")
+    assert answer.json()["message"] == "Scaling unlabelled from 6 to 7 replicas (min: 1, max: 7)"
+    assert answer.headers["Location"].startswith("/scaler/v1/requests/")
+    assert requests.post(f"{renamed.ingest.url}/v1/reschedule-services", timeout=5).status_code == 401
+    basic = requests.get(f"{renamed.ingest.url}/v1/requests", auth=("anyone", "from-a-file"), timeout=5)
+    assert basic.status_code == 200
+
+
+def test_the_log_is_text_and_says_more_where_it_shall(stage: Stage, renamed: Troupe, defaults: Troupe) -> None:
+    assert not renamed.worker.log.read_text().lstrip().startswith("{")
+    assert all(line.startswith("{") for line in defaults.worker.log.read_text().splitlines())
+    assert "from-a-file" not in renamed.ingest.log.read_text()
+    with stage.process("worker", {**stage.own_queue(), "LOG_LEVEL": "error"}) as quiet:
+        until(quiet.is_active, "an active worker")
+        assert quiet.log.read_text() == ""
+
+
+# --- patience
+
+
+@pytest.fixture(scope="module")
+def impatient(stage: Stage) -> Iterator[Troupe]:
+    """Every time is short, but those between two scales."""
+    settings = {
+        "RESCHEDULE_TIMEOUT": "3",
+        "RESCHEDULE_TICKER_INTERVAL": "1",
+        "DRAIN_TIMEOUT": "2",
+        "DEDUP_WINDOW": "60",
+        "REQUEST_MAX_AGE": "120",
+        "SCALE_UP_COOLDOWN": "600",
+        "SCALE_DOWN_COOLDOWN": "600",
+        "RESCHEDULE_FILTER_LABEL": "patient",
+    }
+    with stage.troupe(settings) as troupe:
+        yield troupe
+
+
+def test_an_update_that_takes_too_long_fails_its_rescheduling(stage: Stage, impatient: Troupe) -> None:
+    stage.create("frozen", 1, labels={"patient": "1"})
+    stage.fault("docker", frozen_updates=["frozen"])
+    record = impatient.caller.ended(impatient.caller.queued("/v1/reschedule-service?service=frozen"))
+    stage.mend()
+    stage.docker.remove_service("frozen")
+    assert (record["state"], record["message"]) == (
+        "failed",
+        "frozen (its update has not ended within 3 seconds) failed to reschedule",
+    )
+
+
+def _queued_with_age(stage: Stage, troupe: Troupe, seconds: float, **more: object) -> dict[str, Any]:
+    moment = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    body = {"action": "reschedule-services", "requested_at": moment, **more}
+    return troupe.caller.ended(stage.send(body, troupe.queue))
+
+
+def test_a_request_that_is_older_than_allowed_is_skipped_as_stale(stage: Stage, impatient: Troupe) -> None:
+    assert _queued_with_age(stage, impatient, 100)["state"] == "succeeded"
+    assert _queued_with_age(stage, impatient, 140)["state"] == "skipped"
+
+
+def test_the_same_delivery_counts_once_within_the_window(stage: Stage, impatient: Troupe) -> None:
+    first = _queued_with_age(stage, impatient, 90, dedup_key="group")
+    assert first["state"] == "succeeded"
+    within = _queued_with_age(stage, impatient, 50, dedup_key="group")
+    assert (within["state"], within["message"]) == ("skipped", f"Duplicate of request {first['id']}")
+    assert _queued_with_age(stage, impatient, 20, dedup_key="group")["state"] == "succeeded"
+
+
+@pytest.mark.slow
+def test_a_drain_that_takes_too_long_is_undone_and_names_the_tasks(stage: Stage, impatient: Troupe) -> None:
+    stage.fault("docker", unstoppable_services=["demo"])
+    record = impatient.caller.ended(impatient.caller.queued("/v1/scale-nodes?scale=down&type=worker"))
+    stage.mend()
+    assert record["state"] == "failed", record
+    assert "demo" in record["message"]
+    assert [node["Spec"]["Availability"] for node in stage.nodes()] == ["active"]
+
+
+@pytest.mark.slow
+def test_the_wait_ticks_and_times_out_and_the_next_scales_meet_their_cool_downs(
+    stage: Stage, impatient: Troupe
+) -> None:
+    stage.fault("boot", never_join_next=1)
+    record = impatient.caller.ended(impatient.caller.queued(NODES, UP))
+    stage.mend()
+    assert record["state"] == "failed", record
+    assert "Timeout: waited 3 seconds for 2 worker nodes to activate" in record["message"]
+    assert stage.heard("Waited 1 seconds for a total of 2 worker nodes to come online").status == "pending"
+    _check_cool_downs(impatient, "up")
+    down = impatient.caller.ended(impatient.caller.queued("/v1/scale-nodes?scale=down&type=worker"))
+    assert (down["state"], stage.desired()) == ("succeeded", 1)
+    _check_cool_downs(impatient, "down")
+
+
+def _check_cool_downs(troupe: Troupe, way: str) -> None:
+    record = troupe.caller.ended(troupe.caller.queued(f"/v1/scale-nodes?scale={way}&type=worker"))
+    assert record["state"] == "skipped", record
+    assert "cool" in record["message"].lower()
+
+
+# --- places and names
+
+
+def test_two_clusters_share_a_table_and_see_nothing_of_each_other(defaults: Troupe, impatient: Troupe) -> None:
+    assert defaults.variables["SCALER_CLUSTER"] != impatient.variables["SCALER_CLUSTER"]
+    assert defaults.worker.is_active()
+    assert impatient.worker.is_active()
+    for one, other in ((defaults, impatient), (impatient, defaults)):
+        request = one.caller.queued("/v1/scale-service?service=nobody&scale=up")
+        one.caller.ended(request)
+        assert other.caller.record(request) is None
+
+
+@pytest.mark.parametrize(("variable", "kind"), [("AWS_WORKER_ASG", "worker"), ("AWS_MANAGER_ASG", "manager")])
+def test_the_group_of_each_node_type_is_the_one_that_is_named(stage: Stage, variable: str, kind: str) -> None:
+    with stage.troupe({variable: "nobodys-group", "RESCHEDULE_TIMEOUT": "2"}) as troupe:
+        record = troupe.caller.ended(troupe.caller.queued(f"/v1/scale-nodes?scale=up&type={kind}"))
+    assert record["state"] == "failed"
+    assert "nobodys-group" in record["message"]
+
+
+def test_without_a_backend_nodes_are_not_scaled_but_services_are(stage: Stage) -> None:
+    stage.create("no-backend", 1)
+    settings = {"NODE_SCALER_BACKEND": "none", "AWS_WORKER_ASG": "", "AWS_MANAGER_ASG": ""}
+    with stage.troupe(settings) as troupe:
+        assert troupe.caller.post(NODES, UP).status_code == 404
+        record = troupe.caller.ended(troupe.caller.queued("/v1/scale-service?service=no-backend&scale=up"))
+        assert record["message"] == "Scaling no-backend from 1 to 2 replicas (min: 1, max: 5)"
+        body = {"action": "scale-nodes", "scale": "up", "type": "worker"}
+        refused = troupe.caller.ended(stage.send(body, troupe.queue))
+        assert refused["state"] == "failed", refused
+    assert stage.desired() == 1
+
+
+def test_ingest_listens_where_it_is_told(stage: Stage) -> None:
+    with stage.process("ingest", {"INGEST_HOST": "127.0.0.2"}) as ingest:
+        url = ingest.url.replace("127.0.0.1", "127.0.0.2")
+        until(lambda: _answers(f"{url}/healthz"), "an answer")
+        assert not _answers(f"{ingest.url}/healthz")
+        code, _ = ingest.ends(signal.SIGTERM)
+    assert code == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=3).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_worker_whose_port_is_0_listens_nowhere(stage: Stage) -> None:
+    own = {**stage.own_queue(), "WORKER_PORT": "0"}
+    with stage.process("worker", own) as worker:
+        until(lambda: "term_begun" in worker.log.read_text(), "an active worker")
+        listening = [one for one in psutil.Process(worker.pid).net_connections() if one.status == psutil.CONN_LISTEN]
+    assert listening == []
+
+
+def test_credentials_come_from_the_file_of_exports(stage: Stage, tmp_path: Path) -> None:
+    key = "AKIAFROMTHEFILE00001"
+    path = tmp_path / "aws"
+    path.write_text(f"export AWS_ACCESS_KEY_ID={key}\nexport AWS_SECRET_ACCESS_KEY='from the file'\n")
+    absent = {"AWS_ENV_FILE": str(path), "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    with stage.troupe(absent) as troupe:
+        troupe.caller.ended(troupe.caller.queued("/v1/scale-service?service=nobody&scale=up"))
+        counts = stage.aws.calls.counts(key)
+        texts = [process.log.read_text() for process in troupe.processes]
+    assert {"sqs.SendMessage", "sqs.ReceiveMessage", "dynamodb.PutItem"} <= counts.keys()
+    assert not any("from the file" in text for text in texts)
+
+
+def test_requests_are_signed_for_the_region(stage: Stage) -> None:
+    with first_request() as heard:
+        settings = {"AWS_DEFAULT_REGION": "eu-west-3", "AWS_ENDPOINT_URL": heard.url}
+        with stage.process("ingest", {**settings, "SQS_QUEUE_URL": f"{heard.url}/1/queue"}) as ingest:
+            until(lambda: _answers(f"{ingest.url}/healthz"), "ingest")
+            answer = requests.post(f"{ingest.url}/v1/reschedule-services", timeout=10)
+    assert answer.status_code == 503
+    assert "/eu-west-3/sqs/aws4_request" in heard.text
+
+
+def test_a_table_that_is_not_there_keeps_a_worker_from_being_active(stage: Stage) -> None:
+    with stage.process("worker", {**stage.own_queue(), "DYNAMODB_TABLE": "no-such-table"}) as worker:
+        until(lambda: "lease_unreadable" in worker.log.read_text(), "a complaint")
+        assert not worker.is_active()
+
+
+def test_nothing_is_said_of_nodes_at_their_maximum_where_nobody_wants_it(stage: Stage) -> None:
+    settings = {"DEFAULT_MAX_MANAGER_NODES": "3", "ALERT_NODE_MAX": "false"}
+    with stage.troupe(settings) as troupe:
+        before = len(stage.said())
+        path = "/v1/scale-nodes?type=manager&scale="
+        records = [troupe.caller.ended(troupe.caller.queued(path + way)) for way in ("up", "down")]
+        # Both have ended, and what is told is offered before that: by default a minimum is not told either.
+        assert [record["state"] for record in records] == ["skipped", "skipped"]
+        assert stage.said()[before:] == []
+
+
+def test_an_alert_lasts_as_long_as_it_is_told_to(stage: Stage) -> None:
+    with stage.troupe({"ALERT_TIMEOUT": "2"}) as troupe:
+        troupe.caller.ended(troupe.caller.queued("/v1/scale-service?service=brief&scale=up"))
+        began = time.monotonic()
+        assert _lasting(stage, "brief") == 2.0
+        until(lambda: _lasting(stage, "brief") is None, "the end of the alert", 10)
+        assert time.monotonic() - began < 5
+
+
+def _lasting(stage: Stage, service: str) -> float | None:
+    alerts = requests.get(f"{stage.variables['ALERTMANAGER_ADDRESS']}/api/v2/alerts", timeout=5).json()
+    found = [one for one in alerts if one["labels"]["service"] == service]
+    if not found:
+        return None
+    starts, ends = (datetime.fromisoformat(found[0][name]) for name in ("startsAt", "endsAt"))
+    return (ends - starts).total_seconds()
