@@ -69,6 +69,13 @@ def test_a_request_goes_to_sqs_and_its_record_comes_from_dynamodb(
     assert answer["id"] in [each["id"] for each in listed]
 
 
+def test_no_header_is_empty(ingest: Ingest) -> None:
+    with socket.create_connection(("127.0.0.1", ingest.port), timeout=5) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+        head = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")[0]
+    assert all(line.partition(b":")[2].strip() for line in head.splitlines()[1:])
+
+
 def test_the_newest_records_come_first_from_the_index(
     aws: EmbeddedAws, environ: dict[str, str], ingest: Ingest
 ) -> None:
