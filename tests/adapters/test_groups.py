@@ -176,6 +176,15 @@ class TestTerminate:
         await bench.groups.terminate(first)
         await eventually(lambda: bench.groups.gone([first, second]), lambda gone: gone == {first})
 
+    async def test_its_activity_says_that_the_capacity_went_with_it(self, bench: Bench) -> None:
+        first, _ = sorted(ids(await bench.settled()))
+        await bench.groups.terminate(first)
+        activities = await eventually(
+            lambda: bench.groups.activities(bench.name),
+            lambda found: any(first in one.description and one.description.startswith("Terminating") for one in found),
+        )
+        assert [first in one.description for one in activities if one.lowers_capacity] == [True]
+
     async def test_the_minimum_holds(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
         await bench.groups.terminate(first)

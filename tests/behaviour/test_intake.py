@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.clock import rfc3339
+from shared.errors import Unavailable
 from shared.records import State
 from tests.behaviour.world import World, world
 
@@ -111,8 +112,6 @@ async def test_a_key_that_names_me_is_no_duplicate() -> None:
     async with world() as w:
         w.swarm.create("web", 1)
         process = await w.started()
-        from shared.errors import Unavailable
-
         process.stage.lose_answer("journal.first_of", Unavailable("lost"))
         process.stage.lose_answer("journal.create", Unavailable("lost"))
         await taken(w, scale(id="a", idempotency_key="k"))

@@ -1,5 +1,7 @@
 """What becomes of requests when their worker dies, whatever it was doing."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.records import State
@@ -128,7 +130,6 @@ async def test_a_sweep_that_read_a_request_before_it_ended_does_not_begin_it_aga
     async with world(default_max_replicas=3) as w:
         w.swarm.create("web", 2)
         process = await w.started()
-        w.inbox.hooks = process.stage
         late = process.stage.hold("journal.claim", after=True)
         created = process.stage.hold("journal.create", after=True)
         request = w.ask("scale-service", service="web", scale="up")
@@ -151,8 +152,6 @@ async def test_a_person_who_changed_the_replicas_back_meanwhile_has_the_last_wor
         kill_at(w, "swarm.update_service done", 1)
         request = w.ask("scale-service", service="web", scale="up")
         await w.until(lambda: w.service("web").replicas == 3)
-        from dataclasses import replace
-
         w.swarm.cluster.put_service(replace(w.service("web"), replicas=2), template_changed=False)
         w.start()
         record = await w.ended(request)
@@ -174,3 +173,18 @@ async def test_a_reschedule_is_finished_by_the_next_worker_in_one_pass(call: str
         stamps = {w.service(name).env["RESCHEDULE_DATE"] for name in ("api", "web")}
         assert stamps == {record.plan["reschedule"]["stamp"]}
         assert [w.swarm.cluster.generations[w.service(name).id] for name in ("api", "web")] == [2, 2]
+
+
+async def test_a_termination_is_known_as_ours_by_its_activity_where_somebody_raised_the_group_meanwhile() -> None:
+    async with world(workers=3, lease_seconds=3) as w:
+        await w.started()
+        kill_at(w, "groups.terminate done", 1)
+        request = w.down()
+        await w.until(lambda: w.desired == [3, 2])
+        group = w.groups.groups["workers"]
+        group.desired = 3
+        w.groups.follow("workers")
+        w.start()
+        record = await w.ended(request)
+        assert record.state == State.SUCCEEDED, record.message
+        assert w.groups.killed == []

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import Unavailable
 from shared.records import State
 from tests.behaviour.world import RESCHEDULED, World, world
 
@@ -49,9 +50,9 @@ def launched_by_hand(w: World, changes: dict[str, Any]) -> None:
 async def test_at_the_maximum_nothing_changes_and_the_switch_says_who_hears(told: bool) -> None:
     async with world(workers=5, alert_node_max=told, scale_up_cooldown=600) as w:
         await w.started()
+        summary = "worker nodes are already scaled to the maximum number of 5 nodes"
         for _ in range(2):
             record = await w.ended(w.up())
-            summary = "worker nodes are already scaled to the maximum number of 5 nodes"
             assert (record.state, record.message, record.nodes_after) == (State.SKIPPED, summary, 5)
         await w.passes(3)
         assert set(w.told) == ({("scale_nodes", "aws", "success", ASKED, summary)} if told else set())
@@ -310,8 +311,6 @@ async def test_an_up_right_after_a_down_is_done_however_late_describe_is(lag: fl
 async def test_a_lost_answer_of_the_raise_is_no_second_raise() -> None:
     async with world() as w:
         process = await w.started()
-        from shared.errors import Unavailable
-
         process.stage.lose_answer("groups.set_desired", Unavailable("lost"))
         assert (await w.ended(w.up())).state == State.SUCCEEDED
         assert w.desired == [1, 2]

@@ -182,7 +182,8 @@ class InMemoryGroups(Port):
             raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
         if group.desired <= group.min_size:
             raise Refused(f"Currently, desiredSize equals minSize ({group.min_size}). (ValidationError)")
-        self._end(group, instance_id)
+        if self._end(group, instance_id):
+            group.activities[0] = replace(group.activities[0], lowers_capacity=True)
         self._desire(group, group.desired - 1)
 
     # --- How it works -------------------------------------------------------------------------------------------
@@ -233,14 +234,16 @@ class InMemoryGroups(Port):
             group.instances[instance_id] = replace(instance, lifecycle="InService")
             self._changed(group)
 
-    def _end(self, group: GroupState, instance_id: str) -> None:
+    def _end(self, group: GroupState, instance_id: str) -> bool:
+        """Whether it was not ending already."""
         instance = group.instances[instance_id]
         if instance.leaving:
-            return
+            return False
         group.instances[instance_id] = replace(instance, lifecycle="Terminating")
         self._note(group, "InProgress", f"Terminating EC2 instance: {instance_id}", "")
         self._tell(self._region.ended, group, instance)
         asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
+        return True
 
     def _drop(self, group: GroupState, instance_id: str) -> None:
         del group.instances[instance_id]

@@ -14,6 +14,9 @@ from worker.ports import Activity, Group, Instance
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
+# What the cause of a termination by name says that took its part of the desired capacity with it.
+# https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
+_LOWERED_BY_NAME = "in response to a user request, shrinking the capacity"
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -123,4 +126,5 @@ def _activity(found: Mapping[str, Any]) -> Activity:
         description=found.get("Description") or "",
         reason=found.get("StatusMessage") or "",
         started_at=found["StartTime"],
+        lowers_capacity=_LOWERED_BY_NAME in (found.get("Cause") or ""),
     )
