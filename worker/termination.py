@@ -92,7 +92,8 @@ class Termination:
         group = await self._term.groups.describe(self._group_name)
         if not any(each.id == node.instance_id for each in group.staying):
             raise GaveUp(
-                f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained. "
+                f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
+                f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was asked for. "
                 f"Repeat the request if there are still too many {node_type(self._job)} nodes"
             )
         intent = {
