@@ -93,8 +93,8 @@ class Termination:
         if not any(each.id == node.instance_id for each in group.staying):
             raise GaveUp(
                 f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
-                f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was asked for. "
-                f"Repeat the request if there are still too many {node_type(self._job)} nodes"
+                f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was asked "
+                f"for. Repeat the request if there are still too many {node_type(self._job)} nodes"
             )
         intent = {
             "instance_id": node.instance_id,

@@ -64,9 +64,13 @@ DOWN_CALLS = [
 ]
 
 
-@pytest.mark.parametrize("lag", [0.0, 20.0])
-@pytest.mark.parametrize("nth", [1, 2, 3])
-@pytest.mark.parametrize("call", DOWN_CALLS)
+@pytest.mark.parametrize(
+    ("call", "nth", "lag"),
+    [
+        *((call, nth, 0.0) for call in DOWN_CALLS for nth in (1, 2, 3)),
+        *((f"groups.terminate{done}", nth, 20.0) for done in ("", " done") for nth in (1, 2)),
+    ],
+)
 async def test_a_down_is_finished_by_the_next_worker_and_changes_once(call: str, nth: int, lag: float) -> None:
     async with world(workers=4, lease_seconds=3) as w:
         w.swarm.create("demo", 6)
