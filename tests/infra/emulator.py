@@ -14,10 +14,15 @@ REFUSED: Final = {
     "Http": "moto's CloudFormation makes every load balancer an application one, which has no TCP listeners",
     "Https": "the same",
 }
+REFUSED_PROPERTIES: Final = {
+    "TargetGroupARNs": "an instance that is still pending cannot be registered with moto's target groups",
+}
 
 
 def for_emulator(template: str) -> str:
-    """The template without the resources in REFUSED; nothing refers to them."""
+    """The template without the resources in REFUSED, to which nothing refers, and without those properties."""
     for name in REFUSED:
         template = re.sub(rf"^  {name}:\n(?:    .*\n|\n)+?(?=^  \S|^\S)", "", template, flags=re.MULTILINE)
+    for name in REFUSED_PROPERTIES:
+        template = re.sub(rf"^ +{name}: .*\n", "", template, flags=re.MULTILINE)
     return template

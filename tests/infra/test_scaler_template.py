@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.local.aws import EmbeddedAws, deploy
+from tests.infra.cloudformation import listed, read
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "cloudformation" / "scaler.yaml"
 OUTPUTS = {"QueueUrl", "DeadLetterQueueUrl", "TableName", "IngestPolicyArn", "WorkerPolicyArn"}
@@ -46,6 +46,7 @@ WORKER = {
     "autoscaling:DescribeInstanceRefreshes",
     "ec2:DescribeInstances",
 }
+NOTHING = {"Ref": "AWS::NoValue"}
 WITHOUT_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
@@ -54,27 +55,14 @@ WITHOUT_RESOURCE_LEVEL = {
 }
 
 
-class Loader(yaml.SafeLoader):
-    """Reads `!Ref X` as {"Ref": "X"} and `!GetAtt X.Y` as {"GetAtt": "X.Y"}."""
-
-
-def _tagged(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    assert isinstance(node, yaml.ScalarNode)
-    return {suffix: loader.construct_scalar(node)}
-
-
-Loader.add_multi_constructor("!", _tagged)
-
-
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)
-    return parsed
+    return read(TEMPLATE)
 
 
 @pytest.fixture(scope="module")
 def resources(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: resource["Properties"] for name, resource in template["Resources"].items()}
+    return {name: resource.get("Properties", {}) for name, resource in template["Resources"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +76,18 @@ def statements(resources: dict[str, dict[str, Any]], policy: str) -> list[dict[s
     return found
 
 
-def listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 def test_every_parameter_has_a_default_and_a_description(template: dict[str, Any]) -> None:
-    assert list(template["Parameters"]) == ["ClusterName", "ManagerAsgName", "WorkerAsgName"]
+    assert list(template["Parameters"])[:3] == ["ClusterName", "ManagerAsgName", "WorkerAsgName"]
     assert template["Parameters"]["ClusterName"]["Default"] == "default"
     for parameter in template["Parameters"].values():
-        assert parameter["Default"]
+        assert "Default" in parameter
         assert parameter["Description"]
 
 
 def test_sections_are_in_order_and_every_output_is_described(template: dict[str, Any]) -> None:
-    sections = ["AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Resources", "Outputs"]
+    sections = [
+        *("AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Conditions", "Resources", "Outputs"),
+    ]
     assert list(template) == sections
     assert template["Outputs"].keys() >= OUTPUTS
     assert all(output["Description"] for output in template["Outputs"].values())
@@ -198,6 +184,16 @@ def test_group_names_with_wildcards_are_refused(template: dict[str, Any]) -> Non
         assert not re.fullmatch(pattern, "Docker-*")
 
 
+@pytest.mark.parametrize("policy", ["IngestPolicy", "WorkerPolicy"])
+def test_the_managers_role_or_a_user_gets_both_policies(resources: dict[str, dict[str, Any]], policy: str) -> None:
+    assert resources[policy]["Roles"] == {"If": ["WithManagerRole", [{"Ref": "ManagerRoleName"}], NOTHING]}
+    assert resources[policy]["Users"] == {"If": ["WithUser", [{"Ref": "User"}], NOTHING]}
+
+
+def test_no_access_key_is_in_the_template(template: dict[str, Any]) -> None:
+    assert "AWS::IAM::AccessKey" not in {one["Type"] for one in template["Resources"].values()}
+
+
 def test_the_reason_for_a_star_is_said_beside_it() -> None:
     lines = TEMPLATE.read_text().splitlines()
     [star] = [number for number, line in enumerate(lines) if line.strip() == 'Resource: "*"']
@@ -236,3 +232,26 @@ def test_the_alarms_are_deployed(aws: EmbeddedAws) -> None:
     found = aws.session().client("cloudwatch").describe_alarms(AlarmNamePrefix="docker-scaler-alarms")
     names = {alarm["AlarmName"] for alarm in found["MetricAlarms"]}
     assert names == {"docker-scaler-alarms-dead-letters", "docker-scaler-alarms-oldest-request"}
+
+
+def test_the_instance_profile_variant_deploys_and_the_stack_can_be_deleted(aws: EmbeddedAws) -> None:
+    cloudformation, iam = aws.session().client("cloudformation"), aws.session().client("iam")
+    iam.create_role(RoleName="managers", AssumeRolePolicyDocument="{}")
+    values = {"ClusterName": "roles", "ManagerRoleName": "managers", "AccessKeyUser": "yes"}
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+    cloudformation.create_stack(
+        StackName="roles", TemplateBody=TEMPLATE.read_text(), Parameters=parameters, Capabilities=["CAPABILITY_IAM"]
+    )
+    described = cloudformation.describe_stacks(StackName="roles")["Stacks"][0]
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
+    policies = {outputs["IngestPolicyArn"], outputs["WorkerPolicyArn"]}
+    for attached in (
+        iam.list_attached_role_policies(RoleName="managers"),
+        iam.list_attached_user_policies(UserName=outputs["UserName"]),
+    ):
+        assert {one["PolicyArn"] for one in attached["AttachedPolicies"]} == policies
+    for policy in policies:  # AWS does this itself when the stack goes
+        iam.detach_role_policy(RoleName="managers", PolicyArn=policy)
+        iam.detach_user_policy(UserName=outputs["UserName"], PolicyArn=policy)
+    cloudformation.delete_stack(StackName="roles")
+    assert "roles" not in {one["StackName"] for one in cloudformation.describe_stacks()["Stacks"]}

@@ -1,0 +1,415 @@
+"""bootstrap/swarm-node.sh: one Swarm whoever boots when, and it stays one. The script is run as it is.
+
+`aws` is done over the embedded AWS (its DynamoDB serves one request at a time, so conditional writes are what they
+are at AWS), `docker` by a toy with nothing but membership in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.cloudformation.embed import SCRIPT, bare
+from infra.local.aws import EmbeddedAws
+from tests.infra.commands import Answer, AwsCommand, on_path
+from tests.infra.toy_swarm import Swarm, ToySwarms
+
+IMAGE = "ami-12c6146b"
+A_MINUTE = 60
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Cluster]:
+    toy, command = ToySwarms(), AwsCommand(aws.session().client)
+    with on_path(tmp_path / "bin", aws=command, docker=toy) as path:
+        yield Cluster(aws, toy, command, tmp_path, path)
+
+
+class Cluster:
+    """Machines, each with its own files, over one account and one world of Swarms."""
+
+    def __init__(self, aws: EmbeddedAws, toy: ToySwarms, command: AwsCommand, folder: Path, path: Path) -> None:
+        self.toy, self.command = toy, command
+        self._ec2 = aws.session().client("ec2")
+        self._dynamodb = aws.session().client("dynamodb")
+        self._folder, self._path = folder, path
+        self.table = f"books-{time.time_ns()}"
+        self._dynamodb.create_table(
+            TableName=self.table,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("kind", "id")],
+            KeySchema=[{"AttributeName": "kind", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
+        )
+
+    def launch(self, role: str, count: int = 1) -> list[Machine]:
+        launched = self._ec2.run_instances(ImageId=IMAGE, MinCount=count, MaxCount=count)["Instances"]
+        return [Machine(self, role, one["InstanceId"], one["PrivateIpAddress"]) for one in launched]
+
+    def environment(self, machine: Machine) -> dict[str, str]:
+        root = self._folder / machine.instance
+        (root / "etc/swarm-node").mkdir(parents=True, exist_ok=True)
+        return {
+            "PATH": f"{self._path}:{os.environ['PATH']}",
+            "ROOT": str(root),
+            "ROLE": machine.role,
+            "TABLE": self.table,
+            "STACK": "devops",
+            "LOGICAL_ID": "ManagerAsg",
+            "INSTANCE_ID": machine.instance,
+            "ADDRESS": machine.address,
+            "PAUSE_SECONDS": "1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+    def terminate(self, *machines: Machine) -> None:
+        """They are gone, for EC2 and for the Swarm."""
+        self._ec2.terminate_instances(InstanceIds=[one.instance for one in machines])
+        for machine in machines:
+            if machine.instance in self.toy.joined:
+                self.toy.lose(machine.instance)
+
+    def written(self, kind: str, id_: str) -> dict[str, str]:
+        """An entry of the books."""
+        key = {"kind": {"S": kind}, "id": {"S": id_}}
+        item = self._dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item", {})
+        return {name: value["S"] for name, value in item.items() if name not in key}
+
+    def write(self, kind: str, id_: str, **values: str) -> None:
+        item = {name: {"S": value} for name, value in {"kind": kind, "id": id_, **values}.items()}
+        self._dynamodb.put_item(TableName=self.table, Item=item)
+
+    def forget(self, kind: str, id_: str) -> None:
+        self._dynamodb.delete_item(TableName=self.table, Key={"kind": {"S": kind}, "id": {"S": id_}})
+
+    def swarm(self) -> Swarm:
+        """The one Swarm there is."""
+        [swarm] = self.toy.swarms.values()
+        return swarm
+
+    def formed(self, managers: int = 3) -> list[Machine]:
+        """A Swarm of managers, from nothing."""
+        machines = self.launch("manager", managers)
+        until_all_in(machines)
+        return machines
+
+
+class Machine:
+    """An instance on which the script is run."""
+
+    def __init__(self, cluster: Cluster, role: str, instance: str, address: str) -> None:
+        self._cluster = cluster
+        self.role, self.instance, self.address = role, instance, address
+
+    def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            words or ("bash", str(SCRIPT), "tend"),
+            env=self._cluster.environment(self) | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def tend(self, **settings: str) -> tuple[int, str]:
+        """One run to its end: exit code and what it said."""
+        process = self.start(**settings)
+        said, _ = process.communicate(timeout=A_MINUTE)
+        return process.returncode, said
+
+    def ask(self, function: str) -> bool:
+        """What one of the script's functions says."""
+        process = self.start("bash", "-c", f". {SCRIPT}; {function}")
+        process.communicate(timeout=A_MINUTE)
+        return process.returncode == 0
+
+
+def until_all_in(machines: Sequence[Machine]) -> None:
+    """All at once, each again and again until it is in, as its timer does."""
+    missing, deadline = list(machines), time.monotonic() + A_MINUTE
+    while missing and time.monotonic() < deadline:
+        running = [(machine, machine.start()) for machine in missing]
+        ended = [(machine, process.communicate(timeout=A_MINUTE), process.returncode) for machine, process in running]
+        missing = [machine for machine, _, code in ended if code != 0]
+    assert not missing, [said for _, (said, _), _ in ended]
+
+
+def roles(swarm: Swarm) -> list[str]:
+    return sorted(member.role for member in swarm.members.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("_round", range(10))
+def test_three_managers_and_two_workers_that_boot_at_once_form_one_swarm(cluster: Cluster, _round: int) -> None:
+    cluster.toy.init_seconds = 0.3
+    until_all_in([*cluster.launch("worker", 2), *cluster.launch("manager", 3)])
+    assert roles(cluster.swarm()) == ["manager"] * 3 + ["worker"] * 2
+    assert cluster.written("swarm", "founder")["formed"] == cluster.swarm().id
+
+
+def test_a_worker_never_founds_a_swarm(cluster: Cluster) -> None:
+    [worker] = cluster.launch("worker")
+    code, said = worker.tend()
+    assert (code, "not in the Swarm yet" in said) == (1, True)
+    assert not cluster.toy.swarms
+
+
+def test_the_founder_writes_down_where_it_is_and_both_tokens_before_it_says_that_there_is_a_swarm(
+    cluster: Cluster,
+) -> None:
+    [manager] = cluster.launch("manager")
+    assert manager.tend()[0] == 0
+    assert cluster.written("manager", manager.instance) == {"address": manager.address}
+    for role in ("manager", "worker"):
+        assert cluster.written(f"token-{role}", "current")["token"] == cluster.swarm().token(role)
+    assert cluster.written("swarm", "founder") == {"instance": manager.instance, "formed": cluster.swarm().id}
+
+
+def test_a_founder_that_died_before_it_founded_is_replaced(cluster: Cluster) -> None:
+    [dead, manager] = cluster.launch("manager", 2)
+    cluster.write("swarm", "founder", instance=dead.instance)
+    assert manager.tend()[0] == 1, "it may still be booting"
+    cluster.terminate(dead)
+    assert manager.tend()[0] == 0
+    assert cluster.written("swarm", "founder") == {"instance": manager.instance, "formed": cluster.swarm().id}
+
+
+def test_a_founder_that_restarted_before_it_wrote_anything_down_goes_on(cluster: Cluster) -> None:
+    [founder, other] = cluster.launch("manager", 2)
+    cluster.write("swarm", "founder", instance=founder.instance)
+    cluster.toy.found(founder.instance, founder.address)
+    assert founder.tend()[0] == 0
+    assert other.tend()[0] == 0
+    assert roles(cluster.swarm()) == ["manager"] * 2
+
+
+@pytest.mark.slow
+def test_a_machine_that_restarts_changes_nothing(cluster: Cluster) -> None:
+    machines = [*cluster.formed(), *cluster.launch("worker")]
+    until_all_in(machines)
+    before = dict(cluster.swarm().members)
+    for machine in machines:
+        assert machine.tend()[0] == 0
+    assert cluster.swarm().members == before
+
+
+@pytest.mark.slow
+def test_a_dead_managers_node_and_entry_are_removed_by_the_leader_and_its_successor_joins(cluster: Cluster) -> None:
+    leader, second, dead = cluster.formed()
+    cluster.terminate(dead)
+    second.tend()
+    assert len(cluster.swarm().members) == 3, "only the leader cleans up"
+    [successor] = cluster.launch("manager")
+    until_all_in([successor])
+    assert not successor.ask("settled"), "the dead one still counts for the quorum"
+    first = next(one for one in (leader, second) if one.instance == cluster.swarm().managers()[0].instance)
+    assert first.tend()[0] == 0
+    assert {one.instance for one in cluster.swarm().managers()} == {leader.instance, second.instance, successor.instance}
+    assert len(cluster.swarm().members) == 3
+    assert cluster.written("manager", dead.instance) == {}
+    assert successor.ask("settled")
+
+
+@pytest.mark.slow
+def test_all_managers_can_be_replaced_one_by_one_with_the_quorum_held_all_through(cluster: Cluster) -> None:
+    managers = cluster.formed()
+    for old in list(managers):
+        [new] = cluster.launch("manager")
+        until_all_in([new])
+        managers.append(new)
+        for manager in managers:
+            manager.tend()
+        assert new.ask("settled")
+        cluster.terminate(old)
+        managers.remove(old)
+        assert cluster.swarm().has_quorum
+    for manager in managers:
+        manager.tend()
+    assert {one.instance for one in cluster.swarm().members.values()} == {one.instance for one in managers}
+
+
+@pytest.mark.slow
+def test_a_node_that_is_down_stays_while_its_instance_exists(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    [worker] = cluster.launch("worker")
+    until_all_in([worker])
+    cluster.toy.lose(worker.instance)
+    for machine in machines:
+        machine.tend()
+    assert "worker" in roles(cluster.swarm())
+
+
+@pytest.mark.slow
+def test_the_old_node_of_an_instance_that_joined_again_is_removed(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    [worker] = cluster.launch("worker")
+    until_all_in([worker])
+    cluster.toy.states[worker.instance] = "error"
+    assert worker.tend()[0] == 0
+    assert roles(cluster.swarm()).count("worker") == 2
+    for machine in machines:
+        machine.tend()
+    [member] = [one for one in cluster.swarm().members.values() if one.role == "worker"]
+    assert member.up
+
+
+@pytest.mark.slow
+def test_while_ec2_does_not_answer_nobody_is_removed_and_nothing_is_founded(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    cluster.terminate(machines[2])
+    cluster.command.refuse = {"ec2 describe-instances"}
+    for machine in machines[:2]:
+        machine.tend()
+    assert len(cluster.swarm().members) == 3
+    assert cluster.written("manager", machines[2].instance)
+    cluster.terminate(*machines[:2])
+    [late] = cluster.launch("manager")
+    assert late.tend()[0] == 1
+    assert len(cluster.toy.swarms) == 1
+
+
+@pytest.mark.slow
+def test_tokens_are_rotated_and_the_new_ones_let_in(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    old = {role: cluster.swarm().token(role) for role in ("manager", "worker")}
+    for machine in machines:
+        machine.tend(ROTATE_SECONDS="0")
+    for role, token in old.items():
+        assert cluster.swarm().token(role) != token
+        assert cluster.written(f"token-{role}", "current")["token"] == cluster.swarm().token(role)
+    [worker] = cluster.launch("worker")
+    assert worker.tend()[0] == 0
+
+
+@pytest.mark.slow
+def test_a_token_that_someone_else_rotated_is_written_down_at_the_next_round(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    cluster.swarm().rotations["worker"] += 1
+    for machine in machines:
+        machine.tend()
+    assert cluster.written("token-worker", "current")["token"] == cluster.swarm().token("worker")
+
+
+@pytest.mark.slow
+def test_when_no_manager_exists_any_more_a_new_swarm_is_founded_and_workers_go_over(cluster: Cluster) -> None:
+    old = cluster.formed()
+    [worker] = cluster.launch("worker")
+    until_all_in([worker])
+    cluster.terminate(*old)
+    new = cluster.formed()
+    assert len(cluster.toy.swarms) == 2, "the old one is gone with its managers"
+    fresh = cluster.toy.swarms[cluster.written("swarm", "founder")["formed"]]
+    until_all_in([worker])
+    until_all_in([worker])
+    assert roles(fresh) == ["manager"] * 3 + ["worker"]
+    assert {one.instance for one in fresh.managers()} == {one.instance for one in new}
+
+
+@pytest.mark.slow
+def test_no_second_swarm_while_a_manager_of_the_first_exists_however_ill_it_is(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    for machine in machines:
+        cluster.toy.lose(machine.instance)
+    [late] = cluster.launch("manager")
+    assert late.tend()[0] == 1
+    assert len(cluster.toy.swarms) == 1
+
+
+@pytest.mark.slow
+def test_a_manager_in_error_is_left_to_a_person(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    cluster.toy.states[machines[1].instance] = "error"
+    code, said = machines[1].tend()
+    assert (code, "'error'" in said) == (1, True)
+    assert machines[1].instance in cluster.toy.joined
+
+
+@pytest.mark.slow
+def test_a_demoted_manager_is_left_as_it_is(cluster: Cluster) -> None:
+    machines = cluster.formed()
+    demoted = cluster.swarm().managers()[2]
+    cluster.swarm().members[demoted.id].role = "worker"
+    machine = next(one for one in machines if one.instance == demoted.instance)
+    assert machine.tend()[0] == 0
+    assert roles(cluster.swarm()) == ["manager", "manager", "worker"]
+
+
+@pytest.mark.slow
+def test_workers_read_nothing_but_what_their_role_allows_and_write_nothing(cluster: Cluster) -> None:
+    cluster.formed()
+    [worker] = cluster.launch("worker")
+    cluster.command.calls.clear()
+    assert worker.tend()[0] == 0
+    assert set(cluster.command.calls) == {"dynamodb get-item", "dynamodb query"}
+
+
+def test_the_first_boot_makes_engine_units_and_membership_and_tells_cloudformation(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    [manager] = cluster.launch("manager")
+    done: list[str] = []
+    facts = {"instance-type": "t3.small", "placement/availability-zone": "us-east-1b", "api/token": "token"}
+
+    def curl(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
+        return 0, next(value for path, value in facts.items() if arguments[-1].endswith(path)), ""
+
+    def noted(name: str) -> Callable[[Sequence[str], str, Mapping[str, str]], Answer]:
+        def note(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
+            done.append(f"{name} {' '.join(arguments)}")
+            return 0, "", ""
+
+        return note
+
+    root = tmp_path / manager.instance
+    (root / "etc/systemd/system").mkdir(parents=True)
+    script = tmp_path / "swarm-node"
+    script.write_text(bare(SCRIPT.read_text()))
+    script.chmod(0o755)
+    stubs: dict[str, Any] = {name: noted(name) for name in ("dnf", "systemctl", "usermod")}
+    with on_path(tmp_path / "machine", curl=curl, **stubs) as path:
+        search = f"{path}:{cluster.environment(manager)['PATH']}"
+        process = manager.start(str(script), "boot", PATH=search, PRUNE="yes")
+        said, _ = process.communicate(timeout=A_MINUTE)
+    assert process.returncode == 0, said
+    assert (root / "etc/docker/daemon.json").read_text().startswith(
+        f'{{"labels": ["instance_id={manager.instance}", "availability_zone=us-east-1b", "instance_type=t3.small"]'
+    )
+    assert "ExecStart=/usr/local/sbin/swarm-node tend" in (root / "etc/systemd/system/swarm-node.service").read_text()
+    assert done == [
+        "dnf install -y docker",
+        "usermod -aG docker ec2-user",
+        "systemctl daemon-reload",
+        "systemctl enable --now docker swarm-node.timer",
+        "systemctl enable --now swarm-prune.timer",
+    ]
+    assert "cloudformation signal-resource" in cluster.command.calls
+    assert roles(cluster.swarm()) == ["manager"]
+
+
+def test_containers_logs_go_where_the_template_says(cluster: Cluster) -> None:
+    [manager] = cluster.launch("manager")
+    for settings, driver in (({}, '"json-file"'), ({"LOG_GROUP": "/docker-swarm/devops"}, '"awslogs"')):
+        process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", **settings)
+        said, _ = process.communicate(timeout=A_MINUTE)
+        assert f'"log-driver": {driver}' in said
+
+
+def test_the_script_is_sound_bash() -> None:
+    subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
+    subprocess.run(["bash", "-n"], input=bare(SCRIPT.read_text()), text=True, check=True)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck on this machine")
+def test_shellcheck_has_nothing_to_say() -> None:
+    subprocess.run(["shellcheck", str(SCRIPT)], check=True)
