@@ -87,8 +87,10 @@ def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node
     node_of = matched(nodes, members(group))
     if expectation.matching == "matched" or node_of:
         return _by_instances(expectation, members(group), node_of, node_type)
-    added = expectation.target - expectation.base
-    return Progress(len(ready_nodes(nodes, node_type)), expectation.ready_before + added, ())
+    needed = expectation.ready_before + expectation.target - expectation.base
+    if expectation.matching == "unknown":
+        needed = max(needed, expectation.target)  # fewer were Ready than the group had: the others still boot
+    return Progress(len(ready_nodes(nodes, node_type)), needed, ())
 
 
 def excluded_names(expectation: Expectation, group: Group, nodes: Sequence[Node]) -> tuple[str, ...]:
