@@ -10,6 +10,7 @@ from tests.simulation.cloud import MANAGERS, WORKERS
 from tests.simulation.loops import SimulatedLoop
 from tests.simulation.network import Fate
 from tests.simulation.processes import Process
+from worker.ports import Availability
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 STRIKES = ("crash", "pause", "suspend", "stop")
 LOOK_SECONDS = 2.0
 """How often the orchestrator looks whether all workers are there."""
+AWAY: tuple[Availability, ...] = ("drain", "pause")
 NO_CAPACITY = "We currently do not have sufficient capacity in the Availability Zone you requested"
 CALLS: dict[Fate, float] = {
     Fate.THROTTLED: 0.008,
@@ -314,7 +316,9 @@ class Chaos:
         if not nodes:
             return
         node = self.random.choice(nodes)
-        new = "active" if node.availability != "active" else self.random.choice(("drain", "pause"))
+        new: Availability = "active"
+        if node.availability == "active":
+            new = self.random.choice(AWAY)
         self._happens("somebody sets availability", node=node.id, to=new)
         cluster.put_node(replace(node, availability=new))
         self.world.judge.people_changed(node.id)

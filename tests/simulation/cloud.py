@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from shared.clock import Clock
 from shared.messages import Role
 from tests.fakes.cluster import Cluster, Job, Pace
-from tests.fakes.hooks import Hooks
 from tests.fakes.groups import GroupState, InMemoryGroups
+from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
 from worker.ports import Group, Instance, Node
 
@@ -162,6 +162,8 @@ class Machines:
         """Instance ids, and the ids of their nodes."""
         self.instances: dict[str, str] = {}
         """Node ids, and the ids of their instances."""
+        self.joined: dict[str, float] = {}
+        """Node ids, and when they joined."""
         self.group_of: dict[str, str] = {}
         """Instance ids, and their groups, for ever."""
         self.never: list[str] = []
@@ -197,9 +199,11 @@ class Machines:
         labels = {"instance_id": instance.id}
         node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels, cpus=CPUS)
         self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
+        self.joined[node_id] = asyncio.get_running_loop().time()
         self._swarm.tell()
 
-    def _end(self, _group: str, instance: Instance) -> None:
+    def _end(self, group: str, instance: Instance) -> None:
+        del group
         self._ended.add(instance.id)
         if instance.id in self.nodes:
             self._swarm.lose(self.nodes[instance.id])

@@ -86,4 +86,6 @@ class Evidence:
 
     def of(self, request: str, *kinds: str) -> list[Effect]:
         """The effects that belong to a request and made a difference."""
-        return [effect for effect in self.effects if effect.request == request and effect.kind in kinds and effect.changed]
+        return [
+            effect for effect in self.effects if effect.request == request and effect.kind in kinds and effect.changed
+        ]

@@ -74,7 +74,7 @@ class Judge:
         if instance_id not in named:
             self._violate(5, f"{call.request} terminates {instance_id}, but names {named}")
         node = self._world.machines.node_of(instance_id)
-        if node is None or self._people_were_at(node.id, call.issued_at):
+        if node is None or self._just_now(call, node):
             return
         if node.manager is not None and node.id not in self._world.swarm.cluster.dead:
             self._violate(7, f"{call.request} terminates {instance_id}, which is still a manager")
@@ -106,7 +106,9 @@ class Judge:
                 continue
             starts = cluster.starts.get((service_id, slot), [])
             if not any(where != node.id and when >= drained.time for when, where in starts):
-                self._violate(6, f"{call.request} terminates {node.hostname}, but {service.name}.{slot} runs nowhere yet")
+                self._violate(
+                    6, f"{call.request} terminates {node.hostname}, but {service.name}.{slot} runs nowhere yet"
+                )
 
     def before_role(self, call: Call, node_id: str, role: Role | None) -> None:
         """A change of a role is about to take effect."""
@@ -132,7 +134,7 @@ class Judge:
 
     def _slots_on(self, node_id: str) -> tuple[tuple[str, int], ...]:
         cluster = self._world.swarm.cluster
-        there = (job for job in cluster.jobs.values() if job.node_id == node_id and cluster.task(job).alive)
+        there = (job for job in cluster.jobs.values() if job.node_id == node_id and job.state == "running")
         movable = (job for job in there if job.wanted and cluster.services[job.service_id].mode == "replicated")
         return tuple(sorted({(job.service_id, job.slot) for job in movable}))
 
@@ -148,8 +150,10 @@ class Judge:
         self._changes_by_people.append((target, self._world.clockwork.now))
         self._drained.pop(target, None)
 
-    def _people_were_at(self, target: str, since: float) -> bool:
-        return self._by_people.get(target, float("-inf")) > since - MOMENT_SECONDS
+    def _just_now(self, call: Call, node: Node) -> bool:
+        """Somebody changed the node, or it joined, when the worker had had its last look already."""
+        changed = self._by_people.get(node.id, float("-inf"))
+        return max(changed, self._world.machines.joined[node.id]) > call.issued_at - MOMENT_SECONDS
 
     # --- While it happens: records ------------------------------------------------------------------------------
 
@@ -179,7 +183,9 @@ class Judge:
         group = GROUP_OF["manager" if record.type == "manager" else "worker"]
         most = self._most_ready(group, self._entered[record.id, "apply"])
         if most < claimed:
-            self._violate(9, f"{record.id} says {claimed} nodes of {group} were Ready, there were never more than {most}")
+            self._violate(
+                9, f"{record.id} says {claimed} nodes of {group} were Ready, there were never more than {most}"
+            )
         least = max(int(record.nodes_after or 0) - len(expectation["excluded"]), 1)
         if claimed < least:
             self._violate(9, f"{record.id} succeeded with {claimed} nodes Ready, {record.nodes_after} were wanted")
@@ -211,19 +217,25 @@ class Judge:
         """Each service that is said to be rescheduled carries the value of the pass, or a later one."""
         work, key = record.plan["reschedule"], self._world.settings.reschedule_env_key
         for service in self._world.swarm.cluster.services.values():
-            if f"{service.name}" in record.message.partition(" are up, ")[2] and service.env.get(key, "") < work["stamp"]:
+            if (
+                f"{service.name}" in record.message.partition(" are up, ")[2]
+                and service.env.get(key, "") < work["stamp"]
+            ):
                 self._violate(9, f"{record.id} says {service.name} is rescheduled, but it was not")
 
     def _service_effects(self, request: str) -> list[tuple[str, Service, Service]]:
         """What a request, by one of its labels, did to services: the label, and the service before and after."""
-        found = []
-        for effect in self._world.evidence.effects:
-            before, after = effect.before, effect.after
-            if isinstance(before, Service) and isinstance(after, Service):
-                for label in (REQUEST_LABEL, RESCHEDULE_LABEL):
-                    if before.labels.get(label) != after.labels.get(label) == request:
-                        found.append((label, before, after))
-        return found
+        changes = (
+            (effect.before, effect.after)
+            for effect in self._world.evidence.effects
+            if isinstance(effect.before, Service) and isinstance(effect.after, Service)
+        )
+        return [
+            (label, before, after)
+            for before, after in changes
+            for label in (REQUEST_LABEL, RESCHEDULE_LABEL)
+            if before.labels.get(label) != after.labels.get(label) == request
+        ]
 
     # --- When all is quiet --------------------------------------------------------------------------------------
 
@@ -308,7 +320,13 @@ class Judge:
             self._violate(9, f"{record.id} was skipped, and changed something: {changes}")
 
     def _again(self, one: Effect, other: Effect) -> bool:
-        """A second raise. Putting back one's own target after somebody else has changed it is none."""
+        """A second raise. Putting back one's own target after somebody else has changed it is none.
+
+        Nor is a call in flight that was given up, repeated, and arrives after all: nothing can fence it.
+        """
+        if other.late and one.after == other.after:
+            self._world.trace.counts["in flight: desired set again"] += 1
+            return False
         between = (time for target, time in self._changes_by_people if target == one.target)
         return one.after != other.after or not any(one.time < time < other.time for time in between)
 
@@ -327,6 +345,8 @@ class Judge:
         world = self._world
         for node in world.swarm.cluster.nodes.values():
             drained = self._drained.get(node.id)
+            if not world.machines.lives(world.machines.instances[node.id]):
+                continue
             if drained is not None and node.availability != "active" and not self._excused(drained.request):
                 self._violate(10, f"{node.hostname} was left {node.availability} by {drained.request}")
             if node.id in self._demoted and node.role == "worker" and not self._excused(self._demoted[node.id]):

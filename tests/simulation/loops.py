@@ -150,7 +150,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 break
         for task in self._tasks:
             if not task.done():
-                task._log_destroy_pending = False
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
             elif not task.cancelled():
                 task.exception()
         self.timers.clear()
@@ -169,7 +169,7 @@ class Clockwork:
 
     def loop(self, name: str) -> SimulatedLoop:
         """A new loop."""
-        made = SimulatedLoop(self, name)
+        made = SimulatedLoop(self, name)  # type: ignore[abstract] # the rest is about sockets and threads
         self.loops.append(made)
         return made
 
@@ -201,4 +201,6 @@ class Clockwork:
         return any(loop.ready and not loop.asleep for loop in self.loops)
 
     def _next_due(self) -> float | None:
-        return min((due for loop in self.loops if not loop.asleep and (due := loop.next_due()) is not None), default=None)
+        return min(
+            (due for loop in self.loops if not loop.asleep and (due := loop.next_due()) is not None), default=None
+        )

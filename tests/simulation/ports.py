@@ -147,7 +147,9 @@ class JournalPort(_Port):
 
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """See Journal."""
-        await self.ask("remember", lambda _: at_once(self._table.remember(node_type, memory, token)), str(memory.desired))
+        await self.ask(
+            "remember", lambda _: at_once(self._table.remember(node_type, memory, token)), str(memory.desired)
+        )
 
     @property
     def _table(self) -> Any:
@@ -297,8 +299,11 @@ class SwarmPort(_Port):
         """Calls run in threads: who cancels one does not stop it."""
         answer = super().send(name, act, about, changes=changes, seconds=seconds)
         self._pending[answer] = None
-        answer.add_done_callback(lambda done: self._pending.pop(done))
+        answer.add_done_callback(self._forget)
         return asyncio.shield(answer)
+
+    def _forget(self, answer: "asyncio.Future[Any]") -> None:
+        del self._pending[answer]
 
     async def identity(self) -> SwarmIdentity:
         """See Swarm."""
@@ -375,9 +380,7 @@ class SwarmPort(_Port):
 
         await self.change("update_service", act, about)
 
-    def _update_node(
-        self, call: Call, node_id: str, availability: Availability | None, role: Role | None
-    ) -> None:
+    def _update_node(self, call: Call, node_id: str, availability: Availability | None, role: Role | None) -> None:
         world, before = self.world, self.world.swarm.cluster.nodes.get(node_id)
         world.judge.before_role(call, node_id, role)
         at_once(self._view.update_node(node_id, availability=availability, role=role))

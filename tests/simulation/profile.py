@@ -1,4 +1,4 @@
-"""What a seed decides beforehand: the settings, the size of the world, and how much of each kind of trouble there is."""
+"""What a seed decides beforehand: the settings, the size of the world, and the kinds of trouble in store."""
 
 from dataclasses import dataclass
 from random import Random

@@ -1,0 +1,68 @@
+"""`python -m tests.simulation`: SEEDS=n FROM=k runs n schedules from seed k; SEED=k replays one, with its trace.
+
+Exit 1 on a violation, with the seed and what happened. PROCESSES (default: the cores) and MINOR=1 (a replay that
+shows every call) are for those who look closely.
+"""
+
+import os
+import sys
+import time
+from multiprocessing import Pool
+
+from tests.simulation.report import Summary
+from tests.simulation.run import Result, observe, run
+
+LAST_LINES = 60
+"""So much of the trace is shown of a seed that failed among many."""
+
+
+def main() -> int:
+    """The exit code."""
+    seed = os.environ.get("SEED")
+    if seed:
+        return replay(int(seed))
+    return search(int(os.environ.get("SEEDS") or 1000), int(os.environ.get("FROM") or 1))
+
+
+def replay(seed: int) -> int:
+    """One seed, with everything that happened."""
+    result, trace = observe(seed)
+    _say(trace.text(minor=bool(os.environ.get("MINOR"))))
+    _say(f"\nseed {seed}: {result.seconds:.0f} virtual seconds, trace {trace.digest()[:16]}")
+    for violation in result.violations:
+        _say(f"  {violation}")
+    return 1 if result.violations else 0
+
+
+def search(count: int, first: int) -> int:
+    """Many seeds, and a table."""
+    summary, began = Summary(), time.monotonic()
+    with Pool(int(os.environ.get("PROCESSES") or os.cpu_count() or 1)) as pool:
+        for done, result in enumerate(pool.imap_unordered(run, range(first, first + count), chunksize=8), 1):
+            summary.add(result)
+            _show_progress(done, count, len(summary.failed))
+    _say(summary.table(time.monotonic() - began))
+    for result in summary.failed[:5]:
+        _show_failure(result)
+    return 1 if summary.failed else 0
+
+
+def _show_progress(done: int, count: int, failed: int) -> None:
+    if sys.stderr.isatty() and (done % 50 == 0 or done == count):
+        sys.stderr.write(f"\r{done} of {count} schedules, {failed} with a violation ")
+
+
+def _show_failure(result: Result) -> None:
+    _say(f"\nseed {result.seed} (replay it: make simulate SEED={result.seed})")
+    for violation in result.violations:
+        _say(f"  {violation}")
+    lines = observe(result.seed)[1].text().splitlines()
+    _say("\n".join(lines[-LAST_LINES:]))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

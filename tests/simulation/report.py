@@ -1,0 +1,57 @@
+"""The summary of many seeds."""
+
+from collections import Counter
+
+from tests.simulation.evidence import INVARIANTS
+from tests.simulation.run import Result
+
+NO_FAULTS = ("take-overs", "message: poison", "message: stale", "message: visible again", "message: written twice")
+"""What is counted beside the faults."""
+DUPLICATES = ("message: in two hands", "message: again after its delete", "message: written twice")
+
+
+class Summary:
+    """Adds results up."""
+
+    def __init__(self) -> None:
+        self.seeds = 0
+        self.requests = 0
+        self.virtual_seconds = 0.0
+        self.counts: Counter[str] = Counter()
+        self.violations: Counter[int] = Counter()
+        self.failed: list[Result] = []
+
+    def add(self, result: Result) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.requests += result.requests
+        self.virtual_seconds += result.seconds
+        self.counts.update(result.counts)
+        self.violations.update({violation.invariant for violation in result.violations})
+        if result.violations:
+            self.failed.append(result)
+            self.failed.sort(key=lambda failed: failed.seed)
+
+    @property
+    def faults(self) -> int:
+        """Everything that went wrong, or was made to."""
+        return sum(count for name, count in self.counts.items() if name not in NO_FAULTS)
+
+    def table(self, seconds: float) -> str:
+        """For people."""
+        rows: list[tuple[str, object]] = [
+            ("schedules", self.seeds),
+            ("requests", f"{self.requests} ({self.requests / max(self.seeds, 1):.1f} a seed)"),
+            ("faults", f"{self.faults} ({self.faults / max(self.seeds, 1):.1f} a seed)"),
+            ("take-overs", self.counts["take-overs"]),
+            ("crashes", self.counts["process: crash"]),
+            ("pauses", self.counts["process: pause"] + self.counts["process: suspend"]),
+            ("duplicates", sum(self.counts[name] for name in DUPLICATES)),
+            ("virtual time", f"{self.virtual_seconds / 3600:.1f} hours"),
+            ("wall time", f"{seconds:.1f} s ({self.seeds / seconds:.1f} seeds a second)"),
+            *((f"  {name}", count) for name, count in sorted(self.counts.items()) if name != "take-overs"),
+            *((f"violations of {number} ({INVARIANTS[number]})", n) for number, n in sorted(self.violations.items())),
+            ("seeds with a violation", len(self.failed)),
+        ]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

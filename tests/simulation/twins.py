@@ -1,0 +1,122 @@
+"""Twins of the worker and its world that lack one protection each. The simulation must find every one of them.
+
+A twin is made by putting something else in the place of one method, or of one setting of the world, for as long as a
+world runs. Nothing of it is known to the judge.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest import mock
+
+from shared.records import Record, State
+from tests.fakes.journal import InMemoryJournal
+from tests.simulation.ports import GroupsPort
+from tests.simulation.profile import Profile
+from tests.simulation.run import run
+from tests.simulation.world import World
+from worker.drain import give_back
+from worker.intake import Intake
+from worker.job import Job
+from worker.lease import Lease
+from worker.scale_down import ScaleDown
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """One protection less."""
+
+    name: str
+    lacks: str
+    change: Callable[[World, ExitStack], None] = lambda _world, _stack: None
+    reshape: Callable[[Profile], Profile] = lambda profile: profile
+    known: int = 1
+    """A seed from which on the search is short; from 1 on it takes longer, and comes to the same."""
+
+    def first_finding(self, first: int, most: int) -> tuple[int, str] | None:
+        """The first seed that finds it, and what it finds."""
+        for seed in range(first, first + most):
+            violations = run(seed, self.change, self.reshape).violations
+            if violations:
+                return seed, str(violations[0])
+        return None
+
+
+def _instead(target: Any, name: str) -> Callable[[Any], Callable[[World, ExitStack], None]]:
+    """A change that puts a function in the place of a method."""
+
+    def decorate(function: Any) -> Callable[[World, ExitStack], None]:
+        def change(_world: World, stack: ExitStack) -> None:
+            stack.enter_context(mock.patch.object(target, name, function))
+
+        return change
+
+    return decorate
+
+
+@_instead(InMemoryJournal, "save")
+async def _save_whatever_the_token(journal: InMemoryJournal, record: Record) -> Record:
+    new = record.but(revision=record.revision + 1)
+    journal._write(new)
+    return new
+
+
+_claim = InMemoryJournal.claim
+
+
+@_instead(InMemoryJournal, "claim")
+async def _claim_from_the_beginning(journal: InMemoryJournal, request_id: str, token: int) -> Record | None:
+    """Who takes a request over sees nothing of what was done already."""
+    record = await _claim(journal, request_id, token)
+    if record is None or record.state is not State.RUNNING:
+        return record
+    return record.but(state=State.QUEUED, step=None, steps=(), started_at=None, plan={})
+
+
+@_instead(Lease, "prove")
+async def _prove_nothing(_lease: Lease, _tenure: object, _need: object) -> None:
+    """Calls go out whether the lease is ours or not."""
+
+
+@_instead(GroupsPort, "terminate")
+async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
+    """Let the group choose."""
+    name = port.world.machines.group_of[instance_id]
+    group = await port.describe(name)
+    await port.set_desired(name, group.desired - 1)
+
+
+@_instead(Intake, "_first")
+async def _never_a_duplicate(_intake: Intake, _record: object, _key: object) -> None:
+    """Every message is the first of its kind."""
+
+
+def _wait_for_nothing(_world: World, stack: ExitStack) -> None:
+    """What was moved away need not run elsewhere."""
+    stack.enter_context(mock.patch("worker.fit.unsettled", return_value=()))
+
+
+def _no_protection(profile: Profile) -> Profile:
+    return replace(profile, protects=False)
+
+
+@_instead(ScaleDown, "give_up")
+async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
+    """Nodes are given back after the request has ended, without a word in the journal."""
+    touched = job.record.step in {"drain", "terminate"}
+    await down._planning.fail(job, reason)
+    if touched:
+        await give_back(down._term, job)
+
+
+TWINS = (
+    Twin("token", "the fencing token of the journal", _save_whatever_the_token),
+    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning),
+    Twin("lease", "the lease check before outside calls", _prove_nothing),
+    Twin("smaller", "scale-down by name only", _lower_desired),
+    Twin("duplicates", "the duplicate check", _never_a_duplicate),
+    Twin("replacements", "the wait for replacements", _wait_for_nothing),
+    Twin("protection", "the group's protection of its instances", reshape=_no_protection),
+    Twin("undo", "the journaled undo", _undo_unwritten),
+)
