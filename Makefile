@@ -50,10 +50,10 @@ format: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock: ## new lock files from pyproject.toml's bounds (needs uv)
-	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--upgrade for newer versions)
+	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    --extra ingest --extra worker pyproject.toml -o requirements.lock
-	uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    --extra ingest --extra worker --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## what the targets made
