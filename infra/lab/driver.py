@@ -254,7 +254,10 @@ class Driver:
             nodes = await self.nodes()
             return len(nodes) == managers + workers and Counter(map(_usable_role, nodes)) == wanted
 
-        await self.eventually(as_wanted, f"{managers} managers and {workers} workers, all Ready")
+        try:
+            await self.eventually(as_wanted, f"{managers} managers and {workers} workers, all Ready")
+        except NeverCame as error:
+            raise NeverCame(f"{error}; there are: {'; '.join(map(_told, await self.nodes()))}") from error
 
     # Waiting
 
@@ -286,6 +289,11 @@ def _usable_role(node: Mapping[str, Any]) -> str:
     if node["Spec"]["Role"] == "manager":
         usable = usable and node.get("ManagerStatus", {}).get("Reachability") == "reachable"
     return str(node["Spec"]["Role"]) if usable else "unusable"
+
+
+def _told(node: Json) -> str:
+    name, role = node["Description"].get("Hostname"), node["Spec"]["Role"]
+    return f"{name} ({role}, {node['Status']['State']}, {node['Spec']['Availability']})"
 
 
 def step(record: Json, name: str, edge: str = "started_at") -> float:

@@ -99,6 +99,4 @@ async def mend(driver: Driver) -> None:
     await driver.control("DELETE", "/faults")
     await driver.control("PUT", "/thresholds", {})
     for machine in await driver.machines():
-        await driver.control("POST", f"/nodes/{machine['name']}/mend")
-        if not machine["alive"]:
-            await driver.control("POST", f"/nodes/{machine['name']}/return")
+        await driver.control("POST", f"/nodes/{machine['name']}/{'mend' if machine['alive'] else 'return'}")
