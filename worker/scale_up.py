@@ -27,6 +27,9 @@ from worker.watch import SHORTEST_SECONDS
 
 log = structlog.get_logger()
 
+STALE_SECONDS = 0.5
+"""How soon a description is asked for again that does not show our own change yet."""
+
 
 class ScaleUp:
     """The flow of one direction; `wave` are the ups that run now, the oldest first."""
@@ -168,7 +171,7 @@ class _Wait:
             group, nodes = await self._term.groups.describe(self._group_name), await self._term.swarm.nodes()
             await self._planning.seen(node_type(self._job), group)
             found = progress(self._expectation, group, nodes, node_type(self._job))
-            if found.done:
+            if found.done and group.desired >= self._expectation.target:
                 await self._ready(group, nodes, found)
                 return
             self._check_not_lowered(group)
@@ -176,7 +179,9 @@ class _Wait:
             if self._limit.over:
                 raise GaveUp(self._timeout(group, nodes, found))
             self._tick()
-            await self._term.pause(self._job, mark, self._limit.left, self._ticks.left, self._activities_due)
+            # Done in a description of before our raise: look again soon, for it counts what has gone since.
+            soon = STALE_SECONDS if found.done else TICK_SECONDS
+            await self._term.pause(self._job, mark, soon, self._limit.left, self._ticks.left, self._activities_due)
 
     async def _ready(self, group: Group, nodes: Sequence[Node], found: Progress) -> None:
         node_of = matched(nodes, members(group))
