@@ -5,7 +5,7 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
@@ -75,8 +75,6 @@ class SimulatedGroups(InMemoryGroups):
             at_once(self.terminate(instance_id))
         finally:
             self._hand = None
-        newest = self._group_of(instance_id).activities
-        newest[0] = replace(newest[0], lowers_capacity=True)
 
     def rebalance(self, name: str) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards."""
@@ -101,11 +99,11 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
-    def _end(self, group: GroupState, instance_id: str) -> None:
+    def _end(self, group: GroupState, instance_id: str) -> bool:
         if not group.instances[instance_id].leaving:
             hand = self._hand or self.lowered_by.get(group.name, "nobody")
             self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
-        super()._end(group, instance_id)
+        return super()._end(group, instance_id)
 
 
 class WatchedCluster(Cluster):

@@ -25,7 +25,10 @@ AT_A_STRETCH = 500
 class _Task(asyncio.Task[Any]):
     """A task whose place in a set does not depend on where in memory it lies: TaskGroups keep their tasks in sets."""
 
-    serial = 0
+    def __init__(self, serial: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
+        self.serial = serial
+        super().__init__(coro, **options)
+        asyncio._unregister_task(self)  # nobody asks for all tasks, and finding a place among them takes time
 
     def __hash__(self) -> int:
         return self.serial
@@ -86,9 +89,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: _Context | None = None
     ) -> "asyncio.Task[Any]":
         """A task of this loop."""
-        task = _Task(coro, loop=self, name=name, context=context)
         self._serial += 1
-        task.serial = self._serial
+        task = _Task(self._serial, coro, loop=self, name=name, context=context)
         self._tasks.append(task)
         return task
 
