@@ -23,22 +23,17 @@ REQUEST_MAX_AGE = 1800
 INGEST = {
     "sqs:SendMessage",
     "sqs:GetQueueAttributes",
-    "dynamodb:GetItem",
     "dynamodb:Query",
     "dynamodb:BatchGetItem",
 }
 WORKER = {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
-    "sqs:ChangeMessageVisibility",
-    "sqs:GetQueueAttributes",
     "sqs:SendMessage",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
-    "dynamodb:DeleteItem",
     "dynamodb:Query",
-    "dynamodb:BatchGetItem",
     "autoscaling:SetDesiredCapacity",
     "autoscaling:TerminateInstanceInAutoScalingGroup",
     "autoscaling:DescribeAutoScalingGroups",

@@ -1,0 +1,125 @@
+"""The two policies against a run: every call that ingest and a worker make is allowed, and nothing that they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from infra.local.aws import ACCESS_KEY
+from infra.local.environment import Environment
+from shared.records import Layout, record_of
+from tests.infra.cloudformation import allowed, read
+from tests.infra.emulator import SCALER
+
+pytestmark = pytest.mark.slow
+
+WITHIN: Final = 60.0
+
+
+def actions(calls: Mapping[str, int]) -> set[str]:
+    """Calls as IAM names them."""
+    return {call.replace(".", ":") for call in calls}
+
+
+async def until(probe: Callable[[], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(WITHIN):
+            while not probe():
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"not within {WITHIN:.0f} s: {what}") from None
+
+
+class Run:
+    """Requests of every kind, first through ingest, then past it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._aws = environment.aws
+        self._sqs = environment.aws.session("AKIASENDER").client("sqs")
+        self._dynamodb = environment.aws.session("AKIASENDER").client("dynamodb")
+
+    async def through_ingest(self) -> set[str]:
+        """What ingest calls, and the worker."""
+        self._aws.calls.clear()
+        url = self._environment.url
+        async with aiohttp.ClientSession() as http:
+            await http.get(f"{url}/readyz")
+            body = json.dumps({"groupLabels": {"scale": "up"}})
+            await http.post(f"{url}/v1/scale-service?service=demo&by=1&wait=30", data=body)
+            async with http.get(f"{url}/v1/requests") as answer:
+                [record] = (await answer.json())["requests"]
+            await http.get(f"{url}/v1/requests/{record['id']}")
+        return actions(self._aws.calls.counts(ACCESS_KEY))
+
+    async def past_ingest(self) -> set[str]:
+        """What the workers call, from their start to an end of each kind."""
+        for process in self._environment.services.all:
+            process.kill()
+        self._aws.calls.clear()
+        await self._environment.services.start_worker()
+        for number, body in enumerate(
+            [
+                {"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1, "idempotency_key": "once"},
+                {"action": "scale-nodes", "scale": "down", "type": "worker", "by": 1},
+                {"action": "scale-nodes", "scale": "up", "type": "manager", "by": 2},
+                {"action": "scale-nodes", "scale": "down", "type": "manager", "by": 1},
+                {"action": "reschedule-services"},
+                {"action": "scale-service", "service": "demo", "scale": "down"},
+            ]
+        ):
+            await self._ask({**body, "id": f"run-{number}"})
+            await self._ended(f"run-{number}")
+        await self._ask({"action": "nonsense"})
+        await until(self._put_aside, "the dead letter")
+        return actions(self._aws.calls.counts(ACCESS_KEY))
+
+    async def _ask(self, body: dict[str, Any]) -> None:
+        queue = self._environment.variables["SQS_QUEUE_URL"]
+        await asyncio.to_thread(self._sqs.send_message, QueueUrl=queue, MessageBody=json.dumps(body))
+
+    async def _ended(self, id_: str) -> None:
+        table, key = self._environment.variables["DYNAMODB_TABLE"], Layout("default").request(id_)
+
+        def ended() -> bool:
+            item = self._dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+            return item is not None and record_of(item).state.ended
+
+        await until(ended, f"the end of {id_}")
+
+    def _put_aside(self) -> bool:
+        queue = self._environment.variables["SQS_DLQ_URL"]
+        names = ["ApproximateNumberOfMessages"]
+        found = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        return found["ApproximateNumberOfMessages"] != "0"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[set[str], set[str]]]:
+    async def run(folder: Path) -> tuple[set[str], set[str]]:
+        async with Environment(folder, {"BOOT_DELAY": "0.2"}) as environment:
+            play = Run(environment)
+            return await play.through_ingest(), await play.past_ingest()
+
+    yield asyncio.run(run(tmp_path_factory.mktemp("policies")))
+
+
+def policy(name: str) -> set[str]:
+    return allowed(read(SCALER)["Resources"][name]["Properties"]["PolicyDocument"])
+
+
+def test_a_worker_may_do_what_it_does_and_nothing_else(recorded: tuple[set[str], set[str]]) -> None:
+    _, worker = recorded
+    assert worker == policy("WorkerPolicy")
+
+
+def test_ingest_may_do_what_it_does_and_nothing_else(recorded: tuple[set[str], set[str]]) -> None:
+    both, worker = recorded
+    assert both - worker <= policy("IngestPolicy")
+    assert policy("IngestPolicy") - worker <= both

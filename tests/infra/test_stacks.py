@@ -1,0 +1,274 @@
+"""stacks/: they parse, what they need is named, images are pinned, rules fire when they should and only then."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+STACKS: Final = Path(__file__).parents[2] / "stacks"
+NAMES: Final = ("proxy", "scaler", "monitor", "exporters")
+GIVEN: Final = {
+    "DOMAIN": "cluster.example",
+    "REGISTRY": "registry.example/me",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "SQS_QUEUE_URL": "https://sqs.example/1/inbox",
+    "SQS_DLQ_URL": "https://sqs.example/1/dead",
+    "DYNAMODB_TABLE": "docker-scaler-default",
+    "AWS_MANAGER_ASG": "devops22-ManagerAsg-1",
+    "AWS_WORKER_ASG": "devops22-NodeAsg-1",
+}
+THRESHOLDS: Final = {
+    "WORKER_MEMORY_ABOVE": "0.9",
+    "WORKER_MEMORY_BELOW": "0.3",
+    "WORKER_NODES_MIN": "1",
+    "MANAGER_MEMORY_ABOVE": "0.9",
+}
+
+
+def needs(command: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(command) is None, reason=f"no {command} on this machine")
+
+
+def docker_has_stack_config() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "stack", "config", "--help"], capture_output=True, check=False).returncode == 0
+
+
+def stack(name: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load((STACKS / f"{name}.yml").read_text())
+    return parsed
+
+
+def services() -> list[tuple[str, str, dict[str, Any]]]:
+    return [(name, key, service) for name in NAMES for key, service in stack(name)["services"].items()]
+
+
+def rendered(path: Path, environ: Mapping[str, str]) -> str:
+    """As the engine fills in a config with `template_driver: golang`."""
+    return re.sub(r'\{\{ env "([A-Z_]+)" \}\}', lambda match: environ[match[1]], path.read_text())
+
+
+def run(*command: str | Path, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
+@pytest.mark.parametrize("names", [*((name,) for name in NAMES), ("scaler", "scaler-keys")])
+def test_docker_accepts_the_stack(names: tuple[str, ...]) -> None:
+    files = [word for name in names for word in ("-c", str(STACKS / f"{name}.yml"))]
+    parsed = yaml.safe_load(run("docker", "stack", "config", *files, environ=GIVEN))
+    assert parsed["services"]
+
+
+def test_every_image_is_pinned_to_a_version() -> None:
+    for name, key, service in services():
+        tag = service["image"].removesuffix("}").rpartition(":")[2].removeprefix("-")
+        assert re.match(r"v?[0-9]+\.[0-9]+\.[0-9]+", tag), (name, key, service["image"])
+
+
+def test_every_service_has_limits_a_reservation_and_a_read_only_root() -> None:
+    for name, key, service in services():
+        resources = service["deploy"]["resources"]
+        assert {"cpus", "memory"} <= resources["limits"].keys(), (name, key)
+        assert "memory" in resources["reservations"], (name, key)
+        assert service["read_only"] is True, (name, key)
+
+
+def test_what_a_service_names_is_declared() -> None:
+    for name in NAMES:
+        parsed = stack(name)
+        for key, service in parsed["services"].items():
+            for kind in ("networks", "secrets"):
+                assert set(service.get(kind, [])) <= (parsed.get(kind) or {}).keys(), (name, key, kind)
+            for config in service.get("configs", []):
+                assert config["source"] in parsed["configs"], (name, key)
+            for volume in service.get("volumes", []):
+                assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
+
+
+def test_every_config_is_a_file_that_is_there_and_has_a_version_in_its_name() -> None:
+    for name in NAMES:
+        for config in stack(name).get("configs", {}).values():
+            assert (STACKS / config["file"]).is_file()
+            assert re.fullmatch(rf"{name}_\w+_v[0-9]+", config["name"])
+
+
+def test_only_the_filters_touch_dockers_socket() -> None:
+    for name, key, service in services():
+        sources = {volume["source"] for volume in service.get("volumes", [])}
+        if "/var/run/docker.sock" in sources:
+            assert (key, service["image"].partition(":")[0]) == ("docker", "haproxy"), name
+
+
+@pytest.mark.parametrize("name", ["scaler", "monitor", "proxy"])
+def test_a_filter_is_on_every_node_where_somebody_uses_it(name: str) -> None:
+    parsed = stack(name)["services"]
+    assert parsed["docker"]["deploy"]["mode"] == "global"
+    users = [one for key, one in parsed.items() if key != "docker" and "socket" in str(one.get("volumes"))]
+    constraints = {str(one["deploy"]["placement"]["constraints"]) for one in (*users, parsed["docker"])}
+    assert constraints == {"['node.role == manager']"}
+
+
+def admitted(config: str, method: str, path: str) -> bool:
+    """Whether a filter lets a call through: its `deny unless`, read as HAProxy reads it."""
+    text = (STACKS / "docker" / config).read_text()
+    acls: dict[str, list[bool]] = {}
+    for name, kind, values in re.findall(r"^ +acl (\w+) (method|path_reg) (.+)$", text, re.MULTILINE):
+        matches = method in values.split() if kind == "method" else re.search(values, path) is not None
+        acls.setdefault(name, []).append(matches)
+    [terms] = re.findall(r"http-request deny unless (.+)$", text, re.MULTILINE)
+    return any(all(any(acls[name]) for name in term.split()) for term in terms.split(" or "))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", f"/v1.44/{what}") for what in ("info", "version", "nodes", "services", "tasks", "events")),
+        ("HEAD", "/_ping"),
+        ("GET", "/v1.44/nodes/abc123"),
+        ("GET", "/services/exporter_node-exporter-worker"),
+        ("POST", "/v1.44/nodes/abc123/update"),
+        ("POST", "/v1.44/services/abc123/update"),
+        ("DELETE", "/v1.44/nodes/abc123"),
+    ],
+)
+def test_the_worker_gets_through_with_what_it_asks(method: str, path: str) -> None:
+    assert admitted("worker.cfg", method, path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", f"/v1.44/{what}") for what in ("containers/json", "secrets", "configs", "swarm", "images/json")),
+        ("POST", "/v1.44/services/create"),
+        ("POST", "/v1.44/containers/create"),
+        ("POST", "/v1.44/swarm/leave"),
+        ("POST", "/v1.44/nodes/abc/update/../../../services/create"),
+        ("DELETE", "/v1.44/services/abc123"),
+        ("PUT", "/v1.44/nodes/abc123"),
+        ("GET", "/v1.44/services/abc/logs"),
+        ("POST", "/v1.44/build"),
+    ],
+)
+def test_nothing_else_gets_through_to_docker(method: str, path: str) -> None:
+    assert not admitted("worker.cfg", method, path)
+    assert not admitted("read.cfg", method, path)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1.44/nodes/a/update"), ("DELETE", "/v1.44/nodes/a")])
+def test_who_only_looks_changes_nothing(method: str, path: str) -> None:
+    assert not admitted("read.cfg", method, path)
+    assert admitted("read.cfg", "GET", "/v1.44/networks")
+
+
+@needs("haproxy")
+@pytest.mark.parametrize("config", ["worker.cfg", "read.cfg"])
+def test_haproxy_accepts_the_filters(config: str, tmp_path: Path) -> None:
+    text = (STACKS / "docker" / config).read_text().replace("unix@/sock", f"unix@{tmp_path}")
+    (tmp_path / config).write_text(text)
+    run("haproxy", "-c", "-f", tmp_path / config)
+
+
+# Prometheus
+
+
+def rules(folder: Path, environ: Mapping[str, str] = THRESHOLDS) -> Path:
+    path = folder / "rules.yml"
+    path.write_text(rendered(STACKS / "prometheus" / "rules.yml", environ))
+    return path
+
+
+@needs("promtool")
+def test_prometheus_accepts_its_rules_with_the_stacks_own_thresholds(tmp_path: Path) -> None:
+    given: dict[str, str] = stack("monitor")["services"]["prometheus"]["environment"]
+    assert given.keys() == THRESHOLDS.keys()
+    run("promtool", "check", "rules", rules(tmp_path, given))
+
+
+@needs("promtool")
+def test_prometheus_accepts_its_configuration() -> None:
+    run("promtool", "check", "config", "--syntax-only", STACKS / "prometheus" / "prometheus.yml")
+
+
+@needs("promtool")
+def test_each_rule_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
+    rules(tmp_path)
+    shutil.copy(Path(__file__).with_name("rules_test.yml"), tmp_path)
+    run("promtool", "test", "rules", "rules_test.yml", cwd=tmp_path)
+
+
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(tmp_path: Path) -> None:
+    parsed = yaml.safe_load(rules(tmp_path).read_text())
+    alerts = {rule["alert"] for group in parsed["groups"] for rule in group["rules"] if "alert" in rule}
+    cases = yaml.safe_load(Path(__file__).with_name("rules_test.yml").read_text())["tests"]
+    tested = [(one["alertname"], bool(one["exp_alerts"])) for case in cases for one in case["alert_rule_test"]]
+    assert {name for name, fires in tested if fires} == alerts
+    assert {name for name, fires in tested if not fires} == alerts
+
+
+def test_memory_is_judged_by_what_is_available() -> None:
+    text = (STACKS / "prometheus" / "rules.yml").read_text()
+    assert "MemAvailable" in text
+    assert "MemFree" not in text
+
+
+# Alertmanager
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Path:
+    text = (STACKS / "alertmanager" / "alertmanager.yml").read_text()
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(
+        text.replace("${SLACK_WEBHOOK_URL}", "https://slack.example/x").replace("${CLUSTER_DNS}", GIVEN["DOMAIN"])
+    )
+    return path
+
+
+@needs("amtool")
+def test_alertmanager_accepts_its_configuration(alertmanager: Path) -> None:
+    run("amtool", "check-config", alertmanager)
+
+
+@needs("amtool")
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        (("alertname=WorkersMemoryAbove", "scale=up", "type=node"), "scale-nodes"),
+        (("alertname=WorkersMemoryBelow", "scale=down", "type=node"), "scale-nodes"),
+        (("alertname=ManagersMemoryAbove", "scale=no", "type=node"), "slack"),
+        (("alertname=ScalerNoActiveWorker", "service=scaler_worker"), "slack"),
+        (("alertname=scale_nodes", "service=aws", "status=success"), "slack-scaler"),
+        (("alertname=reschedule_service", "service=reschedule", "status=error"), "slack-scaler"),
+        (("alertname=scale_service", "service=web", "status=success"), "slack-scaler"),
+    ],
+)
+def test_alerts_go_where_they_belong(alertmanager: Path, labels: tuple[str, ...], receiver: str) -> None:
+    found = run("amtool", "config", "routes", "test", f"--config.file={alertmanager}", *labels)
+    assert found.strip() == receiver
+
+
+def test_the_webhook_is_ingests_own_and_carries_the_token() -> None:
+    parsed = yaml.safe_load((STACKS / "alertmanager" / "alertmanager.yml").read_text())
+    [hook] = next(one for one in parsed["receivers"] if one["name"] == "scale-nodes")["webhook_configs"]
+    assert hook["url"] == "http://ingest:8080/v1/scale-nodes?by=1&type=worker"
+    assert hook["http_config"]["authorization"]["credentials_file"] == "/run/secrets/webhook_token"
+    assert "webhook_token" in stack("monitor")["services"]["alertmanager"]["secrets"]
