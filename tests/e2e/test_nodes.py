@@ -55,6 +55,7 @@ def test_the_tutorials_curl_adds_a_node_with_tasks_of_demo_and_removes_the_least
     assert record["message"].endswith(f"{before} worker nodes are up, {gone} removed")
 
 
+@pytest.mark.slow
 def test_a_message_in_the_queue_does_the_same(stage: Stage) -> None:
     before = len(stage.nodes())
     up = stage.send({"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1})
@@ -66,6 +67,7 @@ def test_a_message_in_the_queue_does_the_same(stage: Stage) -> None:
     _check_down(stage, stage.caller.ended(down), before + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "message"),
     [

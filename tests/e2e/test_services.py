@@ -41,6 +41,7 @@ def _scaled(stage: Stage, service: str, rounds: int = 3) -> list[float]:
     return [_seconds(record) for record in records]
 
 
+@pytest.mark.slow
 def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_node(
     stage: Stage, measured: Measured
 ) -> None:

@@ -16,6 +16,7 @@ import requests
 from tests.e2e.listener import first_request
 from tests.e2e.stage import NODES, UP, Stage, Troupe, until
 
+pytestmark = pytest.mark.slow  # each takes a few seconds; together they are a minute
 WORKERS = 0
 _QUICK: dict[str, Any] = {"UpdateConfig": {"Parallelism": 10, "Monitor": 10**7}}
 
@@ -271,7 +272,6 @@ def test_the_same_delivery_counts_once_within_the_window(stage: Stage, impatient
     assert _queued_with_age(stage, impatient, 20, dedup_key="group")["state"] == "succeeded"
 
 
-@pytest.mark.slow
 def test_a_drain_that_takes_too_long_is_undone_and_names_the_tasks(stage: Stage, impatient: Troupe) -> None:
     stage.fault("docker", unstoppable_services=["demo"])
     record = impatient.caller.ended(impatient.caller.queued("/v1/scale-nodes?scale=down&type=worker"))
@@ -281,7 +281,6 @@ def test_a_drain_that_takes_too_long_is_undone_and_names_the_tasks(stage: Stage,
     assert [node["Spec"]["Availability"] for node in stage.nodes()] == ["active"]
 
 
-@pytest.mark.slow
 def test_the_wait_ticks_and_times_out_and_the_next_scales_meet_their_cool_downs(
     stage: Stage, impatient: Troupe
 ) -> None:
