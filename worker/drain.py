@@ -96,6 +96,7 @@ class Drain:
 
     async def _set(self, availability: Availability) -> None:
         for node in self._nodes:
+            self._term.pulse.beat(self._job.id)
             try:
                 await self._term.change_swarm.update_node(str(node.node_id), availability=availability)
             except NotFound:
@@ -177,6 +178,7 @@ async def give_back(term: Term, job: Job) -> None:
     for node in left_standing(job):
         if node.node_id is None:
             continue
+        term.pulse.beat(job.id)
         try:
             role: Role | None = "manager" if node.manager else None
             availability = None if node.node_id in active else node.availability

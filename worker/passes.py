@@ -6,11 +6,12 @@ later needs another, for its nodes were not there when Swarm placed the tasks.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from worker.job import Job
-from worker.reschedule import Outcome, Pass, Rescheduler
+from worker.reschedule import DRAGS_SECONDS, Outcome, Pass, Rescheduler
 from worker.term import Term
 
 GATHER_SECONDS = 0.6
@@ -59,13 +60,28 @@ class Passes:
     async def _lead(self, party: _Party) -> None:
         try:
             with self._term.pulse.resting(party.jobs[0].id):
-                async with self._running:
+                async with self._turn():
                     await self._gather(party)
                     self._open.remove(party)
                     party.done.set_result(await self._run(party))
         except BaseException as error:
             self._close(party, error)
             raise
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """After the pass that runs, unless it drags on: its stuck services must not hold up all others."""
+        mine = True
+        try:
+            async with asyncio.timeout(DRAGS_SECONDS):
+                await self._running.acquire()
+        except TimeoutError:
+            mine = False
+        try:
+            yield
+        finally:
+            if mine:
+                self._running.release()
 
     async def _gather(self, party: _Party) -> None:
         if party.work is not None:

@@ -83,7 +83,7 @@ class Planning:
     async def survey(self, job: Job) -> Survey:
         """Tidy up, then look at the group, the Swarm, and the bounds."""
         name = self.group_name(job)
-        await self._sweep_gone_nodes()
+        await self._sweep_gone_nodes(job)
         group = await self._term.groups.describe(name)
         labels = await self._labels(job.record.service)
         bounds = limits.node_limits(self._term.settings, labels, node_type(job), direction(job), job.record.by, group)
@@ -151,7 +151,7 @@ class Planning:
         except NotFound:
             return {}
 
-    async def _sweep_gone_nodes(self) -> None:
+    async def _sweep_gone_nodes(self, job: Job) -> None:
         """Down nodes whose instance EC2 calls terminated are demoted and removed."""
         down = {
             node.engine_labels["instance_id"]: node
@@ -160,6 +160,7 @@ class Planning:
         }
         for instance_id in sorted(await self._term.groups.gone(sorted(down))) if down else ():
             node = down[instance_id]
+            self._term.pulse.beat(job.id)
             try:
                 if node.manager is not None or node.role == "manager":
                     await self._term.change_swarm.update_node(node.id, role="worker")

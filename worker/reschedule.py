@@ -24,6 +24,8 @@ log = structlog.get_logger()
 STAMP = "%Y%m%dT%H%M%S"
 AT_ONCE = 8
 """Services that are updated at the same time in one pass."""
+DRAGS_SECONDS = 30.0
+"""An update that takes longer makes room for the next: a stuck service holds no other up."""
 RETRY_SECONDS = 1.0
 _ABSURD = timedelta(days=1)
 _GONE = ""
@@ -82,15 +84,15 @@ class Rescheduler:
 
     async def run(self, work: Pass, services: Sequence[Service]) -> Outcome:
         """Reschedule the services, a few at a time, each to the end of its update."""
-        slots = asyncio.Semaphore(AT_ONCE)
+        places = asyncio.Semaphore(AT_ONCE)
 
         async def one(service: Service) -> str | None:
-            name = f"{work.id} {service.name}"
-            async with slots:
-                with self._term.pulse.watched(name):
-                    async with self._term.turn(name, service.id):
+            place = _Place(f"{work.id} {service.name}", places)
+            async with place:
+                with self._term.pulse.watched(place.name):
+                    async with self._term.turn(place.name, service.id):
                         try:
-                            return await self._one(work, service, name)
+                            return await self._one(work, service, place)
                         except NotFound:
                             return _GONE
 
@@ -105,7 +107,7 @@ class Rescheduler:
             failed=tuple((name, reason) for name, reason in ended if reason),
         )
 
-    async def _one(self, work: Pass, service: Service, name: str) -> str | None:
+    async def _one(self, work: Pass, service: Service, place: "_Place") -> str | None:
         """One service to its end. None: well; else why not. What Swarm does not answer is asked again.
 
         Raises NotFound where it was removed meanwhile.
@@ -116,7 +118,7 @@ class Rescheduler:
             try:
                 if not self._done(work, await self._term.swarm.service(service.id)):
                     await self._term.change_swarm.update_service(service.id, change)
-                return await self._follow(work, service, limit, name)
+                return await self._follow(work, service, limit, place)
             except NotFound:
                 raise
             except Refused as error:
@@ -125,7 +127,7 @@ class Rescheduler:
                 if limit.over:
                     return str(error)
                 self._term.watch.suspect()
-                self._term.pulse.beat(name)
+                self._term.pulse.beat(place.name)
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _done(self, work: Pass, service: Service) -> bool:
@@ -134,10 +136,12 @@ class Rescheduler:
             return True
         return _not_older(service.env.get(self._key, ""), work.stamp)
 
-    async def _follow(self, work: Pass, service: Service, limit: Countdown, name: str) -> str | None:
+    async def _follow(self, work: Pass, service: Service, limit: Countdown, place: "_Place") -> str | None:
         """Wait for the end of the update that carries our value, or a later one."""
         while True:
-            self._term.pulse.beat(name)
+            self._term.pulse.beat(place.name)
+            if limit.gone > DRAGS_SECONDS:
+                place.free()
             mark = self._term.watch.mark()
             present = await self._term.swarm.service(service.id)
             if present.update_state is None and await self._nothing_to_replace(work, present):
@@ -161,6 +165,28 @@ def _not_older(value: str, stamp: str) -> bool:
     """Whether a value is that of this pass or of a later one. What no pass has written is older than any."""
     found, own = _moment(value), _moment(stamp)
     return found is not None and own is not None and own <= found < own + _ABSURD
+
+
+class _Place:
+    """One of the places for services that are updated at the same time. It is held until left, or freed before."""
+
+    def __init__(self, name: str, places: asyncio.Semaphore) -> None:
+        self.name = name
+        self._places = places
+        self._held = False
+
+    async def __aenter__(self) -> None:
+        await self._places.acquire()
+        self._held = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self.free()
+
+    def free(self) -> None:
+        """Let the next one in."""
+        if self._held:
+            self._held = False
+            self._places.release()
 
 
 def _moment(value: str) -> datetime | None:

@@ -183,7 +183,16 @@ class ScaleDown:
         partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
         if terminated:
             await self._term.memory.update(node_type(job), down_ended_at=self._term.clock.now())
-        await self._planning.fail(job, notices.joined(job.plan["why"], partly))
+        await self._planning.fail(job, notices.joined(job.plan["why"], partly, _unknown(job)))
+
+
+def _unknown(job: Job) -> str:
+    """A termination was asked for, and AWS did not say what became of it."""
+    intent = job.plan.get("intent")
+    gone = job.plan.get("terminated", ())
+    if intent is None or intent["instance_id"] in gone:
+        return ""
+    return f"AWS may have terminated {intent['instance_id']} all the same: look at the group's activities"
 
 
 def _would_not_fit(victims: Sequence[Victim], reasons: Sequence[str]) -> str:

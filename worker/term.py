@@ -101,7 +101,8 @@ class Memory:
     async def of(self, node_type: Role) -> GroupMemory:
         """What is remembered."""
         if node_type not in self._known:
-            self._known[node_type] = await self._journal.recall(node_type, self._token)
+            recalled = await self._journal.recall(node_type, self._token)
+            self._known.setdefault(node_type, recalled)  # somebody may have been quicker, and have written since
         return self._known[node_type]
 
     async def update(self, node_type: Role, **changes: Any) -> None:

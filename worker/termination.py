@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from shared.clock import parse_rfc3339, rfc3339
-from shared.errors import NotFound
+from shared.errors import NotFound, Refused
 from worker.drain import Leaving, empty, left_standing
 from worker.errors import GaveUp
 from worker.identity import matched
@@ -46,7 +46,7 @@ class Termination:
                 continue
             await self._prepare(node)
             intent = await self._intend(node)
-            await self._term.change_groups.terminate(node.instance_id)
+            await self._call(node)
             await self._count(node, intent)
 
     async def _prepare(self, node: Leaving) -> None:
@@ -103,6 +103,13 @@ class Termination:
         }
         await self._job.note(intent=intent)
         return intent
+
+    async def _call(self, node: Leaving) -> None:
+        try:
+            await self._term.change_groups.terminate(node.instance_id)
+        except Refused:
+            await self._job.note(intent=None)  # it was certainly not done
+            raise
 
     async def _was_called(self, node: Leaving, intent: Mapping[str, Any]) -> bool:
         """Whether the instance is on its way out by our call. Raises GaveUp where somebody else ended it.

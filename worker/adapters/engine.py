@@ -28,6 +28,7 @@ from docker import APIClient
 from docker.errors import DockerException
 from docker.utils import parse_host
 
+from shared.clock import SystemClock
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
 
 THREADS = 4
@@ -42,16 +43,20 @@ class OutOfSequence(Unavailable):
     """An update named a version that is not the newest any more. Nothing was changed."""
 
 
+_CLOCK = SystemClock()
+"""One that runs on while the machine is suspended: what was queued before must not go out afterwards."""
+
+
 class _Limit:
     """How long one call may still send and read."""
 
     def __init__(self, limit: timedelta) -> None:
-        self._deadline = time.monotonic() + limit.total_seconds()
+        self._deadline = _CLOCK.uptime() + limit.total_seconds()
         self.abandoned = False
 
     def left(self) -> float:
         """Seconds. Raises Unavailable where there are none, or nobody waits for the call any more."""
-        left = self._deadline - time.monotonic()
+        left = self._deadline - _CLOCK.uptime()
         if self.abandoned or left <= 0:
             raise Unavailable("Docker: no answer in time")
         return left

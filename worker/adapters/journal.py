@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+import structlog
+
 from shared.clock import Clock, parse_rfc3339, rfc3339
 from shared.errors import Unavailable
 from shared.messages import Role
@@ -16,6 +18,8 @@ from shared.records import OPEN_INDEX, Layout, Record, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
 from worker.ports import GroupMemory, Overtaken
+
+log = structlog.get_logger()
 
 DEDUP_KEPT = timedelta(hours=48)
 """Twice the longest window in which a dedup key counts (24 h); deletion by TTL may only come later than that."""
@@ -62,7 +66,8 @@ class DynamoJournal:
 
     async def open(self) -> Sequence[Record]:
         """All records that are not settled, oldest first, strongly consistent."""
-        return [record_of(item) for item in await self._table.partition(self._layout.partition, OPEN_INDEX)]
+        found = await self._table.partition(self._layout.partition, OPEN_INDEX)
+        return [record for record in map(_readable, found) if record is not None]
 
     async def claim(self, request_id: str, token: int) -> Record | None:
         """Put our token on a record with a lower one, and read it. None: it carries a higher one, or is gone."""
@@ -105,6 +110,15 @@ def _made_from(record: Record) -> Condition:
         {"#token": "token", "#revision": "revision"},
         {":token": number(record.token), ":revision": number(record.revision)},
     )
+
+
+def _readable(item: Item) -> Record | None:
+    """A record that somebody has spoilt costs itself, not all the others."""
+    try:
+        return record_of(item)
+    except (ValueError, KeyError, TypeError):
+        log.exception("record_unreadable", item=item.get("sk"))
+        return None
 
 
 def _digest(key: str) -> str:
