@@ -112,7 +112,7 @@ class Watcher:
     async def _look(self) -> None:
         at = time.time()
         tasks = [task for task in await self._driver.tasks(self.seen.name) if task["Status"]["State"] == "running"]
-        nodes = {node["ID"]: node["Status"]["Addr"] for node in await self._driver.nodes()}
+        nodes = {node["ID"]: node["Status"].get("Addr", "") for node in await self._driver.nodes()}
         self.seen.counts.append((at, len({task["Slot"] for task in tasks})))
         ports = [(nodes.get(task["NodeID"], ""), self.seen.base + task["Slot"]) for task in tasks]
         self._replicas = [f"http://{address}:{port + more}/" for address, port in ports for more in (0, 100) if address]

@@ -16,7 +16,7 @@ import pytest_asyncio
 from infra.lab.driver import Driver
 from infra.lab.places import BRIDGE, NAMESPACE_PREFIX, ROOT
 
-SETTINGS = {"BOOT_DELAY": "1", "LEASE_SECONDS": "5", "RESCHEDULE_TIMEOUT": "50", "DRAIN_TIMEOUT": "60"}
+SETTINGS = {"BOOT_DELAY": "1", "LEASE_SECONDS": "5", "RESCHEDULE_TIMEOUT": "45", "DRAIN_TIMEOUT": "60"}
 HEARTBEAT_NANOSECONDS = 10**9
 
 
