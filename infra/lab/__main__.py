@@ -1,4 +1,4 @@
-"""`make lab-up`, `lab-status`, `lab-down`: `python -m infra.lab up|status|down`. Root only.
+"""`make lab-up`, `lab-status`, `lab-down`, `lab-bench`: `python -m infra.lab up|status|down|bench`. Root only.
 
 `up` returns when the lab is ready; the lab goes on in a process of its own (`serving`) until `down`.
 """
@@ -26,7 +26,7 @@ _LOOK_SECONDS: Final = 0.1
 
 def main() -> int:
     """The exit code: 2 where the command is wrong, 1 where it fails."""
-    commands: Mapping[str, Callable[[], int]] = {"up": up, "status": status, "down": down}
+    commands: Mapping[str, Callable[[], int]] = {"up": up, "status": status, "down": down, "bench": bench}
     asked = sys.argv[1:]
     if len(asked) != 1 or asked[0] not in commands:
         sys.stderr.write(f"usage: python -m infra.lab {'|'.join(commands)}\n")
@@ -101,6 +101,21 @@ async def _down() -> int:
     if not remains:
         _say("Nothing of the lab is left")
     return 1 if remains else 0
+
+
+def bench() -> int:
+    """The figures as a table, measured on the lab that runs; on one of its own, which ends with it, where none does."""
+    running = sweep.recalled().get("pid") in sweep.marked()
+    if not running and up() != 0:
+        return 1
+    env = Path(sweep.recalled()["env"])
+    try:
+        command = [sys.executable, "-m", "infra.lab.bench", str(env)]
+        measured = subprocess.run(command, check=False)  # noqa: S603 - ourselves
+    finally:
+        if not running:
+            down()
+    return measured.returncode
 
 
 def _say(text: str) -> None:

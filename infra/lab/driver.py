@@ -262,7 +262,11 @@ class Driver:
     # Waiting
 
     async def eventually(
-        self, look: Callable[[], Awaitable[Found | None]], what: str, within: float = PATIENCE
+        self,
+        look: Callable[[], Awaitable[Found | None]],
+        what: str,
+        within: float = PATIENCE,
+        look_seconds: float = _LOOK_SECONDS,
     ) -> Found:
         """Look until there is something to see. Raises NeverCame."""
         deadline = time.monotonic() + within
@@ -273,7 +277,7 @@ class Driver:
                     return found
             except (EngineError, aiohttp.ClientError) as failure:  # an engine that is being killed, an election
                 error = failure
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(look_seconds)
         raise NeverCame(f"{what}, in {within:.0f} s{f' (last: {error})' if error else ''}")
 
     async def _is_active(self, url: str) -> bool:
