@@ -87,9 +87,9 @@ def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node
     node_of = matched(nodes, members(group))
     if expectation.matching == "matched" or node_of:
         return _by_instances(expectation, members(group), node_of, node_type)
-    needed = expectation.ready_before + expectation.target - expectation.base
-    if expectation.matching == "unknown":
-        needed = max(needed, expectation.target)  # fewer were Ready than the group had: the others still boot
+    added = expectation.target - expectation.base
+    # Where fewer were Ready than the group had in use, the others still boot, and are waited for, too.
+    needed = max(expectation.ready_before + added, expectation.target - len(expectation.excluded))
     return Progress(len(ready_nodes(nodes, node_type)), needed, ())
 
 
