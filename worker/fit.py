@@ -74,9 +74,12 @@ def holders(tasks: Iterable[Task], services: Iterable[Service]) -> frozenset[str
 
 
 def slots(node_ids: Collection[str], tasks: Iterable[Task], services: Iterable[Service]) -> tuple[Slot, ...]:
-    """What runs on the nodes and has to run elsewhere once they are drained."""
+    """What runs on the nodes and has to run elsewhere once they are drained.
+
+    Also what is being stopped there by an update or by somebody's drain: its replacement need not run yet.
+    """
     known = {service.id: service for service in services}
-    there = (task for task in tasks if task.node_id in node_ids and task.alive and _moves(task, known))
+    there = (task for task in tasks if task.node_id in node_ids and task.alive and _lasts(task, known))
     return tuple(sorted({(task.service_id, task.slot) for task in there}))
 
 
@@ -137,8 +140,13 @@ def _wanted(task: Task) -> bool:
 
 
 def _moves(task: Task, known: Mapping[str, Service]) -> bool:
+    return _lasts(task, known) and task.desired not in _ENDING
+
+
+def _lasts(task: Task, known: Mapping[str, Service]) -> bool:
+    """Its slot is filled anew wherever it ends; one that was scaled away is to be removed."""
     service = known.get(task.service_id)
-    return service is not None and service.mode == "replicated" and service.restarts and task.desired not in _ENDING
+    return service is not None and service.mode == "replicated" and service.restarts and task.desired != "remove"
 
 
 def _cannot_move(task: Task, known: Mapping[str, Service], names: Mapping[str, str]) -> str | None:
