@@ -167,8 +167,18 @@ class Judge:
             self._violate(2, f"{record.id} was {before.state}, and is {record.state} now")
         if record.step is not None:
             self._entered.setdefault((record.id, record.step), now)
+        if record.state is State.FAILED and "Somebody else lowered" in record.message:
+            self._check_lowered(record)
         if record.state is State.SUCCEEDED and (before is None or not before.state.ended):
             self._check_success(record)
+
+    def _check_lowered(self, record: Record) -> None:
+        """Nobody is accused of what an old description only seemed to show."""
+        group = self._world.groups.groups[GROUP_OF["manager" if record.type == "manager" else "worker"]]
+        applied = self._entered[record.id, "wait"]
+        lowest = min((seen.desired for time, seen in group.history if time >= applied), default=group.desired)
+        if min(lowest, group.desired) >= int(record.nodes_after or 0):
+            self._violate(9, f"{record.id} says somebody lowered {group.name} below {record.nodes_after}: nobody did")
 
     def _check_success(self, record: Record) -> None:
         if record.action == "scale-nodes":

@@ -32,7 +32,7 @@ class Twin:
     change: Callable[[World, ExitStack], None] = lambda _world, _stack: None
     reshape: Callable[[Profile], Profile] = lambda profile: profile
     known: int = 1
-    """A seed from which on the search is short; from 1 on it takes longer, and comes to the same."""
+    """The first seed that found it, when it was last searched for from 1 on: the search begins there."""
 
     def first_finding(self, first: int, most: int) -> tuple[int, str] | None:
         """The first seed that finds it, and what it finds."""
