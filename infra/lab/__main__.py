@@ -1,4 +1,4 @@
-"""`make lab-up`, `lab-status`, `lab-down`, `lab-bench`: `python -m infra.lab up|status|down|bench`. Root only.
+"""`make lab-up`, `lab-status`, `lab-down`, `lab-bench`, `lab-contract`: `python -m infra.lab up|status|...`. Root only.
 
 `up` returns when the lab is ready; the lab goes on in a process of its own (`serving`) until `down`.
 """
@@ -15,18 +15,28 @@ from pathlib import Path
 from typing import Final
 
 from infra.lab import sweep
-from infra.lab.places import MARKED
+from infra.lab.image import IMAGE
+from infra.lab.places import DOCKER_SOCKET, MARKED
 from infra.lab.status import report
 from infra.local.children import SetUpFailed
 from infra.local.surroundings import FOLDER
 
 _UP_SECONDS: Final = 600.0  # packages may have to be fetched
+_END_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
+_LASTING: Final = "sh -c \"trap 'exit 0' TERM; sleep 100000 & wait\""
+"""What a task runs that goes on until it is told to stop, and stops at once then."""
 
 
 def main() -> int:
     """The exit code: 2 where the command is wrong, 1 where it fails."""
-    commands: Mapping[str, Callable[[], int]] = {"up": up, "status": status, "down": down, "bench": bench}
+    commands: Mapping[str, Callable[[], int]] = {
+        "up": up,
+        "status": status,
+        "down": down,
+        "bench": bench,
+        "contract": contract,
+    }
     asked = sys.argv[1:]
     if len(asked) != 1 or asked[0] not in commands:
         sys.stderr.write(f"usage: python -m infra.lab {'|'.join(commands)}\n")
@@ -54,12 +64,22 @@ def up() -> int:
             stderr=log,
             start_new_session=True,
         )
-    if not _follow(lab, output, began + _UP_SECONDS):
-        lab.terminate()
-        lab.wait(60)
+    if not _follow_to_the_end(lab, output, began + _UP_SECONDS):
         return 1
     _say(f"Up in {time.monotonic() - began:.1f} s\n")
     return status()
+
+
+def _follow_to_the_end(lab: subprocess.Popen[bytes], output: Path, deadline: float) -> bool:
+    """As `_follow`; the lab ends where it does not come up, also by Ctrl-C."""
+    ready = False
+    try:
+        ready = _follow(lab, output, deadline)
+    finally:
+        if not ready:
+            lab.terminate()
+            lab.wait(_END_SECONDS)
+    return ready
 
 
 def _follow(lab: subprocess.Popen[bytes], output: Path, deadline: float) -> bool:
@@ -104,18 +124,28 @@ async def _down() -> int:
 
 
 def bench() -> int:
-    """The figures as a table, measured on the lab that runs; on one of its own, which ends with it, where none does."""
+    """The published figures, as a table."""
+    return _on_a_lab(lambda env: [sys.executable, "-m", "infra.lab.bench", str(env)])
+
+
+def contract() -> int:
+    """The contract tests of a Swarm engine and of the worker's adapter to it, on real engines."""
+    tests = ["tests/contract", "tests/adapters/test_swarm.py"]
+    real = {"CONTRACT_DOCKER_HOST": f"unix://{DOCKER_SOCKET}", "CONTRACT_IMAGE": IMAGE, "CONTRACT_COMMAND": _LASTING}
+    return _on_a_lab(lambda _env: [sys.executable, "-m", "pytest", "-q", "-m", "engine", *tests], real)
+
+
+def _on_a_lab(command: Callable[[Path], list[str]], more: Mapping[str, str] | None = None) -> int:
+    """Run it on the lab that runs; on one of its own, which ends with it, where none does. The exit code."""
     running = sweep.recalled().get("pid") in sweep.marked()
     if not running and up() != 0:
         return 1
-    env = Path(sweep.recalled()["env"])
+    words = command(Path(sweep.recalled()["env"]))
     try:
-        command = [sys.executable, "-m", "infra.lab.bench", str(env)]
-        measured = subprocess.run(command, check=False)  # noqa: S603 - ourselves
+        return subprocess.run(words, env={**os.environ, **(more or {})}, check=False).returncode  # noqa: S603 - ours
     finally:
         if not running:
             down()
-    return measured.returncode
 
 
 def _say(text: str) -> None:
