@@ -1,0 +1,58 @@
+# One image for each process:
+#   docker build --target ingest -t docker-scaler-ingest .
+#   docker build --target worker -t docker-scaler-worker .
+#
+# BASE can be any image with Python 3.11 or newer and pip as `python3`, so that it can be built where no registry is
+# reached. Where no package index is reached either: put the wheels of requirements.lock into `.wheels` and say
+# --build-arg PIP_ARGS="--no-index --find-links /build/.wheels".
+ARG BASE=python:3.11.13-slim-bookworm
+
+FROM ${BASE} AS packages
+ARG PIP_ARGS=""
+WORKDIR /build
+# The lock file comes first: this layer is made anew only when a dependency changes. The brackets make `.wheels` optional.
+COPY requirements.lock .wheel[s] /build/.wheels/
+RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes \
+        --only-binary :all: --target /build/all ${PIP_ARGS} -r .wheels/requirements.lock
+COPY pyproject.toml stacks/image/gather.py /build/
+RUN python3 gather.py pyproject.toml all /packages/ingest ingest \
+    && python3 gather.py pyproject.toml all /packages/worker worker
+
+FROM packages AS ingest-files
+COPY shared /app/shared
+COPY ingest /app/ingest
+# The root file system is read-only where it runs: compile now, or each start does it again.
+RUN cp -r /packages/ingest/. /app && python3 -m compileall -q -j 0 /app
+
+FROM packages AS worker-files
+COPY shared /app/shared
+COPY worker /app/worker
+RUN cp -r /packages/worker/. /app && python3 -m compileall -q -j 0 /app
+
+FROM ${BASE} AS runtime
+ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+# Nobody's user and group; nothing in the image belongs to it. Docker secrets are readable by everyone.
+USER 65532:65532
+STOPSIGNAL SIGTERM
+LABEL org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+
+FROM runtime AS ingest
+LABEL org.opencontainers.image.title="docker-scaler-ingest" \
+      org.opencontainers.image.description="Docker Scaler: takes requests over HTTP and queues them"
+COPY --from=ingest-files /app /app
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
+    "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/healthz' % (os.environ.get('INGEST_PORT') or 8080), timeout=4)"]
+ENTRYPOINT ["python3", "-m", "ingest"]
+
+FROM runtime AS worker
+LABEL org.opencontainers.image.title="docker-scaler-worker" \
+      org.opencontainers.image.description="Docker Scaler: the active one scales nodes and services, the others stand by"
+COPY --from=worker-files /app /app
+EXPOSE 8081
+# WORKER_PORT=0 turns the page off that would be asked.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
+    "import os, urllib.request as u; p = os.environ.get('WORKER_PORT') or '8081'; p == '0' or u.urlopen('http://127.0.0.1:%s/healthz' % p, timeout=4)"]
+ENTRYPOINT ["python3", "-m", "worker"]

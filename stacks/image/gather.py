@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Puts what one process needs of an environment's packages into a folder: `gather.py PYPROJECT FROM TO ingest|worker`.
+
+The packages that pyproject.toml names for the process, and what those name in turn, nothing else; of botocore's data
+(27 MB, one folder for each of 400 services) only the services that the processes talk to, and of those the newest
+version of the API. Nothing that is only there to be run by a person or a test.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+SERVICES: Final = frozenset(
+    {
+        *("sqs", "dynamodb", "autoscaling", "ec2"),  # what the processes call
+        *("sts", "sso", "sso-oidc"),  # where the SDK gets credentials, with roles and profiles
+    }
+)
+# Named in pyproject.toml so that all of the SDK is resolved together; production code may not import it.
+NOT_IMPORTED: Final = frozenset({"boto3", "s3transfer"})
+_DATA: Final = ("botocore", "data")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def canonical(name: str) -> str:
+    """`Prometheus_Client` is `prometheus-client`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def roots(pyproject: Path, process: str) -> set[str]:
+    """The packages that a process asks for."""
+    project = tomllib.loads(pyproject.read_text())["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"][process]]
+    return {_named(requirement) for requirement in asked} - NOT_IMPORTED
+
+
+def closure(known: dict[str, Distribution], wanted: set[str]) -> set[str]:
+    """With all that those packages ask for. Those that are not installed are for other machines or extras."""
+    found: set[str] = set()
+    while wanted - found:
+        name = min(wanted - found)
+        found.add(name)
+        asked = [one for one in known[name].requires or [] if "extra ==" not in one]
+        wanted |= {_named(one) for one in asked} & known.keys() - NOT_IMPORTED
+    return found
+
+
+def files(distribution: Distribution) -> Iterator[PurePosixPath]:
+    """What of a package goes along."""
+    newest = _newest(distribution)
+    for path in distribution.files or []:
+        outside = path.parts[0] in ("..", "/") or path.is_absolute()
+        if outside or "__pycache__" in path.parts or "tests" in path.parts[1:2]:
+            continue
+        if path.parts[:2] == _DATA and len(path.parts) > 3 and path.parts[2:4] not in newest:
+            continue
+        if path.name.startswith("examples-"):
+            continue
+        yield path
+
+
+def _newest(distribution: Distribution) -> set[tuple[str, ...]]:
+    """Of each service's API versions the last one."""
+    versions = {
+        path.parts[2:4]
+        for path in distribution.files or []
+        if path.parts[:2] == _DATA and len(path.parts) > 4 and path.parts[2] in SERVICES
+    }
+    return {max(one for one in versions if one[0] == service) for service, _ in versions}
+
+
+def gather(pyproject: Path, source: Path, target: Path, process: str) -> set[str]:
+    """Copy; the names of the packages."""
+    known = {canonical(one.metadata["Name"]): one for one in distributions(path=[str(source)])}
+    names = closure(known, roots(pyproject, process))
+    for name in names:
+        for path in files(known[name]):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / path, target / path)
+    return names
+
+
+def _named(requirement: str) -> str:
+    match = _NAME.match(requirement)
+    if match is None:
+        raise ValueError(f"not a requirement: {requirement}")
+    return canonical(match[0])
+
+
+if __name__ == "__main__":
+    gather(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
