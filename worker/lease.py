@@ -26,7 +26,7 @@ Eligible = Callable[[], Awaitable[str | None]]
 """The id of the Swarm that this worker could serve now; None while it could not."""
 
 MARGIN = timedelta(milliseconds=500)
-"""For clocks that do not run at the same rate; never more than a tenth of the lease."""
+"""For clocks that do not run at the same rate; never more than a twentieth of the lease."""
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ class Lease:
         """Seconds until the holder's proof has ended for certain."""
         if sighting.item is None or sighting.item.owner is None:
             return 0
-        whole = self._duration + min(MARGIN, self._duration / 10)
+        whole = self._duration + min(MARGIN, self._duration / 20)
         return sighting.since + whole.total_seconds() - self._clock.uptime()
 
     def _pause(self, sighting: _Sighting | None) -> float:
