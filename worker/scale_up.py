@@ -162,7 +162,6 @@ class _Wait:
         self._limit = term.countdown(job.moment("wait"), term.settings.reschedule_timeout)
         self._ticks = _Ticks(self._limit, term.settings.reschedule_ticker_interval)
         self._activities_read = float("-inf")
-        self._reached = False
 
     async def run(self) -> None:
         """Enter the next step when the nodes are there; raise GaveUp when they will not come."""
@@ -194,10 +193,11 @@ class _Wait:
         await self._job.enter("reschedule", notes=notes)
 
     def _check_not_lowered(self, group: Group) -> None:
-        """Somebody else lowered the group below our target: it will never be reached."""
-        self._reached = self._reached or group.desired >= self._expectation.target
-        settled = self._reached or self._term.clock.now() - self._applied_at > LAG
-        if group.desired < self._expectation.target and settled:
+        """Somebody else lowered the group below our target: it will never be reached.
+
+        A description may be older than the one before it, so until the lag is over a low one says nothing.
+        """
+        if group.desired < self._expectation.target and self._limit.gone > LAG.total_seconds():
             raise GaveUp(
                 f"Somebody else lowered the desired capacity of {group.name} to {group.desired} while "
                 f"{self._expectation.target} {node_type(self._job)} nodes were awaited. Nothing was undone; "
