@@ -418,11 +418,11 @@ class AlertsPort(_Port):
 
     async def post(self, alert: Alert, now: datetime, timeout: timedelta) -> None:
         """See AlertSink."""
-        await self.ask("post", lambda _: self._take(alert, now), alert.summary[:60], timeout.total_seconds())
+        await self.ask("post", lambda _: self._take(alert), alert.summary[:60], timeout.total_seconds())
 
-    def _take(self, alert: Alert, now: datetime) -> None:
+    def _take(self, alert: Alert) -> None:
+        if self.world.alerts_broken in {"fails", "hangs"}:
+            raise Unavailable("Alertmanager: 500")
+        self.world.offered.append(alert)
         if self.world.alerts_broken == "refuses":
             raise Refused("Alertmanager: 400 bad data")
-        if self.world.alerts_broken:
-            raise Unavailable("Alertmanager: 500")
-        self.world.posted.append((self.world.clockwork.now, alert, now))

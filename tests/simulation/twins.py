@@ -111,12 +111,12 @@ async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
 
 
 TWINS = (
-    Twin("token", "the fencing token of the journal", _save_whatever_the_token),
-    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning),
+    Twin("token", "the fencing token of the journal", _save_whatever_the_token, known=37),
+    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning, known=13),
     Twin("lease", "the lease check before outside calls", _prove_nothing),
     Twin("smaller", "scale-down by name only", _lower_desired),
-    Twin("duplicates", "the duplicate check", _never_a_duplicate),
-    Twin("replacements", "the wait for replacements", _wait_for_nothing),
-    Twin("protection", "the group's protection of its instances", reshape=_no_protection),
-    Twin("undo", "the journaled undo", _undo_unwritten),
+    Twin("duplicates", "the duplicate check", _never_a_duplicate, known=6),
+    Twin("replacements", "the wait for replacements", _wait_for_nothing, known=84),
+    Twin("protection", "the group's protection of its instances", reshape=_no_protection, known=19),
+    Twin("undo", "the journaled undo", _undo_unwritten, known=140),
 )

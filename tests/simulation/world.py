@@ -20,6 +20,7 @@ from tests.simulation.processes import Process, WorldClock
 from tests.simulation.profile import Profile
 from tests.simulation.queue import Queue
 from tests.simulation.trace import Trace
+from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
 from worker.active import Ports
 
@@ -52,7 +53,8 @@ class World:
         self.machines = Machines(self.groups, self.swarm, self._random("machines"))
         self.processes: list[Process] = []
         self.subscriptions: list[tuple[Process, ports.Subscription]] = []
-        self.posted: list[tuple[float, Alert, object]] = []
+        self.offered: list[Alert] = []
+        """What Alertmanager has answered, be it with a refusal."""
         self.alerts_broken = ""
         self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
         self.workload = Workload(self, self._random("workload"))
@@ -70,7 +72,7 @@ class World:
         self.loop.call_soon(self._begin)
         self.clockwork.before_step = self.chaos.before_step
         self.clockwork.run_until(LONGEST_SECONDS, self._over)
-        self.judge.final(quiet=self._quiet_since is not None)
+        Verdict(self).judge(quiet=self._quiet_since is not None)
 
     def dispose(self) -> None:
         """Unwind what still runs."""

@@ -1,0 +1,140 @@
+"""The verdict: what must hold when all is quiet. What must hold at every moment before is the judge's business."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from shared.records import Record, State
+from tests.simulation.evidence import Effect
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+COULD_NOT = "could not be given back"
+
+
+class Verdict:
+    """Judges one world from its end."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    def judge(self, *, quiet: bool) -> None:
+        """Look at everything. After an earlier violation nothing more is said."""
+        if self._world.evidence.violations:
+            return
+        if not quiet:
+            self._violate(1, f"it does not end: {self._unfinished()}")
+        self._check_processes()
+        self._check_messages()
+        self._check_keys()
+        self._check_records()
+        self._check_deaths()
+        self._check_nodes()
+
+    def _unfinished(self) -> str:
+        world = self._world
+        records = [f"{each.id} {each.state} {each.step}" for each in world.journal.records.values() if not each.settled]
+        copies = [copy.message.id for copy in world.queue.copies.values()]
+        missing = [s.request_id for s in world.workload.sent if s.good and s.request_id not in world.journal.records]
+        return f"steps={world.clockwork.steps} records={records} queue={copies} missing={missing}"
+
+    def _check_processes(self) -> None:
+        world = self._world
+        for process in world.processes:
+            if process.failure is not None:
+                self._violate(0, f"{process.name} ended with {process.failure!r}")
+            for error in process.loop.errors:
+                if not str(error.get("message")).startswith("Future exception"):
+                    self._violate(0, f"{process.name}: {error}")
+        for line in world.trace.unexpected:
+            self._violate(8, line)
+        if world.loop.errors:
+            raise RuntimeError(f"seed {world.seed}: the simulation itself failed: {world.loop.errors[0]}")
+
+    def _check_messages(self) -> None:
+        world = self._world
+        buried = {letter.message_id: letter for letter in world.queue.dead}
+        for sent in world.workload.sent:
+            letter = buried.get(sent.message_id)
+            record = world.journal.records.get(sent.request_id)
+            if letter is not None and (sent.good or not letter.reason):
+                self._violate(1, f"{sent.message_id} was dead-lettered: {letter.reason}")
+            elif letter is None and not sent.good:
+                self._violate(1, f"{sent.message_id} can never be valid, and was not dead-lettered")
+            elif sent.good and (record is None or not record.state.ended or not record.message):
+                self._violate(1, f"{sent.message_id} has no ended record with a reason")
+
+    def _check_keys(self) -> None:
+        """Of the requests with one key all but one are duplicates."""
+        world, by_key = self._world, defaultdict(set)
+        for sent in world.workload.sent:
+            if sent.key is not None and "requested_at" not in sent.body:
+                by_key[sent.key].add(sent.request_id)
+        for key, ids in by_key.items():
+            first = [each for each in sorted(ids) if world.journal.records[each].duplicate_of is None]
+            if len(first) > 1:
+                self._violate(2, f"{', '.join(first)} carry the same key {key}, and all count")
+
+    def _check_records(self) -> None:
+        for record in self._world.journal.records.values():
+            self._check_effects(record)
+            self._check_notified(record)
+
+    def _check_effects(self, record: Record) -> None:
+        evidence = self._world.evidence
+        raised = evidence.of(record.id, "desired")
+        if any(self._again(one, other) for one, other in pairwise(raised)):
+            told = [(effect.before, effect.after, "late" if effect.late else "") for effect in raised]
+            self._violate(2, f"{record.id} set desired {len(raised)} times: {told}")
+        ended = Counter(effect.target for effect in evidence.of(record.id, "terminate"))
+        for instance_id, count in ended.items():
+            if count > 1:
+                self._violate(2, f"{record.id} took {instance_id} off the desired capacity {count} times")
+        per_service = Counter((before.name, label) for label, before, _ in self._world.judge.service_effects(record.id))
+        for (service, label), count in per_service.items():
+            if count > 1:
+                self._violate(2, f"{record.id} changed {service} {count} times ({label})")
+        changes = [*raised, *ended, *per_service, *evidence.of(record.id, "availability")]
+        if record.state is State.SKIPPED and changes:
+            self._violate(9, f"{record.id} was skipped, and changed something: {changes}")
+
+    def _again(self, one: Effect, other: Effect) -> bool:
+        """A second raise. Putting back one's own target after somebody else has changed it is none.
+
+        Nor is a call in flight that was given up, repeated, and arrives after all: nothing can fence it.
+        """
+        if other.late and one.after == other.after:
+            self._world.trace.counts["in flight: desired set again"] += 1
+            return False
+        by_people = self._world.judge.changed_between(one.target, one.time, other.time)
+        return one.after != other.after or not by_people
+
+    def _check_notified(self, record: Record) -> None:
+        """What was said of it was offered; alerts are off for a few bounds and for duplicates only."""
+        if not record.notified:
+            self._violate(9, f"{record.id} ended, and nobody was told")
+        if record.state is State.SKIPPED:
+            return
+        if not any(alert.summary in record.message for alert in self._world.offered):
+            self._violate(9, f"{record.id} ended as {record.state}, and Alertmanager never heard: {record.message}")
+
+    def _check_deaths(self) -> None:
+        for death in self._world.groups.deaths:
+            if death.hand == "ours":
+                self._violate(5, f"{death.instance_id} of {death.group} died of a desired capacity that we wrote")
+
+    def _check_nodes(self) -> None:
+        """No node that lives is left out of use, or demoted, by us."""
+        machines = self._world.machines
+        for node_id, how, request in self._world.judge.left_out():
+            if machines.lives(machines.instances[node_id]) and not self._excused(request):
+                self._violate(10, f"{node_id} was left {how} by {request}")
+
+    def _excused(self, request: str | None) -> bool:
+        """The request says so itself."""
+        record = self._world.journal.records.get(request or "")
+        return record is not None and COULD_NOT in record.message
+
+    def _violate(self, invariant: int, what: str) -> None:
+        self._world.judge.violate(invariant, what)
