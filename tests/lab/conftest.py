@@ -98,5 +98,9 @@ async def mend(driver: Driver) -> None:
     """No fault any more; every machine has power and is reached."""
     await driver.control("DELETE", "/faults")
     await driver.control("PUT", "/thresholds", {})
-    for machine in await driver.machines():
+    groups = [await driver.group("manager"), await driver.group("worker")]
+    staying = {
+        one["InstanceId"] for each in groups for one in each["Instances"] if one["LifecycleState"] == "InService"
+    }
+    for machine in [one for one in await driver.machines() if one["instance_id"] in staying]:
         await driver.control("POST", f"/nodes/{machine['name']}/{'mend' if machine['alive'] else 'return'}")
