@@ -25,7 +25,8 @@ _CLIENT: Final = """#!{python} -SI
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as line:
     line.connect({socket!r})
-    stdin = "" if "file:///dev/stdin" not in " ".join(sys.argv) else sys.stdin.read()
+    reads = {{"-", "--password-stdin", "file:///dev/stdin"}} & set(sys.argv)
+    stdin = sys.stdin.read() if reads else ""
     line.sendall(json.dumps([{name!r}, sys.argv[1:], stdin, dict(os.environ)]).encode() + b"\\n")
     code, out, err = json.loads(line.makefile().read())
 sys.stdout.write(out)
