@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -187,4 +187,3 @@ def _text(answer: Any) -> str:
     if isinstance(answer, dict):
         return "\t".join(str(answer[key]) for key in sorted(answer)) + "\n"
     return f"{answer}\n"
-

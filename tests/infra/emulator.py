@@ -1,4 +1,4 @@
-"""The templates as the embedded AWS takes them: what it refuses of them is taken out here, and listed with the reason."""
+"""The templates as the embedded AWS takes them: what it refuses is taken out here, and listed with the reason."""
 
 from __future__ import annotations
 

@@ -138,11 +138,13 @@ class Machine:
 def until_all_in(machines: Sequence[Machine]) -> None:
     """All at once, each again and again until it is in, as its timer does."""
     missing, deadline = list(machines), time.monotonic() + A_MINUTE
+    said: list[str] = []
     while missing and time.monotonic() < deadline:
         running = [(machine, machine.start()) for machine in missing]
         ended = [(machine, process.communicate(timeout=A_MINUTE), process.returncode) for machine, process in running]
         missing = [machine for machine, _, code in ended if code != 0]
-    assert not missing, [said for _, (said, _), _ in ended]
+        said = [text for _, (text, _), code in ended if code != 0]
+    assert not missing, said
 
 
 def roles(swarm: Swarm) -> list[str]:
@@ -215,7 +217,11 @@ def test_a_dead_managers_node_and_entry_are_removed_by_the_leader_and_its_succes
     assert not successor.ask("settled"), "the dead one still counts for the quorum"
     first = next(one for one in (leader, second) if one.instance == cluster.swarm().managers()[0].instance)
     assert first.tend()[0] == 0
-    assert {one.instance for one in cluster.swarm().managers()} == {leader.instance, second.instance, successor.instance}
+    assert {one.instance for one in cluster.swarm().managers()} == {
+        leader.instance,
+        second.instance,
+        successor.instance,
+    }
     assert len(cluster.swarm().members) == 3
     assert cluster.written("manager", dead.instance) == {}
     assert successor.ask("settled")
@@ -382,8 +388,12 @@ def test_the_first_boot_makes_engine_units_and_membership_and_tells_cloudformati
         process = manager.start(str(script), "boot", PATH=search, PRUNE="yes")
         said, _ = process.communicate(timeout=A_MINUTE)
     assert process.returncode == 0, said
-    assert (root / "etc/docker/daemon.json").read_text().startswith(
-        f'{{"labels": ["instance_id={manager.instance}", "availability_zone=us-east-1b", "instance_type=t3.small"]'
+    assert (
+        (root / "etc/docker/daemon.json")
+        .read_text()
+        .startswith(
+            f'{{"labels": ["instance_id={manager.instance}", "availability_zone=us-east-1b", "instance_type=t3.small"]'
+        )
     )
     assert "ExecStart=/usr/local/sbin/swarm-node tend" in (root / "etc/systemd/system/swarm-node.service").read_text()
     assert done == [

@@ -142,7 +142,11 @@ def test_nothing_is_compiled_from_source_and_every_package_is_checked_by_its_has
 def test_the_build_is_sent_what_it_copies() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     sent = [line[1:] for line in lines if line.startswith("!")]
-    copied = {word for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for word in line.split()[:-1]}
+    copied = {
+        word for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE) for word in line.split()[:-1]
+    }
     for source in copied - {".wheel[s]"}:
-        assert any(source == one or source.startswith(f"{one}/") or fnmatch.fnmatch(source, one) for one in sent), source
+        assert any(source == one or source.startswith(f"{one}/") or fnmatch.fnmatch(source, one) for one in sent), (
+            source
+        )
         assert (ROOT / source).exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,14 @@ from tests.infra.emulator import SCALER
 pytestmark = pytest.mark.slow
 
 WITHIN: Final = 60.0
+BODIES: Final[list[dict[str, Any]]] = [
+    {"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1, "idempotency_key": "once"},
+    {"action": "scale-nodes", "scale": "down", "type": "worker", "by": 1},
+    {"action": "scale-nodes", "scale": "up", "type": "manager", "by": 2},
+    {"action": "scale-nodes", "scale": "down", "type": "manager", "by": 1},
+    {"action": "reschedule-services"},
+    {"action": "scale-service", "service": "demo", "scale": "down"},
+]
 
 
 def actions(calls: Mapping[str, int]) -> set[str]:
@@ -30,7 +38,7 @@ def actions(calls: Mapping[str, int]) -> set[str]:
 async def until(probe: Callable[[], bool], what: str) -> None:
     try:
         async with asyncio.timeout(WITHIN):
-            while not probe():
+            while not probe():  # noqa: ASYNC110 - the table says when, and tells nobody
                 await asyncio.sleep(0.1)
     except TimeoutError:
         raise AssertionError(f"not within {WITHIN:.0f} s: {what}") from None
@@ -64,16 +72,7 @@ class Run:
             process.kill()
         self._aws.calls.clear()
         await self._environment.services.start_worker()
-        for number, body in enumerate(
-            [
-                {"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1, "idempotency_key": "once"},
-                {"action": "scale-nodes", "scale": "down", "type": "worker", "by": 1},
-                {"action": "scale-nodes", "scale": "up", "type": "manager", "by": 2},
-                {"action": "scale-nodes", "scale": "down", "type": "manager", "by": 1},
-                {"action": "reschedule-services"},
-                {"action": "scale-service", "service": "demo", "scale": "down"},
-            ]
-        ):
+        for number, body in enumerate(BODIES):
             await self._ask({**body, "id": f"run-{number}"})
             await self._ended(f"run-{number}")
         await self._ask({"action": "nonsense"})
@@ -97,17 +96,17 @@ class Run:
         queue = self._environment.variables["SQS_DLQ_URL"]
         names = ["ApproximateNumberOfMessages"]
         found = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
-        return found["ApproximateNumberOfMessages"] != "0"
+        return bool(found["ApproximateNumberOfMessages"] != "0")
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[set[str], set[str]]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], set[str]]:
     async def run(folder: Path) -> tuple[set[str], set[str]]:
         async with Environment(folder, {"BOOT_DELAY": "0.2"}) as environment:
             play = Run(environment)
             return await play.through_ingest(), await play.past_ingest()
 
-    yield asyncio.run(run(tmp_path_factory.mktemp("policies")))
+    return asyncio.run(run(tmp_path_factory.mktemp("policies")))
 
 
 def policy(name: str) -> set[str]:

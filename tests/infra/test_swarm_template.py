@@ -162,7 +162,9 @@ def test_the_reason_for_a_star_is_said_beside_it() -> None:
 
 def test_a_worker_reads_its_own_token_only_and_writes_nothing(resources: Properties) -> None:
     [policy] = resources["NodeRole"]["Policies"]
-    assert not {action for action in allowed(policy["PolicyDocument"]) if re.search(r":(Put|Update|Delete)Item", action)}
+    assert not {
+        action for action in allowed(policy["PolicyDocument"]) if re.search(r":(Put|Update|Delete)Item", action)
+    }
     [books] = [one for one in statements(policy["PolicyDocument"]) if one["Sid"] == "ReadTheBooks"]
     keys = books["Condition"]["ForAllValues:StringEquals"]["dynamodb:LeadingKeys"]
     assert keys == ["swarm", "manager", "token-worker"]
@@ -255,8 +257,10 @@ def test_user_data_is_a_sound_script_within_its_limit_that_holds_the_script_exac
 
 def test_two_zones_are_enough(aws: EmbeddedAws) -> None:
     outputs = create(aws, "small", Zones="2", ManagerSize="1")
-    described = aws.session().client("autoscaling").describe_auto_scaling_groups(
-        AutoScalingGroupNames=[outputs["WorkerAsgName"]]
+    described = (
+        aws.session()
+        .client("autoscaling")
+        .describe_auto_scaling_groups(AutoScalingGroupNames=[outputs["WorkerAsgName"]])
     )
     [group] = described["AutoScalingGroups"]
     assert len(group["VPCZoneIdentifier"].split(",")) == 2

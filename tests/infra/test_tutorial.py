@@ -111,9 +111,7 @@ class Stage:
             self._wait(self._follow())
         return answer
 
-    def _delete_stack(
-        self, stack: str, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]
-    ) -> Answer:
+    def _delete_stack(self, stack: str, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
         if not stack.endswith("-scaler"):
             return 0, "", ""
         iam = self._aws.session().client("iam")
@@ -156,9 +154,11 @@ class Stage:
                 return self._threshold(self._option(arguments, "--env-add"))
         if arguments[:2] == ["network", "create"]:
             self.networks.add(arguments[-1])
-        done = subprocess.run([self._docker, *arguments], env=dict(environ), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [self._docker, *arguments], env=dict(environ), capture_output=True, text=True, check=False
+        )
         if arguments[:2] == ["node", "ls"]:
-            nodes = [node.role for node in self._swarm.nodes]
+            nodes = [str(node.role) for node in self._swarm.nodes]
             self.seen.append((nodes.count("manager"), nodes.count("worker")))
         return done.returncode, done.stdout, done.stderr
 

@@ -112,7 +112,10 @@ class ToySwarms:
                 return self._join(engine, options["--token"], options["--advertise-addr"], target)
             case ["swarm", "leave", "--force"]:
                 return self._leave(engine)
-        swarm = self._managed(engine)
+        return self._manage(engine, self._managed(engine), words)
+
+    def _manage(self, engine: str, swarm: Swarm, words: list[str]) -> str:
+        """What only a manager answers."""
         match words:
             case ["swarm", "join-token", "--quiet", *rotate, role]:
                 swarm.rotations[role] += len(rotate)
