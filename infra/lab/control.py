@@ -6,7 +6,7 @@ where both have it.
 ``GET /faults``, ``DELETE /faults``                 what goes wrong in booting and in AWS; nothing any more
 ``PATCH /faults/{boot|aws}``                        change some of it
 ``PUT /thresholds``                                 `{"above": 0.005, "below": 0}`: when Prometheus's rules fire
-``POST /workers``                                   one more worker process, on a living manager's socket
+``GET /workers``, ``POST /workers``                 the worker processes; one more, on a living manager's socket
 """
 
 from __future__ import annotations
@@ -21,25 +21,24 @@ from pydantic import ValidationError
 from infra.lab.engine import EngineError
 from infra.lab.formation import RealMachines
 from infra.lab.monitoring import Monitoring
+from infra.lab.processes import LabServices
 from infra.local.aws.knobs import Knobs
 from infra.local.children import Child, SetUpFailed
 from infra.local.control import AwsChange, BootChange
 from infra.local.launcher import BootKnobs
-
-StartWorker = Callable[[], Awaitable[Child]]
 
 
 class LabControl:
     """The server's side; `app` is to be served."""
 
     def __init__(
-        self, machines: RealMachines, boot: BootKnobs, aws: Knobs, monitoring: Monitoring, start_worker: StartWorker
+        self, machines: RealMachines, boot: BootKnobs, aws: Knobs, monitoring: Monitoring, services: LabServices
     ) -> None:
         self._machines = machines
         self._boot = boot
         self._aws = aws
         self._monitoring = monitoring
-        self._start_worker = start_worker
+        self._services = services
         self._powers: Final[Mapping[str, Callable[[str], Awaitable[None]]]] = {
             "lose": machines.lose,
             "return": machines.bring_back,
@@ -56,6 +55,7 @@ class LabControl:
         app.router.add_delete("/faults", self._clear)
         app.router.add_patch("/faults/{part:boot|aws}", self._patch)
         app.router.add_put("/thresholds", self._set_thresholds)
+        app.router.add_get("/workers", self._show_workers)
         app.router.add_post("/workers", self._add_worker)
         return app
 
@@ -105,8 +105,14 @@ class LabControl:
         return web.json_response(wanted)
 
     async def _add_worker(self, _request: web.Request) -> web.Response:
-        worker = await self._start_worker()
-        return web.json_response({"pid": worker.pid, "url": worker.url})
+        return web.json_response(self._worker(await self._services.start_worker()))
+
+    async def _show_workers(self, _request: web.Request) -> web.Response:
+        return web.json_response([self._worker(worker) for worker in self._services.workers])
+
+    def _worker(self, worker: Child) -> dict[str, Any]:
+        socket = self._services.by_worker[worker.name]
+        return {"pid": worker.pid, "url": worker.url, "alive": worker.alive, "socket": str(socket)}
 
 
 @web.middleware

@@ -103,26 +103,20 @@ class Driver:
             raise NeverCame(f"success: {record['state']}: {record['message']}")
         return record
 
-    async def active_worker(self) -> int:
-        """Wait until one worker is active; its place among all workers."""
+    async def active_worker(self) -> Json:
+        """Wait until one worker is active; it: `pid`, `url`, and the `socket` of its manager."""
 
-        async def found() -> int | None:
-            for place, url in enumerate(self.values["WORKER_URLS"].split()):
-                if await self._is_active(url):
-                    return place + 1
+        async def found() -> Json | None:
+            for worker in await self.control("GET", "/workers"):
+                if worker["alive"] and await self._is_active(worker["url"]):
+                    return dict(worker)
             return None
 
-        return await self.eventually(found, "an active worker") - 1
-
-    def worker_pid(self, place: int) -> int:
-        """The process of a worker."""
-        return int(self.values["WORKER_PIDS"].split()[place])
+        return await self.eventually(found, "an active worker")
 
     async def add_worker(self) -> None:
-        """One more worker, known to this driver."""
-        told = await self.control("POST", "/workers")
-        self.values["WORKER_URLS"] += f" {told['url']}"
-        self.values["WORKER_PIDS"] += f" {told['pid']}"
+        """One more worker, on the socket of a manager that lives."""
+        await self.control("POST", "/workers")
 
     # The Swarm
 

@@ -212,8 +212,7 @@ class Lab:
         await self.monitoring.start(self.services.ingest.url or "", self._slack_url, self.services.authorization)
 
     async def _start_control(self) -> None:
-        start_worker = self.services.start_worker
-        control = LabControl(self.machines, self.boot, self.aws.knobs, self.monitoring, start_worker)
+        control = LabControl(self.machines, self.boot, self.aws.knobs, self.monitoring, self.services)
         self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(control.app()))
 
     def _write_env_file(self) -> None:

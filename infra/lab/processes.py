@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,14 @@ class LabServices(Services):
 
     sockets: Socket
 
+    @cached_property
+    def by_worker(self) -> dict[str, Path]:
+        """The socket that each worker was given, by the worker's name."""
+        return {}
+
     async def _start(self, name: str, module: str, more: Mapping[str, str], url: str | None) -> Child:
         if module == _WORKER:
             number = int(name.rpartition("-")[2])
-            more = {**more, "DOCKER_HOST": f"unix://{self.sockets(number)}"}
+            self.by_worker[name] = self.sockets(number)
+            more = {**more, "DOCKER_HOST": f"unix://{self.by_worker[name]}"}
         return await super()._start(name, module, more, url)

@@ -41,7 +41,7 @@ async def test_another_worker_finishes_when_the_active_one_is_killed_while_waiti
     await quiet.control("PATCH", "/faults/boot", {"next_boot_delays": [4]})
     request = await quiet.scale("up")
     await quiet.in_step(request, "wait")
-    os.kill(quiet.worker_pid(await quiet.active_worker()), signal.SIGKILL)
+    os.kill((await quiet.active_worker())["pid"], signal.SIGKILL)
     record = await quiet.succeeded(request)
     assert (record["nodes_before"], record["nodes_after"]) == (before, before + 1)
     assert await desired_workers(quiet) == before + 1
