@@ -52,16 +52,18 @@ async def open_client(
     *,
     read_timeout: timedelta,
     connections: int = 10,
+    attempts: int = 2,
     session: Any = None,
 ) -> Any:
     """A client that lives as long as the stack. Retries are the SDK's standard ones, two attempts in all.
 
-    `read_timeout` bounds one attempt; whoever needs a bound on the whole call puts one around it.
+    One attempt where a repeated call would do its work twice. `read_timeout` bounds one attempt; whoever needs a
+    bound on the whole call puts one around it.
     """
     config = AioConfig(
         connect_timeout=min(2.0, read_timeout.total_seconds()),
         read_timeout=read_timeout.total_seconds(),
-        retries={"mode": "standard", "total_max_attempts": 2},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
         region_name=region,
     )

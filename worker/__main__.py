@@ -79,11 +79,14 @@ async def open_ports(stack: AsyncExitStack, settings: WorkerSettings) -> Ports:
     clock, limit = SystemClock(), settings.call_timeout()
     session, region = open_session(), settings.aws_default_region
 
-    async def client(service: str, read_timeout: timedelta = limit / 2) -> object:
-        return await open_client(stack, service, region, read_timeout=read_timeout, connections=25, session=session)
+    async def client(service: str, read_timeout: timedelta = limit / 2, attempts: int = 2) -> object:
+        return await open_client(
+            stack, service, region, read_timeout=read_timeout, connections=25, attempts=attempts, session=session
+        )
 
     dynamodb, layout = await client("dynamodb"), Layout(settings.scaler_cluster)
-    groups = AwsGroups(await client("autoscaling"), await client("ec2"), limit)
+    # Each termination lowers the capacity by one: the SDK must not repeat it when its answer is lost.
+    groups = AwsGroups(await client("autoscaling", attempts=1), await client("ec2"), limit)
     swarm = await stack.enter_async_context(DockerSwarm(settings.docker_host, limit))
     poll = await client("sqs", POLL + limit)
     return Ports(
