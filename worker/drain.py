@@ -7,7 +7,7 @@ at every second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import structlog
@@ -74,7 +74,8 @@ class Drain:
     def __init__(self, term: Term, job: Job) -> None:
         self._term = term
         self._job = job
-        self._nodes = [node for node in leaving(job) if node.node_id is not None]
+        self._all = leaving(job)
+        self._nodes = [node for node in self._all if node.node_id is not None]
         self._ids = frozenset(node.node_id for node in self._nodes if node.node_id)
         self._limit = term.countdown(job.moment("drain"), term.settings.drain_timeout)
 
@@ -85,6 +86,7 @@ class Drain:
         if "slots" in self._job.plan:
             await self._check_not_revived()  # before it is drained once more: what people have done since counts
         else:
+            await self._note_active()
             await self._set("pause")
             await self._note_slots()
         await self._move_start_first()
@@ -101,6 +103,13 @@ class Drain:
                 await self._term.change_swarm.update_node(str(node.node_id), availability=availability)
             except NotFound:
                 log.info("leaving_node_gone", request=self._job.id, node=node.name)
+
+    async def _note_active(self) -> None:
+        """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
+        active = {node.id for node in await self._term.swarm.nodes() if node.availability == "active"}
+        if any(node.node_id in active and node.availability != "active" for node in self._nodes):
+            present = [replace(each, availability="active") if each.node_id in active else each for each in self._all]
+            await self._job.note(leaving=[each.document() for each in present])
 
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere."""
