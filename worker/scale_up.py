@@ -4,6 +4,7 @@ Desired capacity only ever rises here, to a target that was journaled first; so 
 twice. The wait is for what the Swarm says, matched to the group's instances; success is said only after it.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -161,6 +162,7 @@ class _Wait:
         self._applied_at = parse_rfc3339(job.plan["applied_at"])
         self._limit = term.countdown(job.moment("wait"), term.settings.reschedule_timeout)
         self._ticks = _Ticks(self._limit, term.settings.reschedule_ticker_interval)
+        self._began = asyncio.get_running_loop().time()
         self._activities_read = float("-inf")
 
     async def run(self) -> None:
@@ -197,7 +199,8 @@ class _Wait:
 
         A description may be older than the one before it, so until the lag is over a low one says nothing.
         """
-        if group.desired < self._expectation.target and self._limit.gone > LAG.total_seconds():
+        looked = asyncio.get_running_loop().time() - self._began
+        if group.desired < self._expectation.target and looked > LAG.total_seconds():
             raise GaveUp(
                 f"Somebody else lowered the desired capacity of {group.name} to {group.desired} while "
                 f"{self._expectation.target} {node_type(self._job)} nodes were awaited. Nothing was undone; "
