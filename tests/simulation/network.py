@@ -80,8 +80,8 @@ class Weather:
         self.slow = 1.0
 
 
-NEVER_REPEATED = frozenset({"swarm", "alerts"})
-"""Ports whose client sends nothing twice by itself."""
+NEVER_REPEATED = frozenset({"swarm", "alerts", "groups"})
+"""Ports whose client sends nothing twice by itself (Auto Scaling's is opened with one attempt, see worker.__main__)."""
 LONGEST_LATE = 6.0
 """So long after its sender's time-out may a call still take effect."""
 

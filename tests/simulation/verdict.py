@@ -91,7 +91,15 @@ class Verdict:
         for instance_id, count in ended.items():
             if count > 1:
                 self._violate(2, f"{record.id} took {instance_id} off the desired capacity {count} times")
-        per_service = Counter((before.name, label) for label, before, _ in self._world.judge.service_effects(record.id))
+        unknown = ended.keys() - set(record.plan.get("terminated", ()))
+        if unknown:
+            self._violate(9, f"{record.id} terminated {sorted(unknown)}, and does not say so: {record.message}")
+        # A drain may roll a service once more, where another's label came between; that changes nothing of the service.
+        per_service = Counter(
+            (before.name, label)
+            for label, before, after in self._world.judge.service_effects(record.id)
+            if (before.env, before.replicas) != (after.env, after.replicas)
+        )
         for (service, label), count in per_service.items():
             if count > 1:
                 self._violate(2, f"{record.id} changed {service} {count} times ({label})")
@@ -108,7 +116,9 @@ class Verdict:
             self._world.trace.counts["in flight: desired set again"] += 1
             return False
         by_people = self._world.judge.changed_between(one.target, one.time, other.time)
-        return one.after != other.after or not by_people
+        between = (each for each in self._world.evidence.effects if one.time < each.time < other.time)
+        by_late_call = any(each.late and each.target == one.target for each in between)
+        return one.after != other.after or not (by_people or by_late_call)
 
     def _check_notified(self, record: Record) -> None:
         """What was said of it was offered; alerts are off for a few bounds and for duplicates only."""

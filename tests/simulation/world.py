@@ -83,6 +83,7 @@ class World:
     def _begin(self) -> None:
         profile, groups = self.profile, self.groups
         groups.times.ec2_lag = 2.0
+        groups.times.terminate = self._random("times").choice((0.5, 5.0, 40.0))
         groups.add_group(MANAGERS, desired=3, min_size=1, max_size=7, protects_new=profile.protects)
         groups.add_group(WORKERS, desired=profile.workers, min_size=0, max_size=8, protects_new=profile.protects)
         self.swarm.listeners.append(self._swarm_changed)
