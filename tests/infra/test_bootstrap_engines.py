@@ -1,0 +1,186 @@
+"""bootstrap/swarm-node.sh with real Docker engines: three managers and two workers, all at once, from nothing.
+
+Each engine lives in a network namespace, on a bridge in a namespace of its own, so that nothing of the machine's own
+network is touched. `aws` is the embedded one. Needs root and Debian's engine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from infra.local.aws import EmbeddedAws
+from tests.infra.commands import AwsCommand, on_path
+from tests.infra.test_bootstrap import Cluster, Machine, until_all_in
+from tests.infra.toy_swarm import ToySwarms
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(shutil.which("dockerd") is None, reason="no Docker engine on this machine"),
+]
+
+ROUNDS: Final = int(os.environ.get("BOOTSTRAP_ROUNDS", "10"))
+READY_SECONDS: Final = 30
+STOP_SECONDS: Final = 10
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[str]:
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        run("ip", "netns", "delete", name)
+
+
+class Engines:
+    """A hub, and an engine on it for each machine. Where a machine's address leads is here too."""
+
+    def __init__(self, folder: Path, exits: ExitStack) -> None:
+        self._folder, self._exits = folder, exits
+        self._tag = f"b{os.getpid() % 10000}"
+        self.sockets: dict[str, str] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.hub = exits.enter_context(namespace(f"{self._tag}hub"))
+        run("ip", "-n", self.hub, "link", "add", "bridge", "type", "bridge")
+        run("ip", "-n", self.hub, "link", "set", "bridge", "up")
+
+    def start(self, machine: Machine) -> None:
+        number = len(self.sockets) + 1
+        name, near, far = (f"{self._tag}{kind}{number}" for kind in ("n", "v", "w"))
+        machine.address = f"10.99.0.{number}"
+        self._exits.enter_context(namespace(name))
+        run("ip", "-n", name, "link", "add", near, "type", "veth", "peer", "name", far, "netns", self.hub)
+        run("ip", "-n", self.hub, "link", "set", far, "master", "bridge", "up")
+        run("ip", "-n", name, "address", "add", f"{machine.address}/24", "dev", near)
+        run("ip", "-n", name, "link", "set", near, "up")
+        run("ip", "-n", name, "route", "add", "default", "via", "10.99.0.254")
+        self.power(machine, name)
+
+    def power(self, machine: Machine, name: str) -> None:
+        home = self._folder / f"e{len(self.sockets) + 1}"
+        home.mkdir(exist_ok=True)
+        socket = f"unix://{home}/s"
+        engine = (
+            f"hostname {name}; exec dockerd --data-root {home}/data --exec-root {home}/exec -H {socket} "
+            f"--pidfile {home}/pid --bridge=none --iptables=false --label instance_id={machine.instance}"
+        )
+        command = ["nsenter", f"--net=/var/run/netns/{name}", "unshare", "--uts", "sh", "-c", engine]
+        log = self._exits.enter_context((home / "log").open("wb"))
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._exits.callback(self._leave_nothing, machine.instance, home)
+        self.sockets[machine.instance], self.processes[machine.instance] = socket, process
+        self._until_ready(socket, home)
+
+    def _until_ready(self, socket: str, home: Path) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while subprocess.run(["docker", "-H", socket, "info"], capture_output=True, check=False).returncode != 0:
+            assert time.monotonic() < deadline, (home / "log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    def kill(self, instance: str) -> None:
+        process = self.processes[instance]
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _leave_nothing(self, instance: str, home: Path) -> None:
+        """An engine that is asked to end takes its mounts along, mostly."""
+        process = self.processes[instance]
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        self.kill(instance)
+        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+            place = line.split()[1]
+            if place.startswith(f"{home}/"):
+                subprocess.run(["umount", "--lazy", place], check=False)
+
+    def ask(self, machine: Machine, *words: str) -> str:
+        return run("docker", "-H", self.sockets[machine.instance], *words)
+
+
+class RealCluster(Cluster):
+    """The same machines as in test_bootstrap, with engines of their own."""
+
+    engines: Engines
+
+    def environment(self, machine: Machine) -> dict[str, str]:
+        return super().environment(machine) | {"DOCKER_HOST": self.engines.sockets[machine.instance]}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws() as aws:
+        yield aws
+
+
+@pytest.fixture
+def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[RealCluster]:
+    command = AwsCommand(aws.session().client)
+    with ExitStack() as exits:
+        path = exits.enter_context(on_path(tmp_path / "bin", aws=command))
+        cluster = RealCluster(aws, ToySwarms(), command, tmp_path, path)
+        cluster.engines = Engines(tmp_path, exits)
+        yield cluster
+
+
+def powered(cluster: RealCluster, role: str, count: int) -> list[Machine]:
+    machines = cluster.launch(role, count)
+    for machine in machines:
+        cluster.engines.start(machine)
+    return machines
+
+
+def nodes(cluster: RealCluster, machine: Machine) -> list[str]:
+    """Status and what it is as a manager, of each node."""
+    shape = "{{.Status}} {{.ManagerStatus}}"
+    return sorted(line.strip() for line in cluster.engines.ask(machine, "node", "ls", "--format", shape).splitlines())
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_five_machines_that_boot_at_once_form_one_swarm(cluster: RealCluster, _round: int) -> None:
+    managers, workers = powered(cluster, "manager", 3), powered(cluster, "worker", 2)
+    until_all_in([*workers, *managers])
+    expected = ["Ready", "Ready", "Ready Leader", "Ready Reachable", "Ready Reachable"]
+    for manager in managers:
+        assert nodes(cluster, manager) == expected
+    for machine in (*managers, *workers):
+        assert machine.tend()[0] == 0
+    assert nodes(cluster, managers[0]) == expected
+
+
+def test_a_dead_manager_is_removed_and_its_successor_joins(cluster: RealCluster) -> None:
+    managers = powered(cluster, "manager", 3)
+    until_all_in(managers)
+    dead = managers.pop()
+    cluster.engines.kill(dead.instance)
+    cluster.terminate(dead)
+    [successor] = powered(cluster, "manager", 1)
+    until_all_in([successor])
+    managers.append(successor)
+    deadline = time.monotonic() + 60
+    while not successor.ask("settled") or len(nodes(cluster, successor)) != 3:
+        assert time.monotonic() < deadline, nodes(cluster, successor)
+        for manager in managers:
+            manager.tend()
+    assert nodes(cluster, successor) == ["Ready Leader", "Ready Reachable", "Ready Reachable"]
+    assert cluster.written("manager", dead.instance) == {}
