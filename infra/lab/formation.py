@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Final
 
 from infra.lab import network
@@ -30,10 +31,13 @@ _AGAIN_SECONDS: Final = 0.3
 class RealMachines:
     """See `launcher.Machines`. `on_change` hears that there is one more, or one less."""
 
-    def __init__(self, block: IPv4Network, rootfs: bytes, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, block: IPv4Network, rootfs: bytes, logs: Path, on_change: Callable[[], None] = lambda: None
+    ) -> None:
         self.by_name: dict[str, Machine] = {}
         self._block = block
         self._rootfs = rootfs
+        self._logs = logs
         self._on_change = on_change
         self._begun = False
         self._beginning = asyncio.Lock()
@@ -45,7 +49,7 @@ class RealMachines:
 
     async def boot(self, instance: BootedInstance, role: Role) -> None:
         """Returns when it has joined. Raises EngineError, SetUpFailed."""
-        machine = Machine(instance, role, self._block)
+        machine = Machine(instance, role, self._block, self._logs)
         began = time.monotonic()
         self.by_name[machine.name] = machine
         await machine.power_on()

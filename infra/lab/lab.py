@@ -167,7 +167,8 @@ class Lab:
             raise SetUpFailed("There is no static busybox")
         MACHINES.mkdir(parents=True, exist_ok=True)
         await network.open_bridge(block)
-        self.machines = RealMachines(block, await image.rootfs(Path(busybox)), self._machines_changed)
+        rootfs = await image.rootfs(Path(busybox))
+        self.machines = RealMachines(block, rootfs, self.logs, self._machines_changed)
         self._exits.push_async_callback(self.machines.close)
         self._variables["DOCKER_HOST"] = f"unix://{DOCKER_SOCKET}"
         session = self.aws.session(LAUNCHER_ACCESS_KEY)

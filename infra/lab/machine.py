@@ -28,11 +28,12 @@ _READY_SECONDS: Final = 30.0
 class Machine:
     """Its disk outlives a loss of power, until `discard`."""
 
-    def __init__(self, instance: BootedInstance, role: Role, block: IPv4Network) -> None:
+    def __init__(self, instance: BootedInstance, role: Role, block: IPv4Network, logs: Path) -> None:
         self.instance = instance
         self.role = role
         self.folder = MACHINES / instance.hostname
         self._block = block
+        self._logs = logs
         self._process: Child | None = None
 
     @property
@@ -60,7 +61,7 @@ class Machine:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "daemon.json").write_text("{}")
         await network.attach(self.name, self.address, self._block)
-        self._process = await start(self.name, self._command(), self.folder / "machine.log", last="KILL")
+        self._process = await start(self.name, self._command(), self._logs / f"machine-{self.name}.log", last="KILL")
         async with EngineClient(self.socket) as engine:
             await engine.wait_until_ready(_READY_SECONDS)
 
@@ -82,11 +83,18 @@ class Machine:
 
     def _command(self) -> list[str]:
         labels = [f"--label={key}={value}" for key, value in self.instance.engine_labels.items()]
-        own = [str(self.folder), self.name, self.address, str(EXPORTER_PORT), f"/{CGROUP}/{self.name}", *labels]
+        places = [
+            str(self.folder),
+            str(self._logs),
+            self.name,
+            self.address,
+            str(EXPORTER_PORT),
+            f"/{CGROUP}/{self.name}",
+        ]
         return [
             *("nsenter", f"--net={network.namespace_path(self.name)}"),
             *("unshare", "--uts", "--ipc", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-            *("sh", str(_FIRST_PROCESS), *own),
+            *("sh", str(_FIRST_PROCESS), *places, *labels),
         ]
 
 
