@@ -20,6 +20,7 @@ from worker.drain import give_back
 from worker.intake import Intake
 from worker.job import Job
 from worker.lease import Lease
+from worker.ports import Overtaken
 from worker.scale_down import ScaleDown
 
 
@@ -57,7 +58,9 @@ def _instead(target: Any, name: str) -> Callable[[Any], Callable[[World, ExitSta
 
 @_instead(InMemoryJournal, "save")
 async def _save_whatever_the_token(journal: InMemoryJournal, record: Record) -> Record:
-    new = record.but(revision=record.revision + 1)
+    new, present = record.but(revision=record.revision + 1), journal.records[record.id]
+    if present.revision != record.revision and present != new:
+        raise Overtaken(present)
     journal._write(new)
     return new
 
@@ -111,12 +114,12 @@ async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
 
 
 TWINS = (
-    Twin("token", "the fencing token of the journal", _save_whatever_the_token, known=37),
-    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning, known=13),
+    Twin("token", "the fencing token of the journal", _save_whatever_the_token, known=53),
+    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning, known=2),
     Twin("lease", "the lease check before outside calls", _prove_nothing),
     Twin("smaller", "scale-down by name only", _lower_desired),
     Twin("duplicates", "the duplicate check", _never_a_duplicate, known=6),
-    Twin("replacements", "the wait for replacements", _wait_for_nothing, known=84),
+    Twin("replacements", "the wait for replacements", _wait_for_nothing, known=75),
     Twin("protection", "the group's protection of its instances", reshape=_no_protection, known=19),
-    Twin("undo", "the journaled undo", _undo_unwritten, known=140),
+    Twin("undo", "the journaled undo", _undo_unwritten, known=795),
 )
