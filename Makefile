@@ -25,7 +25,7 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 	@exec $(BIN)/python -m infra.local.up
 
 test: $(READY) ## the tests that need no root, in under 4 minutes
-	@$(BIN)/pytest -q -m "not slow and not lab"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
 
 slow: $(READY) ## the tests that take longer: real processes, crashes, capacity, simulation
 	@$(BIN)/pytest -q -m "slow and not lab"
@@ -38,7 +38,7 @@ lint: $(READY) ## format, lint, types, import rules, templates
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
 
 check: lint ## lint, and the tests with branch coverage
-	@$(BIN)/pytest -q -m "not slow and not lab" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab" --cov --cov-report=term:skip-covered
 
 simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
 	@$(BIN)/python -m tests.simulation
