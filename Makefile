@@ -7,10 +7,11 @@ READY := $(VENV)/.ready
 export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow lint check simulate docs format lock clean
+.PHONY: help setup demo up test slow lint check simulate templates docs format lock clean \
+        lab-up lab-status lab-down lab-bench lab-contract lab-test
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## .venv with the locked dependencies and the project
 
@@ -42,6 +43,15 @@ check: lint ## lint, and the tests with branch coverage
 
 simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
 	@$(BIN)/python -m tests.simulation
+
+templates: $(READY) ## the bootstrap script into infra/cloudformation/swarm.yaml
+	@$(BIN)/python -m infra.cloudformation.embed
+
+lab-up lab-status lab-down lab-bench lab-contract: lab-%: $(READY) ## a real Swarm of Docker engines on this machine (root)
+	@$(BIN)/python -m infra.lab $*
+
+lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
+	@$(BIN)/pytest -q -m lab
 
 docs: $(READY) ## docs/configuration.md from the settings classes
 	@$(BIN)/python -m infra.configuration
