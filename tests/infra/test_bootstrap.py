@@ -415,6 +415,22 @@ def test_containers_logs_go_where_the_template_says(cluster: Cluster) -> None:
         assert f'"log-driver": {driver}' in said
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("aws") is None, reason="no aws command on this machine")
+def test_it_speaks_to_the_real_aws_command_in_the_same_way(aws: EmbeddedAws, tmp_path: Path) -> None:
+    toy = ToySwarms()
+    with on_path(tmp_path / "bin", docker=toy) as path:
+        cluster = Cluster(aws, toy, AwsCommand(aws.session().client), tmp_path, path)
+        [founder], [worker] = cluster.launch("manager"), cluster.launch("worker")
+        for machine in (founder, worker):
+            code, said = machine.tend(**aws.environment)
+            assert code == 0, said
+        assert roles(cluster.swarm()) == ["manager", "worker"]
+        cluster.terminate(worker)
+        assert founder.tend(**aws.environment)[0] == 0
+        assert roles(cluster.swarm()) == ["manager"]
+
+
 def test_the_script_is_sound_bash() -> None:
     subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
     subprocess.run(["bash", "-n"], input=bare(SCRIPT.read_text()), text=True, check=True)
