@@ -37,6 +37,7 @@ lint: $(READY) ## format, lint, types, import rules, templates
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
+	@$(BIN)/python -m infra.cloudformation.embed --check
 
 check: lint ## lint, and the tests with branch coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab" --cov --cov-report=term:skip-covered

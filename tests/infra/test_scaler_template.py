@@ -179,6 +179,29 @@ def test_group_names_with_wildcards_are_refused(template: dict[str, Any]) -> Non
         assert not re.fullmatch(pattern, "Docker-*")
 
 
+def test_nothing_goes_to_a_queue_over_an_unencrypted_connection(resources: dict[str, dict[str, Any]]) -> None:
+    for queue in ("Inbox", "DeadLetters"):
+        policy = resources[f"{queue}Policy"]
+        [deny, *_] = policy["PolicyDocument"]["Statement"]
+        assert policy["Queues"] == [{"Ref": queue}]
+        assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "sqs:*")
+        assert deny["Resource"] == {"GetAtt": f"{queue}.Arn"}
+        assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_only_named_topics_and_rules_of_this_account_may_write_to_the_inbox(
+    resources: dict[str, dict[str, Any]],
+) -> None:
+    [_, conditional] = resources["InboxPolicy"]["PolicyDocument"]["Statement"]
+    condition, senders, nothing = conditional["If"]
+    assert (condition, nothing) == ("WithSenders", {"Ref": "AWS::NoValue"})
+    assert (senders["Effect"], senders["Action"]) == ("Allow", "sqs:SendMessage")
+    assert senders["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": {"Ref": "SenderArns"}},
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+    }
+
+
 @pytest.mark.parametrize("policy", ["IngestPolicy", "WorkerPolicy"])
 def test_the_managers_role_or_a_user_gets_both_policies(resources: dict[str, dict[str, Any]], policy: str) -> None:
     assert resources[policy]["Roles"] == {"If": ["WithManagerRole", [{"Ref": "ManagerRoleName"}], NOTHING]}
@@ -250,3 +273,11 @@ def test_the_instance_profile_variant_deploys_and_the_stack_can_be_deleted(aws: 
         iam.detach_user_policy(UserName=outputs["UserName"], PolicyArn=policy)
     cloudformation.delete_stack(StackName="roles")
     assert "roles" not in {one["StackName"] for one in cloudformation.describe_stacks()["Stacks"]}
+
+
+def test_the_deployed_queues_refuse_unencrypted_connections(aws: EmbeddedAws) -> None:
+    outputs = deploy(aws.session(), cluster="encrypted")
+    sqs = aws.session().client("sqs")
+    for key in ("QueueUrl", "DeadLetterQueueUrl"):
+        policy = sqs.get_queue_attributes(QueueUrl=outputs[key], AttributeNames=["Policy"])["Attributes"]["Policy"]
+        assert [one["Sid"] for one in json.loads(policy)["Statement"]] == ["EncryptedConnectionsOnly"]

@@ -10,6 +10,7 @@ from moto.autoscaling.models import autoscaling_backends
 
 from infra.local.aws import alarms as _alarms  # noqa: F401 - being defined, CloudFormation finds it
 from infra.local.aws import autoscaling, ec2, sqs, tracking
+from infra.local.aws import queue_policies as _queue_policies  # noqa: F401 - the same
 from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
 from infra.local.aws.knobs import Knobs
