@@ -28,6 +28,8 @@ NEVER_BELOW: Final = 0.0
 _HOST: Final = "127.0.0.1"
 _SET_UP_SECONDS: Final = 20.0
 _LEAST_WORKERS: Final = 1
+# For some seconds after a reload Prometheus knows no Alertmanager, and what fires then is lost until it is sent again.
+_RESEND: Final = "--rules.alert.resend-delay=1s"
 _USED: Final = (
     '(1 - sum(node_memory_MemAvailable_bytes{{job="{job}"}}) / sum(node_memory_MemTotal_bytes{{job="{job}"}}))'
 )
@@ -82,16 +84,16 @@ class Monitoring:
 
     async def _start_prometheus(self) -> Child:
         own = ["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", "--web.enable-lifecycle"]
-        return await self._start("prometheus", self.prometheus, "prometheus", own)
+        return await self._start("prometheus", self.prometheus, "prometheus", own, _RESEND)
 
     async def _start_alertmanager(self) -> Child:
         own = ["--config.file=alertmanager.yml", "--storage.path=alertmanager", "--cluster.listen-address="]
         return await self._start("alertmanager", self.alertmanager, "prometheus-alertmanager", own)
 
-    async def _start(self, name: str, url: str, program: str, own: list[str]) -> Child:
+    async def _start(self, name: str, url: str, program: str, own: list[str], *more: str) -> Child:
         absolute = [one.replace("=", f"={self._folder}/", 1) if one[-1] != "=" and "=" in one else one for one in own]
         listening = f"--web.listen-address={url.removeprefix('http://')}"
-        return await commands.start(name, [program, *absolute, listening], self._logs / f"{name}.log", url)
+        return await commands.start(name, [program, *absolute, *more, listening], self._logs / f"{name}.log", url)
 
     async def _is_ready(self, child: Child) -> bool:
         try:
