@@ -1,6 +1,6 @@
 """What ups and downs plan alike: whether a request still counts, and what the group and the Swarm look like now."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -11,8 +11,10 @@ from shared.errors import NotFound, Refused
 from shared.messages import Direction, Role
 from shared.records import State
 from worker import limits, notices
+from worker.errors import GaveUp
 from worker.job import Job
 from worker.ports import Group, GroupMemory, Node
+from worker.preflight import EVER
 from worker.term import Term
 
 log = structlog.get_logger()
@@ -114,6 +116,23 @@ class Planning:
         if by is None:
             by = getattr(self._term.settings, f"default_scale_{job.record.type}_node_{job.record.scale}_by")
         return notices.nodes_request(direction(job), by, node_type(job))
+
+    async def permit(self, survey: Survey, refusal: Callable[..., str | None]) -> None:
+        """Ask whether the group can be scaled at all now. Raises GaveUp with the reason where it cannot."""
+        name = survey.group.name
+        reason = refusal(
+            survey.group,
+            activities=await self._term.groups.activities(name),
+            refreshing=await self._term.groups.refreshing(name),
+            since=survey.memory.desired_at or EVER,
+        )
+        if reason is not None:
+            raise GaveUp(reason)
+
+    def patience(self, job: Job) -> timedelta:
+        """How long a step of a node scale may go on failing."""
+        settings = self._term.settings
+        return settings.request_max_age if job.record.step == "plan" else settings.reschedule_timeout
 
     async def skip_at_bound(self, job: Job, found: limits.AtBound) -> None:
         """Nothing to do. It starts no cool-down."""

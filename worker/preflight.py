@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from worker.identity import members
 from worker.ports import Activity, Group
 
-_EVER = datetime.min.replace(tzinfo=UTC)
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
-def up_refusal(group: Group, activities: Sequence[Activity], refreshing: bool, since: datetime = _EVER) -> str | None:
+def up_refusal(group: Group, activities: Sequence[Activity], refreshing: bool, since: datetime = EVER) -> str | None:
     """Why this group must not be scaled up now. None: it may.
 
     Launches that failed before `since`, the moment of the last raise if it is known, say nothing about what the
@@ -23,7 +23,7 @@ def up_refusal(group: Group, activities: Sequence[Activity], refreshing: bool, s
 
 
 def down_refusal(
-    group: Group, count: int, activities: Sequence[Activity], refreshing: bool, since: datetime = _EVER
+    group: Group, count: int, activities: Sequence[Activity], refreshing: bool, since: datetime = EVER
 ) -> str | None:
     """Why `count` instances must not be taken from this group now. None: they may. `since` as in `up_refusal`."""
     return (

@@ -6,6 +6,7 @@ them is terminated leads into `undo`, which gives the others back as they were a
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -79,8 +80,7 @@ class ScaleDown:
 
     def patience(self, job: Job) -> timedelta:
         """How long a step may go on failing."""
-        settings = self._term.settings
-        return settings.request_max_age if job.record.step == "plan" else settings.reschedule_timeout
+        return self._planning.patience(job)
 
     # --- plan ---------------------------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class ScaleDown:
             await self._planning.skip_at_bound(job, found)
             return
         count = found.before - found.after
-        await self._check(survey, count)
+        await self._planning.permit(survey, partial(down_refusal, count=count))
         victims = await self._choose(job, survey, count)
         by_id = {node.id: node for node in survey.nodes}
         changing = notices.changing(node_type(job), found.before, found.after)
@@ -106,14 +106,6 @@ class ScaleDown:
             warnings=survey.warnings,
             notes={"leaving": [Leaving.of(victim, by_id).document() for victim in victims]},
         )
-
-    async def _check(self, survey: Survey, count: int) -> None:
-        name, raised = survey.group.name, survey.memory.desired_at
-        activities = await self._term.groups.activities(name)
-        since = {"since": raised} if raised is not None else {}
-        refusal = down_refusal(survey.group, count, activities, await self._term.groups.refreshing(name), **since)
-        if refusal is not None:
-            raise GaveUp(refusal)
 
     async def _choose(self, job: Job, survey: Survey, count: int) -> Sequence[Victim]:
         """The victims, managers' leader last. Raises GaveUp where there are none, or they must not go."""

@@ -67,8 +67,7 @@ class ScaleUp:
 
     def patience(self, job: Job) -> timedelta:
         """How long a step may go on failing."""
-        settings = self._term.settings
-        return settings.request_max_age if job.record.step == "plan" else settings.reschedule_timeout
+        return self._planning.patience(job)
 
     # --- plan ---------------------------------------------------------------------------------------------------
 
@@ -78,7 +77,7 @@ class ScaleUp:
         if isinstance(found, AtBound):
             await self._planning.skip_at_bound(job, found)
             return
-        await self._check(survey)
+        await self._planning.permit(survey, up_refusal)
         await job.enter(
             "apply",
             by=survey.limits.by,
@@ -87,14 +86,6 @@ class ScaleUp:
             warnings=survey.warnings,
             notes={"expectation": self._expect(job, survey, found.after).document()},
         )
-
-    async def _check(self, survey: Survey) -> None:
-        name, raised = survey.group.name, survey.memory.desired_at
-        activities = await self._term.groups.activities(name)
-        since = {"since": raised} if raised is not None else {}
-        refusal = up_refusal(survey.group, activities, await self._term.groups.refreshing(name), **since)
-        if refusal is not None:
-            raise GaveUp(refusal)
 
     def _expect(self, job: Job, survey: Survey, after: int) -> Expectation:
         expectation = expect(
