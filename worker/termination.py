@@ -90,7 +90,7 @@ class Termination:
 
     async def _intend(self, node: Leaving) -> dict[str, Any]:
         group = await self._term.groups.describe(self._group_name)
-        if not any(each.id == node.instance_id for each in group.staying):
+        if not any(each.id == node.instance_id for each in group.staying) or await self._is_recorded(node):
             raise GaveUp(
                 f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
                 f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was asked "
@@ -128,10 +128,7 @@ class Termination:
             await self._term.pause(self._job, mark, limit.left, TICK_SECONDS / 5)
 
     async def _ours(self, node: Leaving, intent: Mapping[str, Any], group: Group) -> bool:
-        if group.desired < int(intent["desired"]):
-            return True
-        activities = await self._term.groups.activities(self._group_name)
-        if any(node.instance_id in each.description and each.lowers_capacity for each in activities):
+        if await self._is_recorded(node):
             return True
         await self._job.note(
             terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
@@ -142,6 +139,11 @@ class Termination:
             f"{group.name} is {group.desired}, not {int(intent['desired']) - 1}. Repeat the request if there "
             f"are still too many {node_type(self._job)} nodes"
         )
+
+    async def _is_recorded(self, node: Leaving) -> bool:
+        """A termination that shrank the group by this instance. It is recorded at once, even while Describe lags."""
+        activities = await self._term.groups.activities(self._group_name)
+        return any(node.instance_id in each.description and each.lowers_capacity for each in activities)
 
     async def _count(self, node: Leaving, intent: Mapping[str, Any]) -> None:
         now, after = self._term.clock.now(), int(intent["desired"]) - 1
