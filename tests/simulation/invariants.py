@@ -33,6 +33,8 @@ class Drained:
     time: float
     slots: tuple[tuple[str, int], ...]
     request: str | None
+    unseen: bool
+    """Somebody had only just made it active: we could not know that, and give back what we knew."""
 
 
 class Judge:
@@ -134,7 +136,9 @@ class Judge:
     def touched(self, call: Call, node_id: str, before: Node, after: Node) -> None:
         """We changed a node's availability or role."""
         if before.availability == "active" and after.availability != "active":
-            self._drained[node_id] = Drained(self._world.clockwork.now, self._slots_on(node_id), call.request)
+            now = self._world.clockwork.now
+            unseen = self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
+            self._drained[node_id] = Drained(now, self._slots_on(node_id), call.request, unseen)
         elif after.availability == "active":
             self._drained.pop(node_id, None)
         if (before.role, after.role) == ("manager", "worker"):
@@ -263,7 +267,7 @@ class Judge:
         """Nodes that we took out of use, or demoted, and have not given back: the node, how it is, and for whom."""
         for node in self._world.swarm.cluster.nodes.values():
             drained = self._drained.get(node.id)
-            if drained is not None and node.availability != "active":
+            if drained is not None and not drained.unseen and node.availability != "active":
                 yield node.id, node.availability, drained.request
             if node.id in self._demoted and node.role == "worker":
                 yield node.id, "demoted", self._demoted[node.id]

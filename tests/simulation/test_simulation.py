@@ -10,8 +10,8 @@ from tests.simulation.report import Summary
 from tests.simulation.run import observe, run
 from tests.simulation.twins import TWINS, Twin
 
-QUICK = range(1, 201)
-MANY = range(201, 2201)
+QUICK = range(1, 151)
+MANY = range(151, 2151)
 MOST = 2000
 """Within so many seeds a twin must be found."""
 
