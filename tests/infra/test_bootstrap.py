@@ -100,10 +100,11 @@ class Cluster:
         return swarm
 
     def formed(self, managers: int = 3) -> list[Machine]:
-        """A Swarm of managers, from nothing."""
+        """A Swarm of managers, from nothing, in the order in which they joined: the leader first."""
         machines = self.launch("manager", managers)
         until_all_in(machines)
-        return machines
+        joined = [member.instance for member in self.swarm().managers()]
+        return sorted(machines, key=lambda machine: joined.index(machine.instance))
 
 
 class Machine:
