@@ -103,7 +103,7 @@ class Cluster:
         """A Swarm of managers, from nothing, in the order in which they joined: the leader first."""
         machines = self.launch("manager", managers)
         until_all_in(machines)
-        joined = [member.instance for member in self.swarm().managers()]
+        joined = [member.instance for swarm in self.toy.swarms.values() for member in swarm.managers()]
         return sorted(machines, key=lambda machine: joined.index(machine.instance))
 
 
