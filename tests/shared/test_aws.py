@@ -82,7 +82,7 @@ async def test_a_silent_endpoint_costs_no_more_than_two_attempts(monkeypatch: py
 
     async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server, AsyncExitStack() as stack:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        client = await open_client(stack, "sqs", "us-east-1", read_timeout=timedelta(seconds=0.1))
+        client = await open_client(stack, "sqs", "us-east-1", read_timeout=timedelta(seconds=0.5))
         with pytest.raises(CALL_ERRORS):
             await client.send_message(QueueUrl="http://x/q", MessageBody="{}")
-        assert met == 2
+        assert met in {1, 2}  # a busy machine may not even come to accept one of them
