@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow lint check simulate templates docs format lock clean \
+.PHONY: help setup demo up test slow lint check simulate bench templates docs format lock clean \
         lab-up lab-status lab-down lab-bench lab-contract lab-test
 
 help: ## what there is
@@ -44,6 +44,9 @@ check: lint ## lint, and the tests with branch coverage
 
 simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
 	@$(BIN)/python -m tests.simulation
+
+bench: $(READY) ## the benchmarks on the embedded environment, as a table
+	@$(BIN)/python -m infra.local.bench
 
 templates: $(READY) ## the bootstrap script into infra/cloudformation/swarm.yaml
 	@$(BIN)/python -m infra.cloudformation.embed

@@ -98,6 +98,10 @@ class Services:
                 return worker
         return None
 
+    async def listens(self, child: Child) -> bool:
+        """Whether a process answers."""
+        return bool(await self._text(f"{child.url}/healthz"))
+
     async def _start_ingest(self) -> None:
         asked = given(self._settings, "INGEST_PORT")
         port = asked if asked and asked != "0" else str(next(self._ports))

@@ -1,0 +1,232 @@
+"""`make bench`: what ingest and the workers take for their work, on an embedded environment of its own, as a table.
+
+The AWS and the Swarm around them are emulated in one process: what is measured is ours, and what the emulation adds.
+Machines boot in a second; everything else is as in `make up`. The figures of a real Swarm are `make lab-bench`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from infra.local.children import Child
+from infra.local.demo import CURL, PATH, WEBHOOK
+from infra.local.environment import Environment
+from infra.local.facts import Eyes
+from infra.local.figures import Figures
+from infra.local.surroundings import FOLDER, shield
+from infra.local.terminal import log_to, run
+
+ROUNDS: Final = 3
+BURST: Final = 4
+SERVICES: Final = 100
+SCALES: Final = 20
+KILLS: Final = 5
+LEASE_SECONDS: Final = 3.0
+POSTS: Final = 1000
+CALLERS: Final = 8
+_FAST: Final = {"BOOT_DELAY": "1", "LEASE_SECONDS": f"{LEASE_SECONDS:.0f}"}
+_FORM: Final = "application/x-www-form-urlencoded"
+_UP: Final = b'{"groupLabels": {"scale": "up"}}'
+_RESOLVED: Final = json.dumps({**json.loads(WEBHOOK.read_bytes()), "status": "resolved"}).encode()
+_ONE_UP: Final = "one scale-up: POST to the end"
+_PATIENCE_SECONDS: Final = 120.0
+_LOOK_SECONDS: Final = 0.02
+_INTERRUPTED: Final = 130
+_MIB: Final = 2**20
+
+Found = TypeVar("Found")
+
+
+class WentWrong(Exception):
+    """What was to be measured did not happen; the text is for a person."""
+
+
+def main() -> int:
+    """The exit code."""
+    shield(os.environ)
+    log_to(FOLDER / "bench" / "logs" / "environment.log")
+    try:
+        return run(_bench(), stopped=_INTERRUPTED)
+    except WentWrong as error:
+        sys.stderr.write(f"{error}. The logs: {FOLDER / 'bench' / 'logs'}\n")
+        return 1
+
+
+async def _bench() -> int:
+    figures = Figures()
+    async with Environment(FOLDER / "bench", {**os.environ, **_FAST}) as environment, Eyes(environment) as eyes:
+        bench = _Bench(environment, eyes, figures)
+        for what, measure in (
+            (f"{ROUNDS} times one worker node more, one less", bench.nodes),
+            (f"{BURST} scale-ups at once", bench.burst),
+            (f"{SCALES} scales of a service", bench.service),
+            (f"{SERVICES} services rescheduled", bench.services),
+            (f"{KILLS} workers killed while they are active", bench.takeovers),
+            (f"{POSTS} posts by {CALLERS} callers, with no worker", bench.posts),
+        ):
+            sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {what}\n")
+            await measure()
+    sys.stdout.write(f"\n{figures.table()}\n")
+    return 0
+
+
+class _Bench:
+    """Measures one thing after the other; each leaves the group and the Swarm as they were."""
+
+    def __init__(self, environment: Environment, eyes: Eyes, figures: Figures) -> None:
+        self._environment = environment
+        self._eyes = eyes
+        self._figures = figures
+
+    async def nodes(self) -> None:
+        """What a person waits for, and Alertmanager."""
+        for _ in range(ROUNDS):
+            posted = time.time()
+            record = await self._ended(PATH, _UP)
+            self._note_up(record, posted)
+            posted = time.time()
+            record = await self._ended(PATH, CURL)
+            (changed,) = self._changes(posted)
+            self._figures.note("scale down: POST to the instance terminated", changed - posted)
+            self._figures.note("scale down: POST to the end", _moment(record["ended_at"]) - posted)
+
+    def _note_up(self, record: dict[str, Any], posted: float) -> None:
+        (changed,) = self._changes(posted)
+        began = next(_moment(step["started_at"]) for step in record["steps"] if step["name"] == "reschedule")
+        ready = max(node.meta.created_ns for node in self._environment.swarm.store.nodes.values()) / 1e9
+        self._figures.note("scale up: POST to desired capacity raised", changed - posted)
+        self._figures.note("scale up: node Ready to rescheduling begun", began - ready)
+        self._figures.note(_ONE_UP, _moment(record["ended_at"]) - posted)
+
+    async def burst(self) -> None:
+        """Several at once, beside one."""
+        posted = time.time()
+        records = await asyncio.gather(*(self._ended(PATH, _UP) for _ in range(BURST)))
+        last = max(_moment(record["ended_at"]) for record in records) - posted
+        ratio = last / self._figures.median(_ONE_UP)
+        self._figures.note(f"{BURST} scale-ups at once: all ended, in times of one", ratio, unit="x")
+        await self._ended(PATH.replace("by=1", f"by={BURST}"), CURL)
+
+    async def service(self) -> None:
+        """Up and down in turns, inside the bounds."""
+        self._environment.swarm.control.create_service(_service("scaled", 2))
+        for number in range(SCALES):
+            direction = ("up", "down")[number % 2]
+            posted = time.time()
+            record = await self._ended(f"/v1/scale-service?service=scaled&scale={direction}&by=1", b"")
+            self._figures.note("service scale: POST to the end", _moment(record["ended_at"]) - posted)
+
+    async def services(self) -> None:
+        """With tasks that start and stop at once: the time is ours."""
+        self._environment.swarm.config.start_seconds = self._environment.swarm.config.stop_seconds = 0.0
+        names = [f"service-{number:03}" for number in range(SERVICES)]
+        for name in names:
+            self._environment.swarm.control.create_service(_service(name, 1, label="true"))
+        posted = time.time()
+        record = await self._ended("/v1/reschedule-services", b"")
+        self._figures.note(f"{SERVICES} services rescheduled", _moment(record["ended_at"]) - posted)
+        for name in names:
+            self._environment.swarm.control.remove_service(name)
+
+    async def takeovers(self) -> None:
+        """From kill -9 of the active worker until another one is active."""
+        services = self._environment.services
+        for _ in range(KILLS):
+            active = await self._active()
+            active.kill()
+            killed = time.monotonic()
+            await self._active()
+            taken = time.monotonic() - killed
+            self._figures.note(f"take-over after kill -9 (LEASE_SECONDS={LEASE_SECONDS:.0f})", taken)
+            newcomer = await services.start_worker()
+            await _eventually(partial(services.listens, newcomer), "one more worker")
+
+    async def posts(self) -> None:
+        """Requests that are queued, and webhooks that are read and ignored; then what the processes hold."""
+        services = self._environment.services
+        active = await self._active()
+        self._figures.note("worker: resident memory", _resident_mib(active.pid), unit="MiB")
+        for worker in services.workers:
+            worker.kill()
+        await self._load("POST answered 202 (the emulated SQS is the slowest)", "/v1/reschedule-services", b"", 202)
+        await self._load("resolved webhook, answered 200", PATH, _RESOLVED, 200)
+        self._figures.note("ingest: resident memory", _resident_mib(services.ingest.pid), unit="MiB")
+
+    async def _load(self, what: str, path: str, body: bytes, expected: int) -> None:
+        taken: list[float] = []
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as callers:
+            for _ in range(CALLERS):
+                callers.create_task(self._call(path, body, expected, POSTS // CALLERS, taken))
+        self._figures.note(f"{what}: a second", len(taken) / (time.monotonic() - began), unit="/s", more_is_better=True)
+        self._figures.note(f"{what}: each", *taken)
+
+    async def _call(self, path: str, body: bytes, expected: int, times: int, taken: list[float]) -> None:
+        for _ in range(times):
+            began = time.monotonic()
+            status, _, answer = await self._eyes.post(path, body, _FORM)
+            taken.append(time.monotonic() - began)
+            if status != expected:
+                raise WentWrong(f"POST {path}: {status} {answer}")
+
+    async def _ended(self, path: str, body: bytes) -> dict[str, Any]:
+        """Ask; the record of the request when it has succeeded."""
+        status, location, answer = await self._eyes.post(path, body, _FORM)
+        if status != 202:
+            raise WentWrong(f"POST {path}: {status} {answer}")
+
+        async def over() -> dict[str, Any] | None:
+            record = await self._eyes.record(location)
+            return record if record and record["ended_at"] else None
+
+        record = await _eventually(over, f"the end of {path}")
+        if record["state"] != "succeeded":
+            raise WentWrong(f"POST {path}: {record['state']}: {record['message']}")
+        return record
+
+    def _changes(self, since: float) -> Sequence[float]:
+        return [moment for moments in self._eyes.changes_since(since).values() for moment in moments]
+
+    async def _active(self) -> Child:
+        return await _eventually(self._environment.services.active_worker, "an active worker")
+
+
+async def _eventually(look: Callable[[], Awaitable[Found | None]], what: str) -> Found:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (found := await look()):
+        if time.monotonic() > deadline:
+            raise WentWrong(f"not within {_PATIENCE_SECONDS:.0f} s: {what}")
+        await asyncio.sleep(_LOOK_SECONDS)
+    return found
+
+
+def _service(name: str, replicas: int, label: str = "no") -> dict[str, Any]:
+    return {
+        "Name": name,
+        "Labels": {"com.df.reschedule": label},
+        "TaskTemplate": {"ContainerSpec": {"Image": f"{name}:1"}},
+        "Mode": {"Replicated": {"Replicas": replicas}},
+        "UpdateConfig": {"Parallelism": 0, "Monitor": 1},
+    }
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
+
+
+if __name__ == "__main__":
+    sys.exit(main())
