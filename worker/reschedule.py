@@ -99,7 +99,10 @@ class Rescheduler:
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [(service.name, tasks.create_task(one(service))) for service in services]
-        except* TermOver as over:
+        except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what is raised in one once more
+            over = group.subgroup(TermOver)
+            if over is None:
+                raise
             raise over.exceptions[0] from None
         ended = [(name, task.result()) for name, task in running]
         return Outcome(
