@@ -72,13 +72,11 @@ async def test_a_silent_endpoint_costs_no_more_than_two_attempts(monkeypatch: py
         monkeypatch.setenv(name, "x")
     met = 0
 
-    async def ignore(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal met
         met += 1
-        try:
-            await asyncio.Event().wait()
-        finally:
-            writer.close()
+        await reader.read()  # until the caller hangs up
+        writer.close()
 
     async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server, AsyncExitStack() as stack:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
