@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ingest.patience import LONGEST
-from shared.settings import Seconds, Settings
+from shared.settings import Backend, Seconds, Settings
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -22,11 +22,12 @@ def _prefix(value: object) -> object:
     return path
 
 
-def _backend(value: object) -> object:
-    name = str(value).strip().lower() or "none"
-    if name not in {"aws", "none"}:
-        raise ValueError("must be aws or none")
-    return name
+def _showable(token: SecretStr | None) -> SecretStr | None:
+    """A token that no caller could show would lock everybody out."""
+    text = "" if token is None else token.get_secret_value()
+    if text != text.strip() or not text.isprintable():
+        raise ValueError("must be one line, without white space at its ends")
+    return token
 
 
 def _patience(value: timedelta) -> timedelta:
@@ -47,6 +48,7 @@ class IngestSettings(Settings):
     ] = "/"
     webhook_token: Annotated[
         SecretStr | None,
+        AfterValidator(_showable),
         Field(
             description="Every route but ping and healthz wants `Authorization: Bearer TOKEN`, or Basic with it as the "
             "password. Unset: open to everyone."
@@ -57,8 +59,4 @@ class IngestSettings(Settings):
         AfterValidator(_patience),
         Field(description="Seconds that every POST waits for its outcome when it does not say itself; at most 900."),
     ] = timedelta(0)
-    node_scaler_backend: Annotated[
-        str,
-        BeforeValidator(_backend),
-        Field(description="`aws`, or `none` to switch node scaling off."),
-    ] = "aws"
+    node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` to switch node scaling off.")] = "aws"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -64,6 +64,16 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
+
+def _backend(value: object) -> object:
+    name = str(value).strip().lower() or "none"
+    if name not in {"aws", "none"}:
+        raise ValueError("must be aws or none")
+    return name
+
+
+Backend = Annotated[Literal["aws", "none"], BeforeValidator(_backend)]
+"""Who scales nodes, if anyone."""
 
 Seconds = Annotated[
     timedelta,
@@ -178,7 +188,9 @@ def prepare_aws(environ: MutableMapping[str, str]) -> None:
         if key.startswith("AWS_") and key.endswith("_FILE") and key not in _NOT_INDIRECT
     }
     values, problems = resolve(environ, names)
-    environ.update(values)
+    for name, value in values.items():
+        environ[name] = value
+        environ.pop(f"{name}_FILE", None)  # taken: whoever reads on finds it given once
     path = environ.get("AWS_ENV_FILE") or (AWS_SECRETS_FILE if Path(AWS_SECRETS_FILE).exists() else None)
     try:
         lines = Path(path).read_text().splitlines() if path else []
@@ -219,7 +231,7 @@ def _value(environ: Mapping[str, str], name: str) -> str | None:
         raise ValueError(f"set both directly and as {name}_FILE; keep one")
     if path:
         try:
-            return Path(path).read_text().removesuffix("\n").removesuffix("\r") or None
+            direct = Path(path).read_text().removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"cannot read {name}_FILE {path} ({_reason(error)})") from error
     return direct if direct or (direct == "" and name in _EMPTY_COUNTS) else None
@@ -277,6 +289,9 @@ _EXPECTED = {
 _PATTERNS = {
     r"^https?://": "must be a URL that begins with http:// or https://",
     r"^[A-Za-z0-9._-]{1,64}$": "must be 1 to 64 letters, digits, dots, underscores or dashes",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a name of letters, digits and underscores, with no digit in front",
+    r"^[^=\s]": "must be a label's key, or KEY=VALUE",
+    r"^(unix:///|tcp://|https?://)\S+$": "must be like unix:///var/run/docker.sock or tcp://HOST:PORT",
 }
 _CHOICE = re.compile(r"\^\(([a-z|]+)\)\$")
 

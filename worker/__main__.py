@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import uuid
 from contextlib import AsyncExitStack
@@ -37,22 +38,34 @@ def main() -> None:
     """Exit 0 after a stop, 2 where the configuration is wrong."""
     try:
         settings = read(WorkerSettings, os.environ)
+        listener = open_listener(settings)
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
-    asyncio.run(run(settings))
+    asyncio.run(run(settings, listener))
 
 
-async def run(settings: WorkerSettings) -> None:
+def open_listener(settings: WorkerSettings) -> socket.socket | None:
+    """The socket for health and metrics, if they are wanted. Raises BadConfiguration where the port is taken."""
+    if not settings.worker_port:
+        return None
+    try:
+        return health.bind(settings.worker_port)
+    except OSError as error:
+        problem = f"WORKER_PORT: cannot listen on {settings.worker_port} ({os.strerror(error.errno or 0)})"
+        raise BadConfiguration([problem]) from error
+
+
+async def run(settings: WorkerSettings, listener: socket.socket | None) -> None:
     """Open everything, work until told to stop, close everything."""
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with AsyncExitStack() as stack:
         metrics = Metrics()
-        if settings.worker_port:
-            await health.serve(stack, metrics, settings.worker_port)
+        if listener is not None:
+            await health.serve(stack, metrics, listener)
         ports = await open_ports(stack, settings)
         owner = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         log.info("worker_started", owner=owner, cluster=settings.scaler_cluster)

@@ -1,5 +1,6 @@
 """`/healthz` and `/metrics`: whether the process lives, and what it counts. A standby is healthy, also without AWS."""
 
+import socket
 from contextlib import AsyncExitStack
 
 import structlog
@@ -11,8 +12,13 @@ from worker.metrics import Metrics
 log = structlog.get_logger()
 
 
-async def serve(stack: AsyncExitStack, metrics: Metrics, port: int) -> None:
-    """Listen for as long as the stack lives. Raises OSError where the port is taken."""
+def bind(port: int) -> socket.socket:
+    """A socket on that port of every address. Raises OSError where it is taken."""
+    return socket.create_server(("0.0.0.0", port))  # noqa: S104 - a container's own port
+
+
+async def serve(stack: AsyncExitStack, metrics: Metrics, listener: socket.socket) -> None:
+    """Answer on a bound socket for as long as the stack lives."""
     app = web.Application()
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -26,5 +32,5 @@ async def serve(stack: AsyncExitStack, metrics: Metrics, port: int) -> None:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "0.0.0.0", port, shutdown_timeout=1).start()  # noqa: S104 - a container's own port
-    log.info("health_served", port=port)
+    await web.SockSite(runner, listener, shutdown_timeout=1).start()
+    log.info("health_served", port=listener.getsockname()[1])

@@ -1,11 +1,11 @@
 """The worker's settings."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from shared.settings import Seconds, Settings
+from shared.settings import Backend, Seconds, Settings
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 By = Annotated[int, Field(ge=1, le=10_000)]
@@ -18,14 +18,13 @@ class WorkerSettings(Settings):
     model_config = ConfigDict(validate_default=True)
 
     sqs_dlq_url: Annotated[str, Field(pattern=r"^https?://", description="The dead-letter queue.")]
-    node_scaler_backend: Annotated[
-        Literal["aws", "none"], Field(description="`aws`, or `none` (or empty): no node scaling.")
-    ] = "aws"
+    node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` (or empty): no node scaling.")] = "aws"
     aws_manager_asg: Annotated[str | None, Field(description="The managers' Auto Scaling group.")] = None
     aws_worker_asg: Annotated[str | None, Field(description="The workers' Auto Scaling group.")] = None
-    docker_host: Annotated[str, Field(description="The Docker socket of a Swarm manager.")] = (
-        "unix:///var/run/docker.sock"
-    )
+    docker_host: Annotated[
+        str,
+        Field(pattern=r"^(unix:///|tcp://|https?://)\S+$", description="The Docker socket of a Swarm manager."),
+    ] = "unix:///var/run/docker.sock"
     worker_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
     ] = 8081
@@ -81,9 +80,9 @@ class WorkerSettings(Settings):
         "com.df.scaleWorkerNodeUpBy"
     )
 
-    reschedule_filter_label: Annotated[LabelKey, Field(description="Which services are rescheduled.")] = (
-        "com.df.reschedule=true"
-    )
+    reschedule_filter_label: Annotated[
+        LabelKey, Field(pattern=r"^[^=\s]", description="Which services are rescheduled.")
+    ] = "com.df.reschedule=true"
     reschedule_env_key: Annotated[
         str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Their environment variable that is set.")
     ] = "RESCHEDULE_DATE"
@@ -111,11 +110,6 @@ class WorkerSettings(Settings):
     lease_seconds: Annotated[
         Seconds, Field(description="Seconds, 3 or more: how soon another worker takes over from one that died.")
     ] = timedelta(seconds=15)
-
-    @field_validator("node_scaler_backend", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return "none" if value == "" else value
 
     @field_validator("lease_seconds")
     @classmethod

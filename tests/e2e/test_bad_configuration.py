@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ _BOTH: Final = {
     "LOG_FORMAT": "xml",
     "NODE_SCALER_BACKEND": "azure",
 }
+_UNSHOWABLE: Final = (" token", "token ", "to\nken", "token\n", " ", "to\tken")
+_NO_DOCKER: Final = ("docker", "/var/run/docker.sock", "unix://", "unix://docker.sock", "ssh://host", "tcp://")
 _COUNTS: Final = (
     *(f"DEFAULT_{bound}_{kind}_NODES" for bound in ("MIN", "MAX") for kind in ("MANAGER", "WORKER")),
     *(f"DEFAULT_SCALE_{kind}_NODE_{way}_BY" for kind in ("MANAGER", "WORKER") for way in ("UP", "DOWN")),
@@ -53,10 +56,13 @@ WRONG: Final[Mapping[str, Mapping[str, str]]] = {
         "INGEST_PORT": "http",
         "SERVER_PREFIX": "/a b",
         "DEFAULT_WAIT": "901",
+        "WEBHOOK_TOKEN": _UNSHOWABLE[0],
     },
     "worker": {
         **_BOTH,
         "SQS_DLQ_URL": "dead letters",
+        "DOCKER_HOST": _NO_DOCKER[0],
+        "RESCHEDULE_FILTER_LABEL": "=true",
         "WORKER_PORT": "65536",
         "RESCHEDULE_ENV_KEY": "1 KEY",
         "LEASE_SECONDS": "2.9",
@@ -109,6 +115,30 @@ def test_one_wrong_value_is_one_problem(module: str, name: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         load(_CLASSES[module], {**GOOD, name: WRONG[module][name]})
     assert [line.partition(":")[0] for line in caught.value.problems] == [name]
+
+
+@pytest.mark.parametrize("token", _UNSHOWABLE)
+def test_a_token_that_no_caller_could_show_is_refused_instead_of_locking_everybody_out(token: str) -> None:
+    with pytest.raises(BadConfiguration, match=r"^WEBHOOK_TOKEN: must be one line, without white space at its ends$"):
+        load(IngestSettings, {**GOOD, "WEBHOOK_TOKEN": token})
+
+
+@pytest.mark.parametrize("host", _NO_DOCKER)
+def test_what_is_no_address_of_an_engine_is_refused(host: str) -> None:
+    with pytest.raises(BadConfiguration, match=r"^DOCKER_HOST: must be like unix:///var/run/docker.sock or tcp://HOST"):
+        load(WorkerSettings, {**GOOD, "DOCKER_HOST": host})
+
+
+@pytest.mark.parametrize("host", ["unix:///run/docker.sock", "tcp://10.0.0.4:2375", "http://proxy:2375"])
+def test_addresses_of_engines_are_taken(host: str) -> None:
+    assert load(WorkerSettings, {**GOOD, "DOCKER_HOST": host}).docker_host == host
+
+
+def test_a_port_that_is_taken_is_a_problem_like_any_other() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, lines = _outcome("worker", {**GOOD, "WORKER_PORT": str(port)})
+    assert (code, lines) == (2, [f"WORKER_PORT: cannot listen on {port} (Address already in use)"])
 
 
 @pytest.mark.parametrize("module", ["ingest", "worker"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
 from shared import settings as module
-from shared.settings import BadConfiguration, Seconds, Settings, load, prepare_aws, read
+from shared.settings import Backend, BadConfiguration, Seconds, Settings, load, prepare_aws, read
 
 REQUIRED = {"SQS_QUEUE_URL": "https://sqs/inbox", "DYNAMODB_TABLE": "scaler"}
 
@@ -23,7 +23,8 @@ class Example(Settings):
     token: SecretStr | None = None
     count: Annotated[int, Field(ge=0, le=9)] = 3
     switch: bool = False
-    node_scaler_backend: str = "aws"
+    node_scaler_backend: Backend = "aws"
+    aws_worker_asg: str | None = None
 
 
 def wrong(environ: dict[str, str]) -> list[str]:
@@ -89,8 +90,13 @@ def test_empty_counts_as_absent(name: str) -> None:
     assert load(Example, {**REQUIRED, name: ""}) == load(Example, REQUIRED)
 
 
-def test_an_empty_backend_is_a_value() -> None:
-    assert load(Example, {**REQUIRED, "NODE_SCALER_BACKEND": ""}).node_scaler_backend == ""
+@pytest.mark.parametrize(("text", "backend"), [("", "none"), ("None", "none"), ("AWS", "aws"), (" aws ", "aws")])
+def test_an_empty_backend_is_none_and_its_case_does_not_matter(text: str, backend: str, tmp_path: Path) -> None:
+    assert load(Example, {**REQUIRED, "NODE_SCALER_BACKEND": text}).node_scaler_backend == backend
+    (tmp_path / "backend").write_text(f"{text}\n")
+    path = str(tmp_path / "backend")
+    assert load(Example, {**REQUIRED, "NODE_SCALER_BACKEND_FILE": path}).node_scaler_backend == backend
+    assert wrong({"NODE_SCALER_BACKEND": f"{text}x"}) == ["NODE_SCALER_BACKEND: must be aws or none"]
 
 
 @pytest.mark.parametrize("content", ["", "\n", "  \n"])
@@ -213,10 +219,28 @@ def test_an_env_file_that_is_not_there_is_named() -> None:
 def test_the_sdks_variables_may_be_given_as_files(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret\n")
     environ = {"AWS_SECRET_ACCESS_KEY_FILE": str(tmp_path / "key")}
+    given_twice = {**environ, "AWS_SECRET_ACCESS_KEY": "other"}
     prepare_aws(environ)
     assert environ["AWS_SECRET_ACCESS_KEY"] == "secret"
     with pytest.raises(BadConfiguration, match="set both directly and as AWS_SECRET_ACCESS_KEY_FILE"):
-        prepare_aws(environ)
+        prepare_aws(given_twice)
+
+
+@pytest.mark.parametrize("name", ["AWS_DEFAULT_REGION", "AWS_WORKER_ASG"])
+def test_our_own_variables_that_begin_like_the_sdks_may_be_given_as_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / "value").write_text("eu-west-3\n")
+    environ = {**REQUIRED, f"{name}_FILE": str(tmp_path / "value")}
+    given_twice = {**environ, name: "other"}
+    assert getattr(read(Example, environ), name.lower()) == "eu-west-3"
+    with pytest.raises(BadConfiguration) as caught:
+        read(Example, given_twice)
+    assert caught.value.problems == [f"{name}: set both directly and as {name}_FILE; keep one"]
+
+
+def test_even_the_path_of_the_env_file_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "aws").write_text("export AWS_DEFAULT_REGION=eu-west-3\n")
+    (tmp_path / "path").write_text(f"{tmp_path / 'aws'}\n")
+    assert read(Example, {**REQUIRED, "AWS_ENV_FILE_FILE": str(tmp_path / "path")}).aws_default_region == "eu-west-3"
 
 
 @pytest.mark.parametrize(
