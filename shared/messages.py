@@ -5,6 +5,7 @@ can never be valid. Who sent it and what becomes of it is not this module's busi
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn
@@ -35,6 +36,25 @@ def _whole_number(value: object) -> object:
     return value
 
 
+def _rfc3339(value: object) -> object:
+    """A moment as RFC 3339 writes it: pydantic takes much besides, epoch seconds for one."""
+    if value is not None and not (isinstance(value, str) and _MOMENT.match(value)):
+        raise ValueError("must be a moment like 2026-11-24T10:00:00Z")
+    return value
+
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
+def _first_version(value: object) -> object:
+    """The one version there is, also where it is not said. True and 1.0 equal 1, and are not it."""
+    if value is None:
+        return 1
+    if type(value) is not int or value != 1:
+        raise ValueError("version can only be 1")
+    return value
+
+
 def _plausible(moment: datetime) -> datetime:
     """Moments near the ends of the calendar overflow when they are reckoned with."""
     if not 2000 <= moment.year <= 9000:
@@ -51,6 +71,7 @@ def _short_enough(request_id: str) -> str:
 
 RequestId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_short_enough)]
 By = Annotated[int, BeforeValidator(_whole_number)]
+Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
 
@@ -63,9 +84,9 @@ class _Request(BaseModel):
     id: RequestId | None = None
     idempotency_key: Key | None = None
     dedup_key: Key | None = None
-    requested_at: Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)] | None = None
+    requested_at: Annotated[Moment | None, BeforeValidator(_rfc3339)] = None
     source: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(_first_version)] = 1
 
 
 class ScaleNodes(_Request):
@@ -169,9 +190,8 @@ def _sentence(action: str, error: ValidationError) -> str:
     missing = problem["type"] == "missing" or given is None or given == ""
     if (action, field) in _SENTENCES:
         return _SENTENCES[action, field][0 if missing else 1].format(_shown(given))
-    if field == "by":
-        return str(problem["msg"]).removeprefix("Value error, ")
-    return f"Incorrect {field}: {_shown(given)} ({problem['msg']})"
+    words = str(problem["msg"]).removeprefix("Value error, ")
+    return words if field == "by" else f"Incorrect {field}: {_shown(given)} ({words})"
 
 
 def _shown(value: object) -> str:

@@ -69,6 +69,20 @@ def test_everything_optional_is_read() -> None:
     assert request.requested_at.isoformat() == "2026-11-22T12:00:00+01:00"
 
 
+@pytest.mark.parametrize(
+    "text", ["2026-11-22T11:00:00Z", "2026-11-22t12:00:00.123456789+01:00", "2026-11-22 11:00:00z"]
+)
+def test_moments_are_read_as_rfc_3339_writes_them(text: str) -> None:
+    moment = parse_request({**NODES, "requested_at": text}).requested_at
+    assert moment is not None
+    assert moment.timestamp() // 1 == 1795345200
+
+
+def test_what_is_null_is_not_said() -> None:
+    names = ("id", "by", "service", "idempotency_key", "dedup_key", "requested_at", "source", "version")
+    assert parse_request({**NODES, **dict.fromkeys(names)}) == parse_request(NODES)
+
+
 @given(by=st.integers(1, MAX_BY), text=st.booleans())
 def test_by_is_a_whole_number_or_its_digits(by: int, text: bool) -> None:
     request = parse_request({**NODES, "by": str(by) if text else by})
@@ -107,7 +121,15 @@ def test_any_other_by_is_refused(by: object) -> None:
         ({"action": "scale-service", "service": "web"}, "No scale direction in request"),
         ({"action": "scale-service", "service": "web", "scale": "x"}, "Incorrect scale direction in request"),
         ({"action": "reschedule-service"}, "No service name in request"),
-        ({**NODES, "version": 2}, "Incorrect version: 2"),
+        *(
+            ({**NODES, "version": version}, f"Incorrect version: {json.dumps(version)} (version can only be 1)")
+            for version in (2, 0, True, 1.0)
+        ),
+        ({**NODES, "version": "1"}, "Incorrect version: 1 (version can only be 1)"),
+        *(
+            ({**NODES, "requested_at": moment}, f"Incorrect requested_at: {moment} (must be a moment like")
+            for moment in (1_764_000_000, "1764000000", "12:00", "")
+        ),
         ({**NODES, "requested_at": "yesterday"}, "Incorrect requested_at: yesterday"),
         ({**NODES, "requested_at": "2026-11-22T12:00:00"}, "Incorrect requested_at"),
         ({**NODES, "requested_at": "0001-01-01T00:00:00Z"}, "Incorrect requested_at"),
