@@ -59,6 +59,12 @@ class Exchange(Http):
         super().init_for_request()  # type: ignore[no-untyped-call]  # Sanic's
         self.number += 1
 
+    async def http1_request_header(self) -> None:
+        """Read the headers. A body of no bytes is none: it would be reported as one that nobody has read."""
+        await super().http1_request_header()  # type: ignore[no-untyped-call]  # Sanic's
+        if not self.request_bytes and "transfer-encoding" not in self.request.headers:
+            self.request_body = None
+
     async def http1(self) -> None:
         """Serve requests until the connection ends; after an error the caller may still be sending."""
         try:

@@ -107,6 +107,16 @@ async def test_a_body_that_nobody_wants_is_not_waited_for(service: Service, requ
     assert status(said) == code
 
 
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+async def test_a_body_of_no_bytes_is_none_to_speak_of(
+    service: Service, method: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = method + b" /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+    said = await exchange(service, sent + sent + method + b" /healthz HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200 OK") == 3
+    assert [entry.getMessage() for entry in caplog.records if entry.levelname == "ERROR"] == []
+
+
 async def test_a_second_request_has_the_same_deadline(service: Service) -> None:
     said = await exchange(service, b"GET /healthz HTTP/1.1\r\n\r\n" + POST, b"a")
     assert said.count(b"HTTP/1.1 ") == 2
