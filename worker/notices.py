@@ -118,9 +118,11 @@ def one_request(name: str) -> str:
     return f"Rescheduling service: {name}"
 
 
-def reschedule_failures(failed: Sequence[str], succeeded: Sequence[str]) -> str:
-    """Some services could not be rescheduled; `failed` holds names with reasons."""
-    return f"{', '.join(failed)} failed to reschedule" + (f" ({', '.join(succeeded)} succeeded)" if succeeded else "")
+def reschedule_failures(failed: Sequence[tuple[str, str]], succeeded: Sequence[str]) -> str:
+    """Some services could not be rescheduled; `failed` holds names with reasons, which follow at the end."""
+    names, reasons = ", ".join(name for name, _ in failed), "; ".join(f"{name}: {reason}" for name, reason in failed)
+    others = f" ({', '.join(succeeded)} succeeded)" if succeeded else ""
+    return f"{names} failed to reschedule{others}: {reasons}"
 
 
 # --- Bad requests -----------------------------------------------------------------------------------------------

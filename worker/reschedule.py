@@ -57,10 +57,6 @@ class Outcome:
     failed: tuple[tuple[str, str], ...] = ()
     """Names with reasons."""
 
-    def failures(self) -> tuple[str, ...]:
-        """Each failure as a sentence has it."""
-        return tuple(f"{name} ({reason})" for name, reason in self.failed)
-
 
 class Rescheduler:
     """Reschedules services within a term."""

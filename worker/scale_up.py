@@ -273,7 +273,7 @@ def _summary(job: Job, outcome: Outcome) -> str:
     number = int(job.plan["ready"])
     if not outcome.failed:
         return notices.ready(node_type(job), number, outcome.succeeded)
-    failures = notices.reschedule_failures(outcome.failures(), outcome.succeeded)
+    failures = notices.reschedule_failures(outcome.failed, outcome.succeeded)
     return f"{number} {node_type(job)} nodes are up, {failures}"
 
 

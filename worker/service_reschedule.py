@@ -57,7 +57,7 @@ class Reschedule:
         with self._term.pulse.resting(job.id):
             outcome = await self._rescheduler.run(work, services)
         if outcome.failed:
-            summary = notices.reschedule_failures(outcome.failures(), outcome.succeeded)
+            summary = notices.reschedule_failures(outcome.failed, outcome.succeeded)
             await job.end(State.FAILED, summary, notices.rescheduled(_request(job), "error", summary))
             return
         if job.record.service and not outcome.succeeded:

@@ -183,8 +183,8 @@ async def test_a_paused_update_fails_by_name_and_reason_and_the_others_succeed()
         record = await w.ended(w.ask("reschedule-services"))
         assert record.state == State.FAILED
         assert re.fullmatch(
-            r"bad \(its update is paused: update paused due to failure or early termination of task task-\d+\) "
-            r"failed to reschedule \(web succeeded\)",
+            r"bad failed to reschedule \(web succeeded\): "
+            r"bad: its update is paused: update paused due to failure or early termination of task task-\d+",
             record.message,
         )
         assert w.told[-1][2:] == ("error", "Rescheduling all labeled services", record.message)
@@ -226,7 +226,7 @@ async def test_an_update_that_never_ends_fails_after_the_longest_wait() -> None:
         w.swarm.cluster.stuck.add("web")
         await w.started()
         record = await w.ended(w.ask("reschedule-services"))
-        assert record.message == "web (its update has not ended within 50 seconds) failed to reschedule"
+        assert record.message == "web failed to reschedule: web: its update has not ended within 50 seconds"
 
 
 async def test_a_person_who_scales_by_hand_is_not_in_the_way() -> None:

@@ -249,7 +249,7 @@ def test_an_update_that_takes_too_long_fails_its_rescheduling(stage: Stage, impa
     stage.docker.remove_service("frozen")
     assert (record["state"], record["message"]) == (
         "failed",
-        "frozen (its update has not ended within 3 seconds) failed to reschedule",
+        "frozen failed to reschedule: frozen: its update has not ended within 3 seconds",
     )
 
 
