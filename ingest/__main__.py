@@ -1,103 +1,16 @@
-"""`python -m ingest`: settings, logs, clients, then serve until told to stop."""
+"""`python -m ingest`: hears signals from the first moment on, loads the process, and runs it."""
 
-import asyncio
-import os
-import signal
-import socket
 import sys
-from contextlib import AsyncExitStack
 
-import aiohttp
-import structlog
-import uvloop
-
-from ingest import connection, inbox, journal
-from ingest.app import Parts, create_app
-from ingest.bad_requests import BadRequests
-from ingest.outcomes import Outcomes
-from ingest.service import bind, listening, make_room
-from ingest.settings import IngestSettings
-from shared import logs
-from shared.alertmanager import Alertmanager
-from shared.aws import open_client, open_session
-from shared.clock import SystemClock
-from shared.records import Layout
-from shared.settings import BadConfiguration, read, sdk_secrets
-
-_log = structlog.get_logger(__name__)
+from shared.early import ends_at_once
 
 
 def main() -> int:
-    """Run the service. Returns the process's exit code."""
-    try:
-        settings = read(IngestSettings, os.environ)
-        listener = _listener(settings)
-    except BadConfiguration as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
-    make_room(connection.MOST)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, listener))
-    return 0
+    """Run it. Returns the exit code."""
+    ends_at_once()
+    from ingest import process  # noqa: PLC0415 - loading takes a second, and comes after the signals
 
-
-async def serve(settings: IngestSettings, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stop = _stop_event()
-    async with AsyncExitStack() as stack:
-        parts = await _open(settings, stack)
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        reader = group.create_task(parts.outcomes.run())
-        async with listening(create_app(parts), listener):
-            host, port = listener.getsockname()[:2]
-            _log.info("ingest is ready", host=host, port=port)
-            await stop.wait()
-            _log.info("ingest is stopping")
-            parts.outcomes.stop()
-        reader.cancel()
-    _log.info("ingest has stopped")
-
-
-async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
-    """The parts of the service, over clients that live as long as the stack."""
-    clock = SystemClock()
-    region = settings.aws_default_region
-    session = open_session()
-    sqs = await open_client(stack, "sqs", region, read_timeout=inbox.ATTEMPT, connections=100, session=session)
-    dynamodb = await open_client(stack, "dynamodb", region, read_timeout=journal.ATTEMPT, session=session)
-    records = journal.DynamoJournal(dynamodb, settings.dynamodb_table, Layout(settings.scaler_cluster))
-    return Parts(
-        settings=settings,
-        inbox=inbox.SqsInbox(sqs, settings.sqs_queue_url),
-        journal=records,
-        outcomes=Outcomes(records),
-        bad_requests=BadRequests(await _alertmanager(settings, stack), clock),
-        clock=clock,
-    )
-
-
-async def _alertmanager(settings: IngestSettings, stack: AsyncExitStack) -> Alertmanager | None:
-    if settings.alertmanager_address is None:
-        return None
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    return Alertmanager(session, settings.alertmanager_address, settings.alert_timeout)
-
-
-def _listener(settings: IngestSettings) -> socket.socket:
-    try:
-        return bind(settings.ingest_host, settings.ingest_port)
-    except OSError as error:
-        place = f"{settings.ingest_host}:{settings.ingest_port}"
-        raise BadConfiguration([f"INGEST_HOST, INGEST_PORT: cannot listen on {place} ({error.strerror})"]) from error
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+    return process.main()
 
 
 if __name__ == "__main__":

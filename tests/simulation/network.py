@@ -81,7 +81,7 @@ class Weather:
 
 
 NEVER_REPEATED = frozenset({"swarm", "alerts", "groups"})
-"""Ports whose client sends nothing twice by itself (Auto Scaling's is opened with one attempt, see worker.__main__)."""
+"""Ports whose client sends nothing twice by itself (Auto Scaling's is opened with one attempt, see worker.process)."""
 LONGEST_LATE = 6.0
 """So long after its sender's time-out may a call still take effect."""
 

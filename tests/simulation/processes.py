@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 STOP_SECONDS = 8.0
-"""As in worker.__main__: after so long a stop becomes a hard one."""
+"""As in worker.process: after so long a stop becomes a hard one."""
 
 
 class WorldClock:
@@ -74,7 +74,7 @@ class Process:
         self.world.loop.call_later(seconds, self._wake, seconds if suspended else 0.0)
 
     def stop(self) -> None:
-        """SIGTERM: as worker.__main__ does it, softly first."""
+        """SIGTERM: as worker.process does it, softly first."""
         assert self._task is not None
         self.stopping = True
         self.loop.call_soon(self._task.cancel)
