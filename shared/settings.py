@@ -37,7 +37,9 @@ _NOT_INDIRECT = frozenset(
         "AWS_ENV_FILE",
     }
 )
-_EXPORT = re.compile(r"^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.*?)\s*$")
+_EXPORT = re.compile(
+    r"""^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>'[^']*'|"[^"]*"|.*?)(?:\s+\#.*)?\s*$"""
+)
 
 
 class BadConfiguration(ScalerError):

@@ -185,7 +185,8 @@ def test_the_env_files_lines_are_set_unless_the_environment_says_itself(tmp_path
     path = tmp_path / "aws"
     path.write_text(
         "# a comment\nexport AWS_ACCESS_KEY_ID=AKIA\nexport AWS_SECRET_ACCESS_KEY='a=b c'\n"
-        'AWS_SESSION_TOKEN="t"\n\n#export AWS_PROFILE=x\nnonsense\nexport AWS_REGION=eu-west-1  \n'
+        'AWS_SESSION_TOKEN="t # t" # the token\n\n#export AWS_PROFILE=x\nnonsense\n'
+        "export AWS_REGION=eu-west-1  # near\r\nexport AWS_MAX_ATTEMPTS=2#3\n"
     )
     environ = {"AWS_ENV_FILE": str(path), "AWS_ACCESS_KEY_ID": "mine", "AWS_REGION": ""}
     prepare_aws(environ)
@@ -193,8 +194,9 @@ def test_the_env_files_lines_are_set_unless_the_environment_says_itself(tmp_path
         "AWS_ENV_FILE": str(path),
         "AWS_ACCESS_KEY_ID": "mine",
         "AWS_SECRET_ACCESS_KEY": "a=b c",
-        "AWS_SESSION_TOKEN": "t",
+        "AWS_SESSION_TOKEN": "t # t",
         "AWS_REGION": "eu-west-1",
+        "AWS_MAX_ATTEMPTS": "2#3",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
 
