@@ -11,6 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import InvalidRequest
 
+_WORDS = {
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "list_type": "must be an array",
+    "string_type": "must be a string",
+}
+
 
 class Alert(BaseModel):
     """One alert of a delivery: who it is, and since when it fires."""
@@ -41,7 +48,8 @@ class Webhook(BaseModel):
         except ValidationError as error:
             problem = error.errors()[0]
             field = ".".join(str(part) for part in problem["loc"])
-            raise InvalidRequest(f"Incorrect {field} in the body: {problem['msg']}") from error
+            words = _WORDS.get(problem["type"], problem["msg"])
+            raise InvalidRequest(f"Incorrect {field} in the body: {words}") from error
 
     @property
     def resolved(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from sanic import Request
 from sanic.compat import Header
-from sanic.exceptions import SanicException
+from sanic.exceptions import NotFound, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse, JSONResponse
 
@@ -29,6 +29,8 @@ class Errors(ErrorHandler):
                 return answer(400, str(exception))
             case ScalerError():
                 return answer(503, str(exception))
+            case NotFound() if request.route is None:
+                return answer(404, "There is no such route; GET /docs says which there are")
             case SanicException() if exception.status_code != 500:
                 return _of_sanic(exception)
             case _:

@@ -149,12 +149,13 @@ BAD = [
     (UP, '{"groupLabels": NaN}', "The body is not valid JSON"),
     (UP, b"\xff\xfe", "The body is not valid UTF-8"),
     (UP, '{"groupLabels": "\\ud800"}', "The body is not valid UTF-8"),
-    (UP, '{"groupLabels": []}', "Incorrect groupLabels in the body"),
-    (UP, '{"commonLabels": "up"}', "Incorrect commonLabels in the body"),
-    (UP, '{"status": 5}', "Incorrect status in the body"),
-    (UP, '{"groupKey": 5}', "Incorrect groupKey in the body"),
-    (UP, '{"alerts": [{"fingerprint": 5}]}', "Incorrect alerts.0.fingerprint in the body"),
-    (UP, '{"alerts": ["x"]}', "Incorrect alerts.0 in the body"),
+    (UP, '{"groupLabels": []}', "Incorrect groupLabels in the body: must be an object"),
+    (UP, '{"commonLabels": "up"}', "Incorrect commonLabels in the body: must be an object"),
+    (UP, '{"status": 5}', "Incorrect status in the body: must be a string"),
+    (UP, '{"groupKey": 5}', "Incorrect groupKey in the body: must be a string"),
+    (UP, '{"alerts": {}}', "Incorrect alerts in the body: must be an array"),
+    (UP, '{"alerts": [{"fingerprint": 5}]}', "Incorrect alerts.0.fingerprint in the body: must be a string"),
+    (UP, '{"alerts": ["x"]}', "Incorrect alerts.0 in the body: must be an object"),
     (UP, "[" * 100_000, "The body is not valid JSON"),
     (f"{UP}&service=%ff", "", "The query is not valid UTF-8"),
     (f"{UP}&service={'s' * 256}", "", "Incorrect service"),
@@ -211,6 +212,7 @@ async def test_a_key_that_is_too_long_is_400(service: Service) -> None:
 async def test_unknown_routes_are_404(service: Service, path: str) -> None:
     answer = await service.get(path)
     assert (answer.code, answer.json["status"]) == (404, "NOK")
+    assert answer.message == "There is no such route; GET /docs says which there are"
 
 
 @pytest.mark.parametrize(
