@@ -1,15 +1,18 @@
-"""Every variable of the environment has a test in which it matters: this is where to find it."""
+"""Every variable of the environment has a test in which it matters: this is where to find it. Each may be in a file."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from ingest.settings import IngestSettings
+from shared.settings import BadConfiguration, Settings, read
+from tests.e2e.test_bad_configuration import GOOD
 from worker.settings import WorkerSettings
 
 _CLIENTS: Final = "test_docker_scaler_clients.py"
@@ -115,3 +118,27 @@ def test_every_variable_is_in_the_table_and_nothing_else_is() -> None:
 @pytest.mark.parametrize("name", VARIABLES)
 def test_the_test_that_the_table_names_is_there(name: str) -> None:
     assert VARIABLES[name] in set(_tests())
+
+
+_CLASSES: Final[tuple[type[Settings], ...]] = (IngestSettings, WorkerSettings)
+_OTHERS: Final = ("8", "2", "true", "false", "/dev/null", "other", "http://other:1", "none", "text", "debug")
+"""One of them is a good value of any variable, and not what it is otherwise."""
+
+
+def _another(cls: type[Settings], name: str) -> str:
+    usual = getattr(read(cls, dict(GOOD)), name.lower())
+    for value in _OTHERS:
+        with suppress(BadConfiguration):
+            if getattr(read(cls, {**GOOD, name: value}), name.lower()) != usual:
+                return value
+    raise AssertionError(f"no value for {name}")
+
+
+@pytest.mark.parametrize(("cls", "name"), [(cls, name.upper()) for cls in _CLASSES for name in cls.model_fields])
+def test_every_variable_may_be_given_as_a_file(cls: type[Settings], name: str, tmp_path: Path) -> None:
+    value, path = _another(cls, name), tmp_path / "value"
+    path.write_text(f"{value}\n")
+    rest = {key: text for key, text in GOOD.items() if key != name}
+    assert read(cls, {**rest, f"{name}_FILE": str(path)}) == read(cls, {**GOOD, name: value})
+    with pytest.raises(BadConfiguration, match=f"^{name}: set both directly and as {name}_FILE; keep one$"):
+        read(cls, {**GOOD, name: value, f"{name}_FILE": str(path)})
