@@ -210,9 +210,11 @@ def _duplicate(record: Record, first: str, now: datetime) -> Record:
 
 
 def _action(body: str) -> object:
-    """The action that a bad message names, if it can be read."""
+    """The action that a bad message names, itself or in its SNS envelope, if it can be read."""
     try:
         value = json.loads(body)
+        if isinstance(value, dict) and "action" not in value and isinstance(value.get("Message"), str):
+            value = json.loads(value["Message"])
     except (ValueError, RecursionError):
         return None
     return value.get("action") if isinstance(value, dict) else None

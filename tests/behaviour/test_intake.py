@@ -188,6 +188,15 @@ async def test_a_bad_request_is_told_under_the_name_of_its_action(action: str, a
         assert w.told[0][:2] == (alertname, "bad_request")
 
 
+async def test_a_bad_request_in_an_sns_envelope_is_told_under_the_name_of_its_action_too() -> None:
+    async with world() as w:
+        await w.started()
+        w.inbox.send(notification('{"action": "reschedule-service"}'))
+        await w.until(lambda: bool(w.told))
+        assert w.told[0][:2] == ("reschedule_service", "bad_request")
+        assert w.told[0][4] == "No service name in request"
+
+
 async def test_a_bad_request_is_told_though_alertmanager_was_away_when_it_came() -> None:
     async with world() as w:
         process = await w.started()
