@@ -1,7 +1,8 @@
 """A stand-in for Alertmanager and the Slack behind it, over HTTP.
 
-`POST /api/v2/alerts` takes alerts, `GET /api/v2/alerts` shows those that last, `GET /slack` what Slack has said (a line
-each, the newest last), `GET /-/healthy`. What an alert is and what is said of it is `board`'s work.
+`POST /api/v2/alerts` takes alerts, `GET /api/v2/alerts` shows those that last (its `filter` is `matchers`' work),
+`GET /slack` what Slack has said (a line each, the newest last), `GET /-/healthy`. What an alert is and what is said of
+it is `board`'s work.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final, Literal, get_args
 from aiohttp import web
 
 from infra.local.board import BadAlerts, Board, spoken
+from infra.local.matchers import BadMatcher, Matcher, meant
 
 Fault = Literal["none", "hang", "fail"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
@@ -62,8 +64,13 @@ class Receiver:
             return _said(HTTPStatus.BAD_REQUEST, str(error) if isinstance(error, BadAlerts) else f"no JSON: {error}")
         return web.Response()
 
-    async def _alerts(self, _request: web.Request) -> web.Response:
-        return web.json_response([alert.document() for alert in self.board.active(_now())])
+    async def _alerts(self, request: web.Request) -> web.Response:
+        try:
+            matchers = [Matcher.parse(text) for text in request.query.getall("filter", [])]
+        except BadMatcher as error:
+            return _said(HTTPStatus.BAD_REQUEST, str(error))
+        found = [alert for alert in self.board.active(_now()) if meant(alert.labels, matchers)]
+        return web.json_response([alert.document() for alert in found])
 
     async def _slack(self, _request: web.Request) -> web.Response:
         return web.Response(text="".join(f"{spoken(message)}\n" for message in self.board.messages))

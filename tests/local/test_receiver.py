@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -47,8 +48,9 @@ class Stand:
         _, text = await self.http.ask("GET", f"{self.url}/slack")
         return str(text).splitlines()
 
-    async def active(self) -> Any:
-        return (await self.http.ask("GET", f"{self.url}/api/v2/alerts"))[1]
+    async def active(self, *filters: str) -> Any:
+        query = urlencode([("filter", one) for one in filters])
+        return (await self.http.ask("GET", f"{self.url}/api/v2/alerts?{query}"))[1]
 
 
 @pytest.fixture
@@ -67,6 +69,36 @@ async def test_what_our_services_post_is_taken_shown_and_said(stand: Stand) -> N
     assert shown["status"]["state"] == "active"
     assert len(shown["fingerprint"]) == 16
     assert await stand.slack() == ["All is well"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "statuses"),
+    [
+        ((), ["error", "pending"]),
+        (('status="error"',), ["error"]),
+        (("status=error", 'alertname = "scale_nodes"'), ["error"]),
+        (('status!="error"',), ["pending"]),
+        (('status=~"err.*|pend.*"',), ["error", "pending"]),
+        (('status=~"err"',), []),
+        (('status!~"pend.*"',), ["error"]),
+        (('nowhere=""',), ["error", "pending"]),
+        (('status="error"', 'status="pending"'), []),
+    ],
+)
+async def test_alerts_are_filtered_as_amtool_asks_for_them(
+    stand: Stand, filters: tuple[str, ...], statuses: list[str]
+) -> None:
+    for status in ("error", "pending"):
+        labels = {"alertname": "scale_nodes", "service": "aws", "status": status}
+        await stand.post([entry(labels=labels, endsAt=(now() + LASTS).isoformat())])
+    assert sorted(shown["labels"]["status"] for shown in await stand.active(*filters)) == statuses
+
+
+@pytest.mark.parametrize("text", ["status", 'status="', "=x", 'status=~"("'])
+async def test_a_filter_that_is_none_is_refused(stand: Stand, text: str) -> None:
+    code, said = await stand.http.ask("GET", f"{stand.url}/api/v2/alerts?{urlencode({'filter': text})}")
+    assert code == 400
+    assert "bad matcher format" in str(said)
 
 
 async def test_slack_hears_pending_then_success_and_no_empty_text_between(stand: Stand) -> None:
