@@ -135,7 +135,7 @@ def _reads() -> Document:
     one["parameters"] = [_parameter("id", "The request's id.", {"type": "string"}, "path")]
     one["responses"]["404"]["description"] = "There is no such request, or no worker has taken it yet."
     many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
-    many["parameters"] = [_parameter("limit", "How many.", limit)]
+    many["parameters"] = [_parameter("limit", f"How many; {LISTED} where it is not said.", limit)]
     many["responses"]["400"]["description"] = "The limit is wrong."
     for operation in (one, many):
         operation["responses"]["503"]["description"] = "DynamoDB did not answer."

@@ -20,7 +20,8 @@ code, pre { font-family: ui-monospace, monospace; font-size: .9em; background: v
 code { padding: .1em .3em } pre { padding: .8rem; overflow-x: auto }
 table { border-collapse: collapse; width: 100%; margin: .8rem 0 }
 td, th { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; border-top: 1px solid var(--line) }
-th { font-weight: 600; color: var(--soft); border: 0 } td:first-child { white-space: nowrap }
+th { font-weight: 600; color: var(--soft); border: 0 } th:first-child { width: 9rem }
+td:first-child { white-space: nowrap }
 nav a { display: inline-block; margin-right: 1rem } a { color: var(--get) }
 """
 
