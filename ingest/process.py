@@ -28,17 +28,17 @@ _log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Run the service. Returns the process's exit code."""
+    """Run the service. Returns the exit code: 0 after a stop, 2 where the configuration is wrong."""
     try:
         settings = read(IngestSettings, os.environ)
         listener = _listener(settings)
+        logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
+        make_room(connection.MOST)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, listener))
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
-    make_room(connection.MOST)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, listener))
     return 0
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
+from shared.settings import BadConfiguration
 
 # Codes that mean "later": https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _LATER = frozenset(
@@ -58,7 +59,7 @@ async def open_client(
     """A client that lives as long as the stack. Retries are the SDK's standard ones, two attempts in all.
 
     One attempt where a repeated call would do its work twice. `read_timeout` bounds one attempt; whoever needs a
-    bound on the whole call puts one around it.
+    bound on the whole call puts one around it. Raises BadConfiguration where a profile is named that is not there.
     """
     config = AioConfig(
         connect_timeout=min(2.0, read_timeout.total_seconds()),
@@ -67,7 +68,10 @@ async def open_client(
         max_pool_connections=connections,
         region_name=region,
     )
-    return await stack.enter_async_context((session or open_session()).create_client(service, config=config))
+    try:
+        return await stack.enter_async_context((session or open_session()).create_client(service, config=config))
+    except ProfileNotFound as error:
+        raise BadConfiguration([f"AWS_PROFILE: {error}"]) from error
 
 
 def translated(error: Exception, what: str) -> ScalerError:

@@ -24,6 +24,7 @@ from pydantic import (
 from shared.errors import ScalerError
 
 AWS_SECRETS_FILE = "/run/secrets/aws"
+URL = r"^https?://[^/\s]"
 
 # The AWS SDK's own variables that end in _FILE, and ours: these are paths, not values in files.
 # https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
@@ -90,7 +91,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    sqs_queue_url: Annotated[str, Field(pattern=r"^https?://", description="The inbox queue.")]
+    sqs_queue_url: Annotated[str, Field(pattern=URL, description="The inbox queue.")]
     dynamodb_table: Annotated[str, Field(min_length=3, max_length=255, description="The one table.")]
     scaler_cluster: Annotated[
         str,
@@ -99,9 +100,13 @@ class Settings(BaseModel):
             description="The name of this Swarm in the table: lease and history are per cluster.",
         ),
     ] = "default"
-    aws_default_region: Annotated[str, Field(description="The region; the AWS SDK's other variables count too.")] = (
-        "us-east-1"
-    )
+    aws_default_region: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
+            description="The region; the AWS SDK's other variables count too.",
+        ),
+    ] = "us-east-1"
     aws_env_file: Annotated[
         str | None,
         Field(
@@ -111,7 +116,7 @@ class Settings(BaseModel):
     ] = None
     alertmanager_address: Annotated[
         str | None,
-        Field(pattern=r"^https?://", description="Alertmanager's base URL. Unset: no notifications."),
+        Field(pattern=URL, description="Alertmanager's base URL. Unset: no notifications."),
     ] = None
     alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
     log_level: Annotated[
@@ -201,9 +206,16 @@ def prepare_aws(environ: MutableMapping[str, str]) -> None:
         lines = []
     for name, value in filter(None, map(_exported, lines)):
         environ[name] = environ.get(name) or value
+    problems += _bad_endpoints(environ)
     environ.setdefault("AWS_DEFAULT_REGION", str(Settings.model_fields["aws_default_region"].default))
     if problems:
         raise BadConfiguration(problems)
+
+
+def _bad_endpoints(environ: Mapping[str, str]) -> list[str]:
+    """Endpoints, of all services or of one, that the SDK would not take."""
+    given = (name for name in sorted(environ) if name.startswith("AWS_ENDPOINT_URL") and environ[name])
+    return [f"{name}: {_PATTERNS[URL]}" for name in given if not re.match(URL, environ[name])]
 
 
 def _empty_secrets(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
@@ -289,7 +301,8 @@ _EXPECTED = {
     "string_too_long": "must have at most {max_length} characters",
 }
 _PATTERNS = {
-    r"^https?://": "must be a URL that begins with http:// or https://",
+    URL: "must be a URL that begins with http:// or https://",
+    r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$": "must be a region's name like us-east-1",
     r"^[A-Za-z0-9._-]{1,64}$": "must be 1 to 64 letters, digits, dots, underscores or dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a name of letters, digits and underscores, with no digit in front",
     r"^[^=\s]": "must be a label's key, or KEY=VALUE",

@@ -39,11 +39,11 @@ def main() -> int:
     try:
         settings = read(WorkerSettings, os.environ)
         listener = open_listener(settings)
+        logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
+        asyncio.run(run(settings, listener))
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.configure(settings.log_level, settings.log_format, [*settings.secrets(), *sdk_secrets(os.environ)])
-    asyncio.run(run(settings, listener))
     return 0
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from shared.settings import Backend, Seconds, Settings
+from shared.settings import URL, Backend, Seconds, Settings
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 By = Annotated[int, Field(ge=1, le=10_000)]
@@ -17,7 +17,7 @@ class WorkerSettings(Settings):
 
     model_config = ConfigDict(validate_default=True)
 
-    sqs_dlq_url: Annotated[str, Field(pattern=r"^https?://", description="The dead-letter queue.")]
+    sqs_dlq_url: Annotated[str, Field(pattern=URL, description="The dead-letter queue.")]
     node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` (or empty): no node scaling.")] = "aws"
     aws_manager_asg: Annotated[str | None, Field(description="The managers' Auto Scaling group.")] = None
     aws_worker_asg: Annotated[str | None, Field(description="The workers' Auto Scaling group.")] = None

@@ -37,6 +37,7 @@ _BOTH: Final = {
     "LOG_LEVEL": "loud",
     "LOG_FORMAT": "xml",
     "NODE_SCALER_BACKEND": "azure",
+    "AWS_DEFAULT_REGION": "nearby, please",
 }
 _UNSHOWABLE: Final = (" token", "token ", "to\nken", "token\n", " ", "to\tken")
 _NO_DOCKER: Final = ("docker", "/var/run/docker.sock", "unix://", "unix://docker.sock", "ssh://host", "tcp://")
@@ -132,6 +133,23 @@ def test_what_is_no_address_of_an_engine_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["unix:///run/docker.sock", "tcp://10.0.0.4:2375", "http://proxy:2375"])
 def test_addresses_of_engines_are_taken(host: str) -> None:
     assert load(WorkerSettings, {**GOOD, "DOCKER_HOST": host}).docker_host == host
+
+
+@pytest.mark.parametrize("module", ["ingest", "worker"])
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("AWS_ENDPOINT_URL", "localhost:4566", "must be a URL that begins with http:// or https://"),
+        ("AWS_ENDPOINT_URL_SQS", "http:///", "must be a URL that begins with http:// or https://"),
+        ("AWS_PROFILE", "nobody", "The config profile (nobody) could not be found"),
+    ],
+)
+def test_what_the_sdk_would_stumble_over_is_a_problem_like_any_other(
+    module: str, name: str, value: str, problem: str
+) -> None:
+    code, lines = _outcome(module, {**GOOD, "INGEST_PORT": "0", "WORKER_PORT": "0", name: value})
+    assert (code, lines[-1]) == (2, f"{name}: {problem}")
+    assert "Traceback" not in "".join(lines)
 
 
 def test_a_port_that_is_taken_is_a_problem_like_any_other() -> None:
