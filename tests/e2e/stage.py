@@ -42,13 +42,13 @@ _ANSWER: Final = 100.0
 _LOOK: Final = 0.02
 
 
-def until(probe: Callable[[], T | None], what: str, within: float = WITHIN) -> T:
-    """What the probe says as soon as that is true."""
+def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look: float = _LOOK) -> T:
+    """What the probe says as soon as that is true; it is asked every `look` seconds."""
     deadline = time.monotonic() + within
     while not (found := probe()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:.0f} s: {what}")
-        time.sleep(_LOOK)
+        time.sleep(look)
     return found
 
 
