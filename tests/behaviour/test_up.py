@@ -292,7 +292,7 @@ async def test_a_service_that_fails_to_reschedule_is_named_and_the_nodes_stay() 
         await w.started()
         record = await w.ended(w.up())
         assert record.state == State.FAILED
-        assert "2 worker nodes are up, demo (its update is paused: " in record.message
+        assert "2 worker nodes are up, demo failed to reschedule: demo: its update is paused: " in record.message
         assert w.told[-1][:3] == ("reschedule_service", "reschedule", "error")
         assert w.desired == [1, 2]
 
