@@ -75,8 +75,10 @@ async def test_a_silent_endpoint_costs_no_more_than_two_attempts(monkeypatch: py
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal met
         met += 1
-        await reader.read()  # until the caller hangs up
-        writer.close()
+        try:
+            await reader.read()  # until the caller hangs up, or the test is over before that is seen
+        finally:
+            writer.close()
 
     async with await asyncio.start_server(ignore, "127.0.0.1", 0) as server, AsyncExitStack() as stack:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
