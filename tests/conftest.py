@@ -3,6 +3,11 @@
 import asyncio
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Property tests fail for what they find, never for how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
