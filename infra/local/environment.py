@@ -18,7 +18,7 @@ import fcntl
 import os
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -59,6 +59,11 @@ _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that Linux takes
 _SET_UP_SECONDS: Final = 30.0
 
 Say = Callable[[str], None]
+Greet = Callable[["Environment"], Awaitable[None]]
+
+
+async def _silently(_environment: Environment) -> None:
+    """Nobody is greeted."""
 
 
 class Environment:
@@ -75,10 +80,12 @@ class Environment:
         workers: int = 2,
         logs: Path | None = None,
         say: Say = lambda _line: None,
+        greet: Greet = _silently,
     ) -> None:
         """`environ`: where the services' settings, ports and BOOT_DELAY come from; by default our own environment.
 
-        `say` hears what is being set up, and which service has ended.
+        `say` hears what is being set up, and which service has ended. `greet` is awaited when everything is ready and
+        `env` does not say so yet: whoever waits for that file may end us in the moment in which it is there.
         """
         self.folder = folder.absolute()
         self.logs = logs or self.folder / "logs"
@@ -89,6 +96,7 @@ class Environment:
         self._variables: dict[str, str] = {}
         self._workers = workers
         self._say = say
+        self._greet = greet
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -132,6 +140,7 @@ class Environment:
         self._say(f"One ingest, {self._workers} workers")
         await self._start_neighbours()
         await self._start_services()
+        await self._greet(self)
         self._write_env_file()
 
     def _claim_folder(self) -> None:

@@ -29,13 +29,16 @@ def main() -> int:
 async def _up() -> int:
     _say("Setting up:")
     try:
-        async with Environment(say=_say_what_happens) as environment:
-            _say(welcome(environment, await environment.services.active_worker()))
-            environment.receiver.board.on_message(lambda message: _say(line(message)))
+        async with Environment(say=_say_what_happens, greet=_greet):
             await asyncio.Event().wait()
     finally:
         _say("\nEverything that was started has ended.")
     return 0
+
+
+async def _greet(environment: Environment) -> None:
+    _say(welcome(environment, await environment.services.active_worker()))
+    environment.receiver.board.on_message(lambda message: _say(line(message)))
 
 
 def welcome(environment: Environment, active: Child | None) -> str:

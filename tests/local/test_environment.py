@@ -66,7 +66,13 @@ class Place:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     folder = tmp_path_factory.mktemp("environment")
-    async with Environment(folder, QUICK) as environment, Eyes(environment) as eyes:
+    greeted: list[tuple[bool, bool]] = []
+
+    async def greet(environment: Environment) -> None:
+        greeted.append((environment.services.ingest.alive, (folder / "env").exists()))
+
+    async with Environment(folder, QUICK, greet=greet) as environment, Eyes(environment) as eyes:
+        assert greeted == [(True, False)], "who waits for the file may end everything as soon as it is there"
         yield Place(environment, eyes)
     assert not (folder / "env").exists()
     assert not any(child.alive for child in environment.services.all)
