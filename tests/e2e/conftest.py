@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.e2e.house import Theatre
 from tests.e2e.stage import Measured, Stage
 
 
@@ -14,6 +15,14 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     workers = getattr(request.module, "WORKERS", 2)
     with Stage(tmp_path_factory.mktemp("stage"), settings, workers) as stage:
         yield stage
+
+
+@pytest.fixture(scope="module")
+def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    """A house with a crew of workers, for those who end them."""
+    theatre = Theatre(lambda: tmp_path_factory.mktemp("house"))
+    yield theatre
+    theatre.close()
 
 
 @pytest.fixture

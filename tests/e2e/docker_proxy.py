@@ -1,30 +1,36 @@
-"""A Docker socket in front of another one, which counts the calls that come through it."""
+"""A Docker socket in front of another one: it counts the calls, shows each to a tap, and can vanish and come back."""
 
 from __future__ import annotations
 
+import json
 import re
 import socket
+import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-_REQUEST: Final = re.compile(rb"^([A-Z]+) (\S+) HTTP/1\.[01]\r\n", re.MULTILINE)
+from tests.e2e.tap import Call, Tap
+
 _CHUNK: Final = 65_536
+_LENGTH: Final = re.compile(rb"(?im)^content-length:\s*(\d+)")
+_VERSION: Final = re.compile(r"^/v[0-9.]+(?=/)")
+_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: unix(7)
 
 
-class CountingSocket:
+class DockerProxy:
     """The calls, as (time.monotonic(), "METHOD path") in the order in which they came."""
 
-    def __init__(self, path: Path, behind: Path) -> None:
+    def __init__(self, path: Path, behind: Path, tap: Tap) -> None:
         self.path = path
         self.calls: list[tuple[float, str]] = []
         self._behind = behind
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._threads: list[threading.Thread] = []
-        self._sockets: list[socket.socket] = [self._listener]
+        self._tap = tap
+        self._listener: socket.socket | None = None
+        self._connections: set[_Connection] = set()
 
     def since(self, when: float) -> list[str]:
         """The calls from a moment of `time.monotonic()` on."""
@@ -32,52 +38,106 @@ class CountingSocket:
 
     def open(self) -> None:
         """Listen."""
-        self._listener.bind(str(self.path))
-        self._listener.listen(64)
-        self._run(self._accept)
+        self._listener = listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self.path))
+        listener.listen(64)
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def close(self) -> None:
-        """Hang up, everywhere."""
-        for one in self._sockets:
+        """Hang up, everywhere; the socket's file goes too, as when an engine ends."""
+        if self._listener is not None:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        for thread in self._threads:
-            thread.join()
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        self.path.unlink(missing_ok=True)
+        for connection in list(self._connections):
+            connection.hang_up()
 
-    def _run(self, work: object, *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                self._sockets += [client, engine]
-                engine.connect(str(self._behind))
-                self._run(self._pass, client, engine, True)
-                self._run(self._pass, engine, client, False)
+                client, _ = listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(_CHUNK):
-                if counted:
-                    self._count(data)
-                target.sendall(data)
-        with suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    def _serve(self, client: socket.socket) -> None:
+        """One connection, to its end."""
+        with client, socket.socket(socket.AF_UNIX) as engine, suppress(OSError):
+            engine.connect(str(self._behind))
+            connection = _Connection(client, engine, self._tap, self.calls)
+            self._connections.add(connection)
+            back = threading.Thread(target=connection.run, args=(connection.back,), daemon=True)
+            back.start()
+            connection.run(connection.forth)
+            back.join()
+            self._connections.discard(connection)
 
-    def _count(self, data: bytes) -> None:
-        for method, path in _REQUEST.findall(data):
-            self.calls.append((time.monotonic(), f"{method.decode()} {path.decode()}"))
+
+class _Connection:
+    """One client's connection, and its other half to the engine: whole requests forth, bytes back."""
+
+    def __init__(self, client: socket.socket, engine: socket.socket, tap: Tap, calls: list[tuple[float, str]]) -> None:
+        self._client = client
+        self._engine = engine
+        self._tap = tap
+        self._calls = calls
+        self._asked: Call | None = None
+
+    def run(self, way: Callable[[], None]) -> None:
+        """One of the two ways; where one ends, so does the other."""
+        with suppress(OSError):
+            way()
+        self.hang_up()
+
+    def forth(self) -> None:
+        """Requests, one by one."""
+        with self._client.makefile("rb") as reader:
+            while request := _whole(reader):
+                head, body = request
+                method, path = head.split(b" ", 2)[:2]
+                self._calls.append((time.monotonic(), f"{method.decode()} {path.decode()}"))
+                plain = _VERSION.sub("", path.decode().partition("?")[0])
+                call = Call(f"{method.decode()} {plain}", json.loads(body or b"{}"), self._sender)
+                if self._tap.arrives(call):
+                    return
+                self._asked = call
+                self._engine.sendall(head + body)
+
+    def back(self) -> None:
+        """Answers as they come; the first bytes of one tell how it went."""
+        while data := self._engine.recv(_CHUNK):
+            call, self._asked = self._asked, None
+            if call is not None and data.split(b" ", 2)[1].startswith(b"2") and self._tap.carried_out(call):
+                return
+            self._client.sendall(data)
+
+    def hang_up(self) -> None:
+        """In both directions, on both sides."""
+        for one in (self._client, self._engine):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _sender(self) -> int:
+        found = self._client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(found)[0])
+
+
+def _whole(reader: BinaryIO) -> tuple[bytes, bytes] | None:
+    """The head and the body of the next request; None at the end."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = reader.readline(_CHUNK)
+        if not line:
+            return None
+        head += line
+    length = _LENGTH.search(head)
+    return head, reader.read(int(length[1])) if length else b""
 
 
 @contextmanager
-def counting(path: Path, behind: Path) -> Iterator[CountingSocket]:
-    """A counting socket at `path`, in front of the engine at `behind`."""
-    proxy = CountingSocket(path, behind)
+def proxied(path: Path, behind: Path, tap: Tap | None = None) -> Iterator[DockerProxy]:
+    """A socket at `path`, in front of the engine at `behind`."""
+    proxy = DockerProxy(path, behind, tap or Tap())
     proxy.open()
     try:
         yield proxy

@@ -307,11 +307,11 @@ class Stage:
         """Where every process writes its log."""
         return self._environment.logs
 
-    def own_queue(self) -> dict[str, str]:
+    def own_queue(self, visibility_seconds: int = 30) -> dict[str, str]:
         """The variables of a queue, a dead-letter queue and a cluster that nobody else uses."""
         name = f"own-{next(self._numbers)}"
-        sqs = self.client("sqs")
-        urls = [sqs.create_queue(QueueName=f"{name}{end}")["QueueUrl"] for end in ("", "-dead")]
+        sqs, given = self.client("sqs"), {"VisibilityTimeout": str(visibility_seconds)}
+        urls = [sqs.create_queue(QueueName=f"{name}{end}", Attributes=given)["QueueUrl"] for end in ("", "-dead")]
         return {"SQS_QUEUE_URL": urls[0], "SQS_DLQ_URL": urls[1], "SCALER_CLUSTER": name}
 
     @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker_proxy import counting
+from tests.e2e.docker_proxy import proxied
 from tests.e2e.stage import Measured, Stage, until
 
 WORKERS = 0
@@ -25,7 +25,7 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
 ) -> None:
     settings = {"AWS_ACCESS_KEY_ID": KEY, "LEASE_SECONDS": str(LEASE_SECONDS)}
     engine = Path(stage.variables["DOCKER_HOST"].removeprefix("unix://"))
-    with tempfile.TemporaryDirectory() as folder, counting(Path(folder) / "docker.sock", engine) as docker:
+    with tempfile.TemporaryDirectory() as folder, proxied(Path(folder) / "docker.sock", engine) as docker:
         own = {**stage.own_queue(), **settings, "DOCKER_HOST": f"unix://{docker.path}"}
         with stage.process("worker", own) as worker:
             until(worker.is_active, "an active worker")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -14,6 +16,7 @@ from infra.local.aws import queue_policies as _queue_policies  # noqa: F401 - th
 from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
 from infra.local.aws.knobs import Knobs
+from infra.local.aws.request import Handler
 from infra.local.aws.server import Server
 from infra.local.aws.world import REGION, close_world, open_world
 
@@ -48,6 +51,16 @@ class EmbeddedAws:
     def knobs(self) -> Knobs:
         """Faults and speeds."""
         return self._world.knobs
+
+    @contextmanager
+    def between(self, wrap: Callable[[Handler], Handler]) -> Iterator[None]:
+        """From here to the end somebody stands between the wire and AWS, who may keep a request or its reply back."""
+        handle = self._server.handle
+        self._server.handle = wrap(handle)
+        try:
+            yield
+        finally:
+            self._server.handle = handle
 
     def instance_changes(self) -> int:
         """How often an EC2 instance has changed its state: whoever follows them need only look when it moves."""

@@ -1,0 +1,219 @@
+"""The house in which the crash matrix plays: an environment, an ingest, and two workers of which the dead are replaced.
+
+Everything that its workers ask of AWS and Docker comes by a tap, and so do the traps that end them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+from tests.e2e.aws_tap import tapped
+from tests.e2e.docker_proxy import proxied
+from tests.e2e.processes import Process
+from tests.e2e.stage import Caller, Stage, until
+from tests.e2e.tap import Point, Spring, Tap, Trap
+
+KEY: Final = "AKIACRASHCREW0000001"
+VISIBILITY_SECONDS: Final = 5
+LEASE_SECONDS: Final = 3
+SETTINGS: Final[Mapping[str, str]] = {
+    "LEASE_SECONDS": str(LEASE_SECONDS),
+    "AWS_ACCESS_KEY_ID": KEY,
+    "DEFAULT_MAX_WORKER_NODES": "10",
+    "DEFAULT_MAX_MANAGER_NODES": "9",
+    "DEFAULT_MAX_REPLICAS": "5",
+}
+QUICK: Final[Mapping[str, Any]] = {"Parallelism": 12, "Monitor": 10**8}
+REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 12}
+"""What is rescheduled, and what moves when a node goes: `demo` stop-first, `api` start-first, on every node."""
+SLOWEST: Final = 60.0
+"""Seconds that anything here may take: a termination whose fate is unknown is waited for for 30 s."""
+
+
+class House:
+    """Enter it once. `act` gives the caller of its ingest; `tap` sees its workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._exits = ExitStack()
+        self.tap = Tap()
+        self.crew: list[Process] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            self.stage = exits.enter_context(Stage(self._folder, {"BOOT_DELAY": "0.5"}, workers=0))
+            exits.enter_context(tapped(self.stage.aws, KEY, self.tap))
+            sockets = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="scaler-")))
+            engine = Path(self.stage.variables["DOCKER_HOST"].removeprefix("unix://"))
+            self.docker = exits.enter_context(proxied(sockets / "docker.sock", engine, self.tap))
+            own = self.stage.own_queue(VISIBILITY_SECONDS)
+            self.variables = {**SETTINGS, **own, "DOCKER_HOST": f"unix://{self.docker.path}"}
+            self.ingest = exits.enter_context(self.stage.process("ingest", self.variables))
+            self.caller = Caller(self.ingest.url)
+            exits.callback(self.caller.close)
+            until(self.ingest.is_ready, "a ready ingest")
+            self._furnish()
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._exits.close()
+
+    def _furnish(self) -> None:
+        """Services whose updates are quick; `web` is for scaling its replicas."""
+        self.stage.edit("demo", lambda spec: spec["UpdateConfig"].update(QUICK))
+        labels = {"com.df.reschedule": "true"}
+        self.stage.create("api", REPLICAS["api"], labels, UpdateConfig={**QUICK, "Order": "start-first"})
+        self.stage.create("web", 2)
+
+    # --- the crew
+
+    def gather(self) -> None:
+        """Two workers live, one of them is active, and nothing goes wrong."""
+        self.stage.mend()
+        self.tap.set(None)
+        for process in [one for one in self.crew if one.popen.poll() is not None]:
+            self.crew.remove(process)
+        while len(self.crew) < 2:
+            self.hire()
+        until(lambda: all(one.is_ready() for one in self.crew), "two workers that answer")
+        self.active()
+
+    def hire(self) -> None:
+        """One worker more."""
+        self.crew.append(self._exits.enter_context(self.stage.process("worker", self.variables)))
+
+    def active(self) -> Process:
+        """The worker that holds the lease."""
+        return until(lambda: next((one for one in self.crew if one.is_active()), None), "an active worker")
+
+    def by_pid(self, pid: int) -> Process:
+        """One of the crew."""
+        return next(one for one in self.crew if one.pid == pid)
+
+    def bury(self, pid: int) -> None:
+        """Somebody of the crew was killed: another takes the place."""
+        process = self.by_pid(pid)
+        process.popen.wait(10)
+        self.crew.remove(process)
+        self.hire()
+
+    # --- traps
+
+    def set_trap(self, point: Point, spring: Spring) -> Trap:
+        """The one trap that is set from now on."""
+        trap = Trap(point, spring)
+        self.tap.set(trap)
+        return trap
+
+    def caught(self, trap: Trap, within: float = SLOWEST) -> int:
+        """Wait until it has sprung: the process that it caught."""
+        assert trap.sprung.wait(within), f"nobody came by: {trap.point.name}"
+        assert trap.sender is not None
+        return trap.sender
+
+    # --- what there is
+
+    def number(self, role: str) -> int:
+        """The desired capacity of a role's group."""
+        return self.stage.desired(f"AWS_{role.upper()}_ASG")
+
+    def bring(self, role: str, fewest: int, most: int, aim: int) -> int:
+        """As many nodes of a role as a test needs; by the ordinary way, where there are too few or too many."""
+        number = self.number(role)
+        if not fewest <= number <= most:
+            way = "up" if number < aim else "down"
+            path = f"/v1/scale-nodes?type={role}&scale={way}&by={abs(aim - number)}"
+            record = self.caller.ended(self.caller.queued(path), SLOWEST)
+            assert record["state"] == "succeeded", record
+        self.settled()
+        return self.number(role)
+
+    def settled(self) -> None:
+        """All tasks run, and no update is under way."""
+
+        def quiet() -> bool:
+            states = [self.stage.service(name).get("UpdateStatus", {}).get("State") for name in REPLICAS]
+            return "updating" not in states and self.all_run()
+
+        until(quiet, "quiet services")
+
+    def all_run(self) -> bool:
+        """Every replica of every service."""
+        return all(len(self.stage.running(name)) == number for name, number in REPLICAS.items())
+
+    def messages(self, queue: str) -> int:
+        """How many messages are in a queue, those under way included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        sqs = self.stage.client("sqs")
+        found = sqs.get_queue_attributes(QueueUrl=self.variables[queue], AttributeNames=names)["Attributes"]
+        return sum(int(found[name]) for name in names)
+
+    def open_records(self) -> list[str]:
+        """The keys of the records that are not settled."""
+        found = self.stage.client("dynamodb").query(
+            TableName=self.stage.variables["DYNAMODB_TABLE"],
+            IndexName="open",
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"cluster#{self.variables['SCALER_CLUSTER']}"}},
+        )
+        return [item["sk"]["S"] for item in found["Items"]]
+
+    def heard(self, summary: str, since: datetime) -> None:
+        """The notification with this summary came after a moment."""
+
+        def found() -> bool:
+            return any(one.summary == summary and one.at >= since for one in self.stage.said())
+
+        until(found, f"said: {summary}")
+
+
+class Theatre:
+    """One house for all that is played; a new one after what has failed, for that may have left anything behind."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+        self._house: House | None = None
+
+    @contextmanager
+    def house(self) -> Iterator[House]:
+        """The house, with its crew gathered."""
+        try:
+            if self._house is None:
+                self._house = House(self._folder()).__enter__()
+            self._house.gather()
+            yield self._house
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave it."""
+        house, self._house = self._house, None
+        if house is not None:
+            house.__exit__(None, None, None)
+
+
+def killing(pid: int) -> bool:
+    """The end of whoever is caught."""
+    os.kill(pid, signal.SIGKILL)
+    return True
+
+
+def stopping(pid: int) -> bool:
+    """Whoever is caught stands still; what it asked for is carried out, and the answer waits for it."""
+    os.kill(pid, signal.SIGSTOP)
+    return False
+
+
+def wall() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)

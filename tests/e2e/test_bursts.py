@@ -1,0 +1,88 @@
+"""Many requests at once, over real HTTP: the same delivery ten times, twenty different ones, four that join."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local import demo
+from tests.e2e.crash_rows import SET_DESIRED
+from tests.e2e.house import House, Theatre
+from tests.e2e.stage import NODES, UP, Caller, Measured
+
+pytestmark = pytest.mark.slow
+
+WEBHOOK: Any = json.loads(Path(demo.WEBHOOK).read_bytes())
+MOST = 10
+BOOT_SECONDS = 9.0
+"""Long beside what a burst adds of its own."""
+
+
+def _at_once(house: House, number: int, ask: Callable[[Caller], str]) -> Sequence[dict[str, Any]]:
+    """The records of so many requests, each posted by a caller of its own, all at the same time."""
+    callers = [Caller(house.ingest.url) for _ in range(number)]
+    with ThreadPoolExecutor(number) as pool:
+        requests = list(pool.map(ask, callers))
+    for caller in callers:
+        caller.close()
+    return [house.caller.ended(request, 60.0) for request in requests]
+
+
+def _up(caller: Caller) -> str:
+    return caller.queued(NODES, UP)
+
+
+def test_a_webhook_delivered_ten_times_at_once_scales_once(theatre: Theatre) -> None:
+    with theatre.house() as house:
+        before = house.bring("worker", 1, MOST - 1, 1)
+        house.tap.forget()
+        records = _at_once(house, 10, lambda caller: caller.queued(NODES, WEBHOOK))
+        (first,) = (record for record in records if record["state"] == "succeeded")
+        others = [record for record in records if record is not first]
+        assert {(record["state"], record["message"]) for record in others} == {
+            ("skipped", f"Duplicate of request {first['id']}")
+        }
+        assert (first["nodes_before"], first["nodes_after"]) == (before, before + 1)
+        assert house.number("worker") == len(house.stage.nodes()) == before + 1
+        assert len(house.tap.done(SET_DESIRED)) == 1
+        assert house.messages("SQS_DLQ_URL") == 0
+
+
+def test_twenty_different_requests_at_once_end_at_the_bound_and_each_says_what_is_so(theatre: Theatre) -> None:
+    with theatre.house() as house:
+        before = house.bring("worker", 1, 2, 1)
+        records = _at_once(house, 20, _up)
+        done = [record for record in records if record["state"] == "succeeded"]
+        skipped = [record for record in records if record["state"] == "skipped"]
+        assert len(done) + len(skipped) == 20
+        changes = sorted((record["nodes_before"], record["nodes_after"]) for record in done)
+        assert changes == [(number, number + 1) for number in range(before, MOST)]
+        assert {record["message"] for record in skipped} == {
+            f"worker nodes are already scaled to the maximum number of {MOST} nodes"
+        }
+        listed = house.caller.get("/v1/requests?limit=100").json()["requests"]
+        assert {record["id"] for record in records} <= {record["id"] for record in listed}
+        assert house.number("worker") == len(house.stage.nodes()) == MOST
+        assert house.messages("SQS_DLQ_URL") == 0
+
+
+def test_four_requests_at_once_take_at_most_a_fifth_longer_than_one(theatre: Theatre, measured: Measured) -> None:
+    with theatre.house() as house:
+        before = house.bring("worker", 1, 2, 1)
+        house.stage.fault("boot", boot_delay_seconds=BOOT_SECONDS)
+        taken = []
+        for number in (1, 4):
+            began = time.monotonic()
+            records = _at_once(house, number, _up)
+            taken.append(time.monotonic() - began)
+            assert [record["state"] for record in records] == ["succeeded"] * number
+        house.stage.fault("boot", boot_delay_seconds=0.5)
+        assert house.number("worker") == len(house.stage.nodes()) == before + 5
+        measured("one request, and four at once", f"{taken[0]:.2f} s, {taken[1]:.2f} s")
+        assert taken[1] <= 1.2 * taken[0]

@@ -1,0 +1,44 @@
+"""The crash matrix: kill -9 of the active worker at each boundary of each step, and in the middle of each wait.
+
+Whenever it dies, the request ends right, and once: the group, the nodes, the record, what was changed outside and how
+often, nothing in the dead-letter queue, no record left open, people told.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from tests.e2e.crash_rows import ROWS, Row
+from tests.e2e.house import House, Theatre, killing
+
+pytestmark = [pytest.mark.slow, pytest.mark.crash]
+
+REPEAT = int(os.environ.get("REPEAT", "1"))
+"""How often each row is played, in an order of its own each time."""
+ORDER = int(os.environ.get("ORDER", "1"))
+"""Which order that is."""
+
+
+def _rows() -> Sequence[Row]:
+    dice = random.Random(ORDER)
+    return [row for _ in range(REPEAT) for row in dice.sample(ROWS, len(ROWS))]
+
+
+def _play(house: House, row: Row) -> None:
+    before = row.act.prepare(house)
+    request = ""
+    for point in row.points:
+        trap = house.set_trap(point, killing)
+        request = request or row.act.post(house)
+        house.bury(house.caught(trap))
+    row.act.check(house, before, request)
+
+
+@pytest.mark.parametrize("row", _rows(), ids=str)
+def test_a_worker_that_dies_costs_nothing_but_time(theatre: Theatre, row: Row) -> None:
+    with theatre.house() as house:
+        _play(house, row)

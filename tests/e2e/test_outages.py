@@ -1,0 +1,190 @@
+"""What is not a death: a worker that stands still for longer than its lease, and what it needs away for a while.
+
+Each time as in the crash matrix: the request ends right, and once. Faults begin at an exact call, as deaths do there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from threading import Timer
+
+import pytest
+
+from tests.e2e.crash_rows import ALL, DESCRIBE, DOWN, DRAIN, SERVICE, UP, UPDATE, Act
+from tests.e2e.house import House, Theatre, stopping
+from tests.e2e.stage import Measured, until
+from tests.e2e.tap import Point, entering, named, noting, queued
+
+pytestmark = [pytest.mark.slow, pytest.mark.crash]
+
+AWAY_SECONDS = 30.0
+THROTTLED_SECONDS = 10.0
+"""More than three leases."""
+OFFERED_SECONDS = 2.0
+"""How long the end of a request waits for Alertmanager."""
+NOISE_SECONDS = 0.3
+"""What a busy machine adds to one run and not to another."""
+
+STOPS: dict[str, tuple[Act, Point]] = {
+    "right before the raise": (UP, Point("a look before the raise", DESCRIBE, True, (entering("apply"),))),
+    "in the wait": (UP, Point("a look in the wait", DESCRIBE, True, (entering("wait"),))),
+    "right before a service is rescheduled": (
+        UP,
+        Point("a look before the update", named("GET /services/*"), True, (noting("reschedule"),)),
+    ),
+    "in the drain": (DOWN, Point("a look in the drain", named("GET /tasks"), True, (DRAIN,))),
+    "right before the termination": (DOWN, Point("the intent", noting("intent"), True)),
+    "in the wait for the node to go": (
+        DOWN,
+        Point("a look at the nodes", named("GET /nodes"), True, (entering("remove"),)),
+    ),
+    "right before a service is scaled": (SERVICE, Point("the plan", entering("apply"), True)),
+    "in a rescheduling": (ALL, Point("a look at the update", named("GET /services/*"), True, (UPDATE,))),
+}
+STEPS: list[tuple[Act, str]] = [
+    *((UP, step) for step in ("plan", "apply", "wait", "reschedule")),
+    *((DOWN, step) for step in ("plan", "drain", "terminate", "remove")),
+]
+
+
+def _named(value: object) -> str:
+    return value.name if isinstance(value, Act) else str(value)
+
+
+@pytest.mark.parametrize("moment", STOPS)
+def test_a_worker_that_stood_still_for_longer_than_its_lease_changes_nothing_when_it_goes_on(
+    theatre: Theatre, moment: str
+) -> None:
+    act, point = STOPS[moment]
+    with theatre.house() as house:
+        before = act.prepare(house)
+        trap = house.set_trap(point, stopping)
+        request = act.post(house)
+        stopped = house.by_pid(house.caught(trap))
+        house.crew.remove(stopped)
+        try:
+            house.active()
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)  # the other is in the middle of it now
+        house.crew.append(stopped)
+        act.check(house, before, request)
+        until(lambda: '"term_ended"' in stopped.log.read_text(), "the end of a term that was over")
+        act.check(house, before, request)
+
+
+@pytest.mark.parametrize(("act", "step"), STEPS, ids=_named)
+def test_aws_away_for_30_seconds_costs_no_more_than_that(theatre: Theatre, act: Act, step: str) -> None:
+    with theatre.house() as house:
+        _play(house, act, Point(f"{step}", entering(step), True), AWAY_SECONDS, _aws_away)
+
+
+@pytest.mark.parametrize(
+    ("act", "point"),
+    [
+        (UP, Point("the first record", queued, False)),
+        (UP, Point("the wait", DESCRIBE, True, (entering("wait"),))),
+        (DOWN, Point("the drain", entering("drain"), True)),
+        (DOWN, Point("the termination", entering("terminate"), True)),
+        (SERVICE, Point("the change", UPDATE, True)),
+    ],
+    ids=lambda value: _named(value) if isinstance(value, Act) else value.name,
+)
+def test_a_table_that_throttles_loses_nothing_and_dead_letters_nothing(
+    theatre: Theatre, act: Act, point: Point
+) -> None:
+    with theatre.house() as house:
+        _play(house, act, point, THROTTLED_SECONDS, _table_throttled)
+
+
+@pytest.mark.parametrize(
+    ("act", "point"),
+    [
+        (UP, Point("the wait", DESCRIBE, True, (entering("wait"),))),
+        (DOWN, Point("the drain", named("GET /tasks"), True, (DRAIN,))),
+    ],
+    ids=lambda value: _named(value) if isinstance(value, Act) else value.name,
+)
+@pytest.mark.parametrize(("seconds", "kept"), [(10.0, True), (45.0, False)], ids=["10 s", "45 s"])
+def test_a_docker_socket_that_is_gone_for_a_while_is_waited_for_and_after_30_seconds_without_the_lease(
+    theatre: Theatre, act: Act, point: Point, seconds: float, *, kept: bool
+) -> None:
+    with theatre.house() as house:
+        caught = _play(house, act, point, seconds, _socket_gone)
+        log = house.by_pid(caught).log.read_text()
+        assert ('"term_over"' not in log) == kept
+
+
+def _play(house: House, act: Act, point: Point, seconds: float, fault: Fault) -> int:
+    """The act, with a fault from its point on for so many seconds; the process that met it first."""
+    before = act.prepare(house)
+    begin, mend = fault(house)
+    mending = Timer(seconds, mend)
+
+    def spring(_pid: int) -> bool:
+        begin()
+        mending.start()
+        return False
+
+    trap = house.set_trap(point, spring)
+    request = act.post(house)
+    caught = house.caught(trap)
+    try:
+        until(lambda: not mending.is_alive(), "the end of the fault", seconds + 5)
+    finally:
+        mending.cancel()
+        mend()
+    act.check(house, before, request)
+    return caught
+
+
+Fault = Callable[[House], tuple[Callable[[], object], Callable[[], object]]]
+"""How something goes wrong in a house, and how it is mended (twice does no harm)."""
+
+
+def _aws_away(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
+    knobs = house.stage.aws.knobs
+    return lambda: knobs.set(down=["*"]), lambda: knobs.set(down=[])
+
+
+def _table_throttled(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
+    knobs = house.stage.aws.knobs
+    return lambda: knobs.set(errors={"dynamodb": "throttle"}), lambda: knobs.set(errors={})
+
+
+def _socket_gone(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
+    def back() -> None:
+        if not house.docker.path.exists():
+            house.docker.open()
+
+    return house.docker.close, back
+
+
+def _seconds(house: House, act: Act) -> float:
+    """How long a request of this kind takes, from being posted to its end."""
+    act.prepare(house)
+    began = time.monotonic()
+    house.caller.ended(act.post(house))
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("act", [UP, SERVICE], ids=_named)
+def test_a_hanging_alertmanager_costs_2_seconds_at_the_end_and_hears_everything_later(
+    theatre: Theatre, act: Act, measured: Measured
+) -> None:
+    with theatre.house() as house:
+        normal = max(_seconds(house, act) for _ in range(3))
+        before = act.prepare(house)
+        house.stage.fault("alertmanager", fault="hang")
+        began = time.monotonic()
+        request = act.post(house)
+        record = house.caller.ended(request)
+        hanging = time.monotonic() - began
+        measured(f"{act.name}: normal, and while Alertmanager hangs", f"{normal:.2f} s, {hanging:.2f} s")
+        assert record["notified"] is False
+        assert hanging <= normal + OFFERED_SECONDS + NOISE_SECONDS
+        house.stage.fault("alertmanager", fault="none")
+        until(lambda: (house.caller.record(request) or {})["notified"], "notices that are taken")
+        act.check(house, before, request)
