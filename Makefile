@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+REPEAT ?= 3
+ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
 export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow lint check simulate bench templates docs format lock clean \
+.PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
         lab-up lab-status lab-down lab-bench lab-contract lab-test
 
 help: ## what there is
@@ -28,8 +30,14 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
 
-slow: $(READY) ## the tests that take longer: real processes, crashes, capacity, simulation
-	@$(BIN)/pytest -q -m "slow and not lab"
+slow: $(READY) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
+	@$(BIN)/pytest -q -m "slow and not lab and not crash"
+	@$(BIN)/pytest -q -n 3 --dist load -m crash
+
+crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
+	@echo "REPEAT=$(REPEAT) ORDER=$(ORDER)"
+	@REPEAT=$(REPEAT) ORDER=$(ORDER) $(BIN)/pytest -q -n 3 --dist load -m crash
+	@E2E_KILLS=20 $(BIN)/pytest -q tests/e2e/test_takeover.py -k takes_over
 
 lint: $(READY) ## format, lint, types, import rules, templates
 	@$(BIN)/ruff format --check .

@@ -94,6 +94,11 @@ def changes(house: House) -> Counter[str]:
     return +found
 
 
+def _reachable(house: House) -> int:
+    found = [node.get("ManagerStatus") or {} for node in house.stage.docker.nodes()]
+    return sum(1 for status in found if status.get("Reachability") == "reachable")
+
+
 class NodeScale(Act):
     """What node scales have in common."""
 
@@ -127,7 +132,7 @@ class NodeScale(Act):
         assert [node["Status"]["State"] for node in nodes] == ["ready"] * after
         assert {node["Spec"]["Availability"] for node in nodes} == {"active"}
         if self._role == "manager":
-            assert all(node["ManagerStatus"]["Reachability"] == "reachable" for node in nodes)
+            until(lambda: _reachable(house) == after, "managers that reach each other")
         self._check_group(house, after)
 
     def _check_group(self, house: House, after: int) -> None:

@@ -15,12 +15,11 @@ from tests.e2e.processes import Process
 from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, until
 
 WORKERS = 1
-LEASE_SECONDS = 6.0
+LEASE_SECONDS = 3.0
 SETTINGS = {"LEASE_SECONDS": f"{LEASE_SECONDS:.0f}"}
-"""Not the shortest: a busy machine takes some tenths of a second for itself, which are much of a quarter of 3 s."""
 KILLS = int(os.environ.get("E2E_KILLS", "3"))
 """How many workers the test of take-overs kills, one after the other."""
-_WAITING = 9.0
+_WAITING = 7.0
 
 
 @pytest.fixture
@@ -67,7 +66,8 @@ def test_whoever_takes_over_from_a_killed_worker_does_so_in_time_and_finishes_it
         assert stage.calls("SetDesiredCapacity", began) == 1
         measured(
             "take-over after a kill",
-            f"{KILLS} times: median {statistics.median(taken):.2f} s, most {max(taken):.2f} s",
+            f"{KILLS} times: median {statistics.median(taken):.2f} s, most {max(taken):.2f} s; "
+            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         )
         assert max(taken) <= 1.25 * LEASE_SECONDS
         stage.fault("boot", boot_delay_seconds=0.5)
