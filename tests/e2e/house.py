@@ -33,6 +33,8 @@ SETTINGS: Final[Mapping[str, str]] = {
 QUICK: Final[Mapping[str, Any]] = {"Parallelism": 12, "Monitor": 10**8}
 REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 12}
 """What is rescheduled, and what moves when a node goes: `demo` stop-first, `api` start-first, on every node."""
+LOOK_SECONDS: Final = 0.1
+"""Rare looks: whoever plays side by side shares two cores."""
 SLOWEST: Final = 60.0
 """Seconds that anything here may take: a termination whose fate is unknown is waited for for 30 s."""
 
@@ -56,7 +58,7 @@ class House:
             own = self.stage.own_queue(VISIBILITY_SECONDS)
             self.variables = {**SETTINGS, **own, "DOCKER_HOST": f"unix://{self.docker.path}"}
             self.ingest = exits.enter_context(self.stage.process("ingest", self.variables))
-            self.caller = Caller(self.ingest.url)
+            self.caller = Caller(self.ingest.url, look=LOOK_SECONDS)
             exits.callback(self.caller.close)
             until(self.ingest.is_ready, "a ready ingest")
             self._furnish()
@@ -83,7 +85,7 @@ class House:
             self.crew.remove(process)
         while len(self.crew) < 2:
             self.hire()
-        until(lambda: all(one.is_ready() for one in self.crew), "two workers that answer")
+        until(lambda: all(one.is_ready() for one in self.crew), "two workers that answer", look=LOOK_SECONDS)
         self.active()
 
     def hire(self) -> None:
@@ -92,7 +94,9 @@ class House:
 
     def active(self) -> Process:
         """The worker that holds the lease."""
-        return until(lambda: next((one for one in self.crew if one.is_active()), None), "an active worker")
+        return until(
+            lambda: next((one for one in self.crew if one.is_active()), None), "an active worker", look=LOOK_SECONDS
+        )
 
     def by_pid(self, pid: int) -> Process:
         """One of the crew."""
@@ -143,7 +147,7 @@ class House:
             states = [self.stage.service(name).get("UpdateStatus", {}).get("State") for name in REPLICAS]
             return "updating" not in states and self.all_run()
 
-        until(quiet, "quiet services")
+        until(quiet, "quiet services", look=LOOK_SECONDS)
 
     def all_run(self) -> bool:
         """Every replica of every service."""
@@ -173,7 +177,7 @@ class House:
         def found() -> bool:
             return any(one.summary == summary and one.at >= since for one in self.stage.said())
 
-        until(found, f"said: {summary}")
+        until(found, f"said: {summary}", look=LOOK_SECONDS)
 
 
 class Theatre:

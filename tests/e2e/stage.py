@@ -55,8 +55,10 @@ def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look
 class Caller:
     """Someone who uses one ingest over HTTP."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, look: float = _LOOK) -> None:
+        """`look`: seconds between two looks at a record that is waited for."""
         self.url = url
+        self._look = look
         self.http = requests.Session()
         self.http.trust_env = False
         self.http.headers.update(headers or {})
@@ -89,7 +91,7 @@ class Caller:
             record = self.record(request_id)
             return record if record and record["state"] in ENDED else None
 
-        return until(probe, f"the end of {request_id}", within)
+        return until(probe, f"the end of {request_id}", within, self._look)
 
     def at_step(self, request_id: str, step: str) -> dict[str, Any]:
         """Its record while it is at a step."""
