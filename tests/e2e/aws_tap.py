@@ -14,6 +14,7 @@ from infra.local.aws.request import ConnectionDropped, Handler, Reply, Request
 from tests.e2e.tap import Call, Tap
 
 _POLL: Final = "ReceiveMessage"
+_LOOKS: Final = 20
 
 
 @contextmanager
@@ -44,10 +45,13 @@ def _body(request: Request) -> dict[str, Any]:
     return dict(json.loads(request.body or b"{}"))
 
 
-def _sender(request: Request) -> int | None:
-    """The process at the other end of the connection."""
+def _sender(request: Request) -> int:
+    """The process at the other end of the connection. The kernel's list may miss a line while others come and go."""
     if request.client is None:
-        return None
+        raise LookupError("no connection")
     port = request.client.getpeername()[1]
-    found = (one for one in psutil.net_connections("tcp4") if one.laddr and one.laddr.port == port and one.raddr)
-    return next((one.pid for one in found if one.pid is not None), None)
+    for _ in range(_LOOKS):
+        for one in psutil.net_connections("tcp4"):
+            if one.laddr and one.laddr.port == port and one.pid is not None:
+                return one.pid
+    raise LookupError(f"nobody has the port {port}")
