@@ -111,6 +111,7 @@ class NodeScale(Act):
     def prepare(self, house: House) -> Before:
         """As many nodes as it takes."""
         number = house.bring(self._role, *self._number)
+        house.spread(self._role)
         house.tap.forget()
         nodes = house.stage.nodes(self._role)
         assert len(nodes) == number

@@ -30,8 +30,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "DEFAULT_MAX_MANAGER_NODES": "9",
     "DEFAULT_MAX_REPLICAS": "5",
 }
-QUICK: Final[Mapping[str, Any]] = {"Parallelism": 12, "Monitor": 10**8}
-REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 12}
+QUICK: Final[Mapping[str, Any]] = {"Parallelism": 14, "Monitor": 10**8}
+REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 14}
 """What is rescheduled, and what moves when a node goes: `demo` stop-first, `api` start-first, on every node."""
 LOOK_SECONDS: Final = 0.1
 """Rare looks: whoever plays side by side shares two cores."""
@@ -139,6 +139,16 @@ class House:
             assert record["state"] == "succeeded", record
         self.settled()
         return self.number(role)
+
+    def spread(self, role: str) -> None:
+        """`api` runs on every node of a role: a start-first update may leave one out, a fresh start does not."""
+        if all(self.stage.running("api", node["ID"]) for node in self.stage.nodes(role)):
+            return
+        self.stage.set_replicas("api", 0)
+        until(lambda: not self.stage.running("api"), "an end of api", look=LOOK_SECONDS)
+        self.stage.set_replicas("api", REPLICAS["api"])
+        self.settled()
+        assert all(self.stage.running("api", node["ID"]) for node in self.stage.nodes(role))
 
     def settled(self) -> None:
         """All tasks run, and no update is under way."""
