@@ -15,7 +15,9 @@ from worker.reschedule import DRAGS_SECONDS, Outcome, Pass, Rescheduler
 from worker.term import Term
 
 GATHER_SECONDS = 0.6
-"""How long a pass waits for the scale-ups that are still waiting for their nodes."""
+"""How long a pass waits for the next of the scale-ups that are still waiting for their nodes."""
+GATHER_MOST_SECONDS = 2.0
+"""How long it waits for all of them: on a slow machine the nodes of a burst come with gaps between them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -87,10 +89,11 @@ class Passes:
         if party.work is not None:
             return
         try:
-            async with asyncio.timeout(GATHER_SECONDS):
+            async with asyncio.timeout(GATHER_MOST_SECONDS):
                 while self._still_waiting():
                     self._joined.clear()
-                    await self._joined.wait()
+                    async with asyncio.timeout(GATHER_SECONDS):
+                        await self._joined.wait()
         except TimeoutError:
             return
 

@@ -263,6 +263,23 @@ async def test_a_burst_is_one_scale_with_one_rescheduling_and_a_record_each() ->
     assert times[1] <= 1.2 * times[0]
 
 
+@pytest.mark.parametrize(("burst", "gap", "shared"), [(4, 0.5, True), (4, 0.9, False), (8, 0.5, False)])
+async def test_nodes_of_a_burst_share_a_rescheduling_if_neither_the_gaps_nor_the_whole_are_long(
+    burst: int, gap: float, shared: bool
+) -> None:
+    async with world(boot=5.0, default_max_worker_nodes=9) as w:
+        w.swarm.create("demo", 1, labels=RESCHEDULED)
+        await w.started()
+        requests = []
+        for _ in range(burst):
+            requests.append(w.up())
+            await w.at(requests[-1], "wait")
+            await w.passes(gap)
+        for request in requests:
+            assert (await w.ended(request)).state == State.SUCCEEDED
+        assert (w.swarm.cluster.generations[w.service("demo").id] == 2) is shared
+
+
 async def test_opposite_and_unlike_requests_wait_their_turn() -> None:
     async with world(boot=30.0) as w:
         await w.started()
