@@ -31,17 +31,7 @@ from infra.lab.processes import LabServices
 from infra.lab.slack import Slack
 from infra.lab.sweep import remember, sweep
 from infra.local import children
-from infra.local.aws import (
-    LAUNCHER_ACCESS_KEY,
-    MANAGER_ASG,
-    MANAGERS,
-    WORKER_ASG,
-    WORKERS,
-    EmbeddedAws,
-    create_group,
-    create_network,
-    deploy,
-)
+from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws, deploy, deploy_swarm
 from infra.local.children import SetUpFailed
 from infra.local.launcher import BootKnobs, Launcher, Role
 from infra.local.loopback import free_ports, served
@@ -61,7 +51,9 @@ DEMO: Final[Mapping[str, Any]] = {
     "Mode": {"Replicated": {"Replicas": REPLICAS}},
     "UpdateConfig": {"Parallelism": 2, "Monitor": 10**9, "Order": "stop-first"},
 }
-_GROUPS: Final[Mapping[str, Role]] = {MANAGER_ASG: "manager", WORKER_ASG: "worker"}
+STACK: Final = "lab"
+"""The Swarm's stack; the groups' names begin with `lab-ManagerAsg-` and `lab-NodeAsg-`."""
+_NODES: Final[Mapping[Role, int]] = {"manager": 3, "worker": 1}
 _WORKERS: Final = 2
 _SET_UP_SECONDS: Final = 60.0
 
@@ -115,7 +107,7 @@ class Lab:
         self._remember()
         self._http = await self._exits.enter_async_context(aiohttp.ClientSession())
         block = await network.free_block()
-        self._say("AWS: the stack of scaler.yaml, and two Auto Scaling groups")
+        self._say("AWS: the stacks of swarm.yaml, with both Auto Scaling groups, and of scaler.yaml")
         await self._start_aws(block)
         self._say("Docker Swarm: three managers, one worker")
         await self._start_machines(block)
@@ -144,22 +136,26 @@ class Lab:
     async def _start_aws(self, block: IPv4Network) -> None:
         self.aws = await asyncio.to_thread(lambda: EmbeddedAws().start())
         self._exits.push_async_callback(asyncio.to_thread, self.aws.stop)
-        outputs = await asyncio.to_thread(self._create_stack_and_groups, block)
+        outputs = await asyncio.to_thread(self._create_stacks, block)
         self._variables |= self.aws.environment | {
             "SQS_QUEUE_URL": outputs["QueueUrl"],
             "SQS_DLQ_URL": outputs["DeadLetterQueueUrl"],
             "DYNAMODB_TABLE": outputs["TableName"],
-            "AWS_MANAGER_ASG": MANAGER_ASG,
-            "AWS_WORKER_ASG": WORKER_ASG,
+            "AWS_MANAGER_ASG": outputs["ManagerAsgName"],
+            "AWS_WORKER_ASG": outputs["WorkerAsgName"],
         }
 
-    def _create_stack_and_groups(self, block: IPv4Network) -> dict[str, str]:
+    def _create_stacks(self, block: IPv4Network) -> dict[str, str]:
+        """The outputs of both."""
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
-        outputs = deploy(session)
-        subnets = create_network(session, str(block))
-        create_group(session, MANAGER_ASG, MANAGERS, subnets, "t3.small")
-        create_group(session, WORKER_ASG, WORKERS, subnets, "t3.micro")
-        return outputs
+        swarm = deploy_swarm(session, STACK, str(block), _NODES["manager"], _NODES["worker"])
+        scaler = deploy(
+            session,
+            manager_asg=swarm["ManagerAsgName"],
+            worker_asg=swarm["WorkerAsgName"],
+            manager_role=swarm["ManagerRoleName"],
+        )
+        return swarm | scaler
 
     async def _start_machines(self, block: IPv4Network) -> None:
         busybox = packages.where("busybox")
@@ -172,11 +168,11 @@ class Lab:
         self._exits.push_async_callback(self.machines.close)
         self._variables["DOCKER_HOST"] = f"unix://{DOCKER_SOCKET}"
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
-        launcher = Launcher(session, _GROUPS, self.machines, self.boot, self.aws.instance_changes)
+        groups: dict[str, Role] = {self._variables[f"AWS_{role.upper()}_ASG"]: role for role in _NODES}
+        launcher = Launcher(session, groups, self.machines, self.boot, self.aws.instance_changes)
         following = asyncio.create_task(launcher.run(), name="instance launcher")
         self._exits.push_async_callback(_end, following)
-        expected = MANAGERS.desired + WORKERS.desired
-        await self._until(lambda: self._ready_nodes(expected), "The Swarm")
+        await self._until(lambda: self._ready_nodes(sum(_NODES.values())), "The Swarm")
 
     async def _ready_nodes(self, expected: int) -> bool:
         nodes = await self._ask("/nodes") or []

@@ -12,10 +12,10 @@ import aiohttp
 import pytest
 
 from infra.local.aws import ACCESS_KEY
+from infra.local.aws.templates import SCALER
 from infra.local.environment import Environment
 from shared.records import Layout, record_of
 from tests.infra.cloudformation import allowed, read
-from tests.infra.emulator import SCALER
 
 pytestmark = pytest.mark.slow
 

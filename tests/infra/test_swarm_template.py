@@ -12,8 +12,8 @@ import pytest
 
 from infra.cloudformation.embed import SCRIPT, bare, embedded
 from infra.local.aws import EmbeddedAws
+from infra.local.aws.templates import SWARM, for_emulator
 from tests.infra.cloudformation import allowed, listed, read, statements
-from tests.infra.emulator import SWARM, for_emulator
 
 OLD_PARAMETERS = {
     *("ManagerSize", "ClusterSize", "KeyName", "ManagerInstanceType", "InstanceType"),

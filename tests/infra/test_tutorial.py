@@ -22,13 +22,13 @@ import yaml
 
 from infra.local import children
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws
+from infra.local.aws.templates import for_emulator
 from infra.local.children import Child
 from infra.local.engine import SimulatedSwarm, serve
 from infra.local.launcher import BootKnobs, Launcher, SimulatedMachines
 from infra.local.loopback import free_ports, served
 from infra.local.receiver import Receiver
 from tests.infra.commands import Answer, AwsCommand, on_path
-from tests.infra.emulator import for_emulator
 from tests.infra.test_stacks import docker_has_stack_config
 
 ROOT: Final = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ STAND_INS: Final = {
     "docker stack": "`docker stack config` says whether it would do; deploying `scaler` starts its processes",
     "docker service update monitor_prometheus": "Prometheus and Alertmanager: the webhook that they would send",
     "aws ecr get-login-password": "an own command of the aws program, not a call",
-    "aws cloudformation": "see emulator.py for creating; deleting: moto does not detach policies nor mind the order",
+    "aws cloudformation": "creating: see infra.local.aws.templates; deleting: moto minds neither policies nor order",
 }
 
 

@@ -10,6 +10,7 @@ from infra.local.aws.deploy import (
     create_groups,
     create_network,
     deploy,
+    deploy_swarm,
 )
 from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, SECRET_KEY, EmbeddedAws
 from infra.local.aws.world import REGION
@@ -29,4 +30,5 @@ __all__ = [
     "create_groups",
     "create_network",
     "deploy",
+    "deploy_swarm",
 ]

@@ -1,6 +1,7 @@
-"""Puts the project's own CloudFormation on the emulator, and the two Auto Scaling groups beside it.
+"""Puts the project's own CloudFormation on the emulator: the stack of scaler.yaml, and the two Auto Scaling groups.
 
-Works through the AWS API only, so that it deploys on any emulator a session points to.
+The groups come from swarm.yaml (`deploy_swarm`), or stand beside the stack as bare groups of a size of one's own
+(`create_groups`). Works through the AWS API only, so that it deploys on any emulator a session points to.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any, Final
 
 from localstack_client.session import Session
 
+from infra.local.aws.templates import SCALER, SWARM, for_emulator, moved
 from infra.local.aws.world import REGION
 
-TEMPLATE: Final = Path(__file__).parents[2] / "cloudformation" / "scaler.yaml"
 MANAGER_ASG: Final = "local-ManagerAsg"
 WORKER_ASG: Final = "local-NodeAsg"
 NETWORK: Final = "10.0.0.0/16"
@@ -41,23 +42,27 @@ def deploy(
     cluster: str = "default",
     manager_asg: str = MANAGER_ASG,
     worker_asg: str = WORKER_ASG,
-    template: Path = TEMPLATE,
+    manager_role: str = "",
+    template: Path = SCALER,
 ) -> dict[str, str]:
     """Create the stack `docker-scaler-CLUSTER` and return its outputs. Raises RuntimeError where it fails."""
-    cloudformation = session.client("cloudformation")
-    name = f"docker-scaler-{cluster}"
-    cloudformation.create_stack(
-        StackName=name,
-        TemplateBody=template.read_text(),
-        Parameters=_parameters(ClusterName=cluster, ManagerAsgName=manager_asg, WorkerAsgName=worker_asg),
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-    )
-    outputs = _outputs(cloudformation, name)
+    names = {"ClusterName": cluster, "ManagerAsgName": manager_asg, "WorkerAsgName": worker_asg}
+    outputs = _create(session, f"docker-scaler-{cluster}", template.read_text(), ManagerRoleName=manager_role, **names)
     complete_table(session, outputs["TableName"])
     return outputs
+
+
+def deploy_swarm(
+    session: Session, stack: str, block: str = NETWORK, managers: int = MANAGERS.desired, workers: int = WORKERS.desired
+) -> dict[str, str]:
+    """Create a stack of swarm.yaml, as far as the emulator takes it, and return its outputs.
+
+    Its groups' names begin with `STACK-ManagerAsg-` and `STACK-NodeAsg-`; `block` is its network, a /16. Raises
+    RuntimeError where it fails.
+    """
+    session.client("ec2").create_key_pair(KeyName=stack)
+    body = moved(for_emulator(SWARM.read_text()), ".".join(block.split(".")[:2]))
+    return _create(session, stack, body, KeyName=stack, ManagerSize=str(managers), ClusterSize=str(workers))
 
 
 def complete_table(session: Session, table: str) -> None:
@@ -130,13 +135,20 @@ def create_group(
     )
 
 
-def _parameters(**values: str) -> list[dict[str, str]]:
-    return [{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()]
-
-
-def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:
+def _create(session: Session, stack: str, template: str, **parameters: str) -> dict[str, str]:
+    """The outputs of a new stack. Raises RuntimeError where there are none: one bad one makes all of them vanish."""
+    cloudformation = session.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=stack,
+        TemplateBody=template,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+    )
     described: Mapping[str, Any] = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
-    if "QueueUrl" not in outputs:
-        raise RuntimeError(f"stack {stack} has no outputs: {described.get('StackStatusReason', outputs)}")
+    if not outputs:
+        raise RuntimeError(f"stack {stack} has no outputs: {described.get('StackStatusReason', '')}")
     return outputs
