@@ -10,7 +10,7 @@ export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
-        lab-up lab-status lab-down lab-bench lab-contract lab-test
+        lab-up lab-status lab-down lab-bench lab-contract lab-test lab-bootstrap
 
 help: ## what there is
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,7 +63,10 @@ lab-up lab-status lab-down lab-bench lab-contract: lab-%: $(READY) ## a real Swa
 	@$(BIN)/python -m infra.lab $*
 
 lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
-	@$(BIN)/pytest -q -m lab
+	@$(BIN)/pytest -q -m lab tests/lab
+
+lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
+	@$(BIN)/pytest -q -m lab tests/infra
 
 docs: $(READY) ## docs/configuration.md from the settings classes
 	@$(BIN)/python -m infra.configuration

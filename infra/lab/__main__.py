@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.lab import sweep
-from infra.lab.image import IMAGE
-from infra.lab.places import DOCKER_SOCKET, MARKED
+from infra.lab.places import MARKED
 from infra.lab.status import report
 from infra.local.children import SetUpFailed
 from infra.local.surroundings import FOLDER
@@ -24,8 +23,6 @@ from infra.local.surroundings import FOLDER
 _UP_SECONDS: Final = 600.0  # packages may have to be fetched
 _END_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.1
-_LASTING: Final = "sh -c \"trap 'exit 0' TERM; sleep 100000 & wait\""
-"""What a task runs that goes on until it is told to stop, and stops at once then."""
 
 
 def main() -> int:
@@ -130,19 +127,17 @@ def bench() -> int:
 
 def contract() -> int:
     """The contract tests of a Swarm engine and of the worker's adapter to it, on real engines."""
-    tests = ["tests/contract", "tests/adapters/test_swarm.py"]
-    real = {"CONTRACT_DOCKER_HOST": f"unix://{DOCKER_SOCKET}", "CONTRACT_IMAGE": IMAGE, "CONTRACT_COMMAND": _LASTING}
-    return _on_a_lab(lambda _env: [sys.executable, "-m", "pytest", "-q", "-m", "engine", *tests], real)
+    return _on_a_lab(lambda _env: [sys.executable, "-m", "infra.lab.contract"])
 
 
-def _on_a_lab(command: Callable[[Path], list[str]], more: Mapping[str, str] | None = None) -> int:
+def _on_a_lab(command: Callable[[Path], list[str]]) -> int:
     """Run it on the lab that runs; on one of its own, which ends with it, where none does. The exit code."""
     running = sweep.recalled().get("pid") in sweep.marked()
     if not running and up() != 0:
         return 1
-    words = command(Path(sweep.recalled()["env"]))
     try:
-        return subprocess.run(words, env={**os.environ, **(more or {})}, check=False).returncode  # noqa: S603 - ours
+        words = command(Path(sweep.recalled()["env"]))
+        return subprocess.run(words, check=False).returncode  # noqa: S603 - ours
     finally:
         if not running:
             down()

@@ -26,8 +26,8 @@ Found = TypeVar("Found")
 Figures = dict[str, list[float]]
 
 
-async def measure(env: Path, say: Callable[[str], None]) -> Figures:
-    """Seconds, by what was measured."""
+async def measure(env: Path, say: Callable[[str], None]) -> tuple[Figures, list[Seen]]:
+    """Seconds, by what was measured; and what was seen of the services that answer."""
     figures: Figures = defaultdict(list)
     async with Driver(env) as driver:
         for number in range(ROUNDS):
@@ -35,8 +35,8 @@ async def measure(env: Path, say: Callable[[str], None]) -> Figures:
             await _up(driver, figures)
             await _down(driver, figures)
         say("services of both update orders: one worker up, one down")
-        await _with_services(driver, figures)
-    return figures
+        seen = await _with_services(driver, figures)
+    return figures, seen
 
 
 async def _up(driver: Driver, figures: Figures) -> None:
@@ -66,7 +66,7 @@ async def _down(driver: Driver, figures: Figures) -> None:
     await driver.settled("demo", 6)
 
 
-async def _with_services(driver: Driver, figures: Figures) -> None:
+async def _with_services(driver: Driver, figures: Figures) -> list[Seen]:
     for order, base in _SERVICES:
         await driver.create(web(order, base, order, com_df_reschedule="true"))
     try:
@@ -78,6 +78,7 @@ async def _with_services(driver: Driver, figures: Figures) -> None:
     finally:
         for order, _ in _SERVICES:
             await driver.swarm("DELETE", f"/services/{order}")
+    return seen
 
 
 def _note_service(seen: Seen, down_began: float, figures: Figures) -> None:
@@ -132,7 +133,9 @@ def main() -> int:
     def say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
 
-    sys.stdout.write(f"{table(asyncio.run(measure(Path(sys.argv[1]), say)))}\n")
+    figures, seen = asyncio.run(measure(Path(sys.argv[1]), say))
+    sys.stdout.write(f"{table(figures)}\n\nReplicas of 6 over time, one worker up and one down\n")
+    sys.stdout.writelines(f"{one.name}: {one.course}\n" for one in seen)
     return 0
 
 

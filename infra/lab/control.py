@@ -87,7 +87,7 @@ class LabControl:
         return web.json_response({"boot": self._boot.snapshot(), "aws": self._aws.snapshot()})
 
     async def _clear(self, request: web.Request) -> web.Response:
-        self._boot.set(next_boot_delays=[], never_join_next=0, never_join_instances=[])
+        self._boot.clear()
         self._aws.reset()
         return await self._show_faults(request)
 

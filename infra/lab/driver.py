@@ -18,8 +18,8 @@ from typing import Any, Final, Self, TypeVar
 import aiohttp
 
 from infra.lab.engine import EngineClient, EngineError
-from infra.lab.status import variables
 from infra.local.aws.embedded import EndpointSession
+from infra.local.folder import variables
 
 Json = dict[str, Any]
 Found = TypeVar("Found")

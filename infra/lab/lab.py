@@ -8,11 +8,9 @@ The counterpart of `infra.local.environment`, of which it uses all but the simul
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import itertools
 import logging
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from ipaddress import IPv4Network
@@ -32,7 +30,7 @@ from infra.lab.slack import Slack
 from infra.lab.sweep import remember, sweep
 from infra.local import children
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws, deploy, deploy_swarm
-from infra.local.children import SetUpFailed
+from infra.local.folder import claimed, told
 from infra.local.launcher import BootKnobs, Launcher, Role
 from infra.local.loopback import free_ports, served
 from infra.local.surroundings import OWN, boot_delay
@@ -104,9 +102,9 @@ class Lab:
         await packages.install(self._say)
         await sweep()
         self._exits.push_async_callback(sweep)
-        self._remember()
         self._http = await self._exits.enter_async_context(aiohttp.ClientSession())
         block = await network.free_block()
+        self._remember(block)
         self._say("AWS: the stacks of swarm.yaml, with both Auto Scaling groups, and of scaler.yaml")
         await self._start_aws(block)
         self._say("Docker Swarm: three managers, one worker")
@@ -117,21 +115,16 @@ class Lab:
         await self._watch()
         await self._start_control()
         self.boot.set(boot_delay_seconds=delay)
-        self._write_env_file()
+        self._exits.enter_context(told(self.folder, self.variables))
 
     def _claim_folder(self) -> None:
-        """One environment in a folder; the claim ends with the process, however that ends."""
+        self._exits.enter_context(claimed(self.folder))
         self.logs.mkdir(parents=True, exist_ok=True)
-        claim = self._exits.enter_context((self.folder / "lock").open("w"))
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SetUpFailed(f"An environment is running in {self.folder} already; end it first") from None
-        (self.folder / "env").unlink(missing_ok=True)
 
-    def _remember(self) -> None:
+    def _remember(self, block: IPv4Network) -> None:
         filtered = network.FILTERED.read_text() if network.FILTERED.exists() else None
-        remember(pid=os.getpid(), filtered=filtered, env=str(self.folder / "env"), logs=str(self.logs))
+        env, logs = str(self.folder / "env"), str(self.logs)
+        remember(pid=os.getpid(), filtered=filtered, env=env, logs=logs, block=str(block))
 
     async def _start_aws(self, block: IPv4Network) -> None:
         self.aws = await asyncio.to_thread(lambda: EmbeddedAws().start())
@@ -158,20 +151,16 @@ class Lab:
         return swarm | scaler
 
     async def _start_machines(self, block: IPv4Network) -> None:
-        busybox = packages.where("busybox")
-        if busybox is None:
-            raise SetUpFailed("There is no static busybox")
         MACHINES.mkdir(parents=True, exist_ok=True)
         await network.open_bridge(block)
-        rootfs = await image.rootfs(Path(busybox))
+        rootfs = await image.rootfs(packages.busybox())
         self.machines = RealMachines(block, rootfs, self.logs, self._machines_changed)
         self._exits.push_async_callback(self.machines.close)
         self._variables["DOCKER_HOST"] = f"unix://{DOCKER_SOCKET}"
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
         groups: dict[str, Role] = {self._variables[f"AWS_{role.upper()}_ASG"]: role for role in _NODES}
         launcher = Launcher(session, groups, self.machines, self.boot, self.aws.instance_changes)
-        following = asyncio.create_task(launcher.run(), name="instance launcher")
-        self._exits.push_async_callback(_end, following)
+        await self._exits.enter_async_context(launcher.following())
         await self._until(lambda: self._ready_nodes(sum(_NODES.values())), "The Swarm")
 
     async def _ready_nodes(self, expected: int) -> bool:
@@ -207,18 +196,13 @@ class Lab:
         self.monitoring.watch(self.machines.by_name.values())
         self._exits.push_async_callback(self.monitoring.stop)
         await self.monitoring.start(self.services.ingest.url or "", self._slack_url, self.services.authorization)
+        await self._until(
+            lambda: self.monitoring.sees(self.machines.by_name.values()), "Prometheus's view of all nodes"
+        )
 
     async def _start_control(self) -> None:
         control = LabControl(self.machines, self.boot, self.aws.knobs, self.monitoring, self.services)
         self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(control.app()))
-
-    def _write_env_file(self) -> None:
-        """Renamed into place: whoever sees it sees all of it, and everything is ready."""
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.variables.items()]
-        path = self.folder / "env"
-        path.with_suffix(".new").write_text("".join(lines))
-        path.with_suffix(".new").replace(path)
-        self._exits.callback(path.unlink, missing_ok=True)
 
     def _worker_socket(self, number: int) -> Path:
         """Of one manager after the other."""
@@ -240,9 +224,3 @@ class Lab:
 
     async def _until(self, holds: children.Probe, what: str) -> None:
         await children.until(holds, (), what, _SET_UP_SECONDS)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

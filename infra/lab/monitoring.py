@@ -57,6 +57,13 @@ class Monitoring:
             probe = functools.partial(self._is_ready, child)
             await children.until(probe, [child], f"A ready {child.name}", _SET_UP_SECONDS)
 
+    async def sees(self, machines: Iterable[Machine]) -> bool:
+        """Whether Prometheus has scraped all these."""
+        async with self._http.get(f"{self.prometheus}/api/v1/targets?state=active") as answer:
+            targets = (await answer.json())["data"]["activeTargets"]
+        up = {target["labels"]["instance"] for target in targets if target["health"] == "up"}
+        return up >= {_target(machine) for machine in machines}
+
     async def stop(self) -> None:
         """End both."""
         await children.stop(self._running)
@@ -72,7 +79,7 @@ class Monitoring:
         machines = list(machines)
         targets = [
             {
-                "targets": [f"{one.address}:{EXPORTER_PORT}" for one in machines if one.role == role and one.alive],
+                "targets": [_target(one) for one in machines if one.role == role and one.alive],
                 "labels": {"job": job},
             }
             for role, job in (("worker", WORKER_JOB), ("manager", MANAGER_JOB))
@@ -104,6 +111,10 @@ class Monitoring:
 
     def _write(self, name: str, document: Any) -> None:
         (self._folder / name).write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def _target(machine: Machine) -> str:
+    return f"{machine.address}:{EXPORTER_PORT}"
 
 
 def scraping(folder: Path, alertmanager: str) -> dict[str, Any]:

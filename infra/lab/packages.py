@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,18 @@ from infra.local.children import SetUpFailed
 
 PROGRAMS: Final = {
     "dockerd": "docker.io",
+    "docker": "docker.io",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "prometheus-node-exporter": "prometheus-node-exporter",
     "busybox": "busybox-static",
     "ip": "iproute2",
     "iptables": "iptables",
+    "curl": "curl",
 }
 """The package that each program comes from."""
+_SPLIT: Final = {"docker": "docker-cli"}
+"""Where newer releases have put what is not in that package any more."""
 _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 _HEADERS: Final = ((32, 8), (54, 2), (56, 2))  # where it says where its program headers are, and how many
 _INTERPRETER: Final = 3
@@ -35,6 +39,14 @@ def where(program: str) -> str | None:
     return found
 
 
+def busybox() -> Path:
+    """The program's path. Raises SetUpFailed where it is not there."""
+    found = where("busybox")
+    if found is None:
+        raise SetUpFailed("There is no static busybox")
+    return Path(found)
+
+
 def _is_static(program: Path) -> bool:
     """Whether an ELF file of 64 bits names no interpreter: see elf(5)."""
     text = program.read_bytes()
@@ -43,25 +55,33 @@ def _is_static(program: Path) -> bool:
     return text.startswith(b"\x7fELF") and _INTERPRETER not in kinds
 
 
-def missing() -> list[str]:
-    """The packages that are not there."""
-    return [package for program, package in PROGRAMS.items() if where(program) is None]
+def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
+    """The packages of those programs that are not there."""
+    return sorted({package for program, package in programs.items() if where(program) is None})
 
 
 async def install(say: Callable[[str], None]) -> None:
     """Put in what is missing. Raises SetUpFailed."""
-    packages = missing()
-    if not packages:
+    if not missing():
         return
     if shutil.which("apt-get", path=search_path()) is None:
-        raise SetUpFailed(f"The lab needs {', '.join(packages)}, and there is no apt-get to install them with")
-    say(f"apt-get install {' '.join(packages)}")
-    quiet = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+        raise SetUpFailed(f"The lab needs {', '.join(missing())}, and there is no apt-get to install them with")
     with _nothing_started():
-        await run("apt-get", "update", "-q", more=quiet)
-        await run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages, more=quiet)
+        await _apt_get("update")
+        await _put_in(missing(), say)
+        await _put_in(missing(_SPLIT), say)
     if missing():
         raise SetUpFailed(f"Installed, but still missing: {', '.join(missing())}")
+
+
+async def _put_in(packages: list[str], say: Callable[[str], None]) -> None:
+    if packages:
+        say(f"apt-get install {' '.join(packages)}")
+        await _apt_get("install", "-y", "--no-install-recommends", *packages)
+
+
+async def _apt_get(*words: str) -> None:
+    await run("apt-get", "-q", *words, more={"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"})
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any, Final
@@ -12,17 +11,10 @@ import aiohttp
 from infra.lab.engine import EngineClient, EngineError
 from infra.lab.places import DOCKER_SOCKET
 from infra.lab.sweep import left, marked, recalled
+from infra.local.folder import variables
 
 _ANSWER: Final = aiohttp.ClientTimeout(total=5)
 _LINE: Final = "  {:<16} {:<8} {:<12} {:<8} {:<20} {}"
-
-
-def variables(env: Path) -> dict[str, str]:
-    """What `.local/env` says; nothing where there is none."""
-    if not env.exists():
-        return {}
-    words = [shlex.split(line) for line in env.read_text().splitlines()]
-    return dict(word[1].split("=", 1) for word in words if len(word) == 2)
 
 
 async def report(env: Path) -> tuple[str, bool]:

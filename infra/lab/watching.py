@@ -77,11 +77,19 @@ class Seen:
         )
         return max(spans, default=0.0), total
 
+    @property
+    def course(self) -> str:
+        """Replicas below desired over time: `+12.4 s: 5` at each change, from the first look on."""
+        began = self.counts[0][0]
+        changes = [one for last, one in itertools.pairwise([(0.0, REPLICAS), *self.counts]) if one[1] != last[1]]
+        return ", ".join(f"+{at - began:.1f} s: {count}" for at, count in changes) or "none"
+
     def __str__(self) -> str:
         longest, total = self.below()
         return (
             f"{self.name}: {self.answers} answers, {self.retries} at another replica, {self.failures} failures; "
-            f"fewest replicas {self.fewest} of {REPLICAS}, below for {total:.1f} s in all, {longest:.1f} s at a time"
+            f"fewest replicas {self.fewest} of {REPLICAS}, below for {total:.1f} s in all, {longest:.1f} s at a time "
+            f"({self.course})"
         )
 
 

@@ -166,7 +166,7 @@ class Control:
 
     def clear(self) -> None:
         """No fault any more."""
-        self._boot.set(next_boot_delays=[], never_join_next=0, never_join_instances=[])
+        self._boot.clear()
         self._aws.reset()
         self._swarm.faults.clear()
         self._receiver.fault = "none"

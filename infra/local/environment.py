@@ -14,12 +14,10 @@ SetUpFailed, with the reason for a person. Several may live side by side, each w
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import shlex
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -36,10 +34,10 @@ from infra.local.aws import (
     create_groups,
     deploy,
 )
-from infra.local.children import SetUpFailed
 from infra.local.control import Control
 from infra.local.engine import SimulatedSwarm, serve
 from infra.local.engine.model import NodeState
+from infra.local.folder import claimed, told
 from infra.local.launcher import BootKnobs, Launcher, Role, SimulatedMachines
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
@@ -141,18 +139,11 @@ class Environment:
         await self._start_neighbours()
         await self._start_services()
         await self._greet(self)
-        self._write_env_file()
+        self._exits.enter_context(told(self.folder, self.variables))
 
     def _claim_folder(self) -> None:
-        """One environment in a folder; the claim ends with the process, however that ends."""
+        self._exits.enter_context(claimed(self.folder))
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        claim = self._exits.enter_context((self.folder / "lock").open("w"))
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SetUpFailed(f"An environment is running in {self.folder} already; end it first") from None
-        (self.folder / "env").unlink(missing_ok=True)
 
     async def _start_aws(self) -> None:
         self.aws = await asyncio.to_thread(lambda: EmbeddedAws().start())
@@ -185,8 +176,7 @@ class Environment:
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
         machines = SimulatedMachines(self.swarm)
         launcher = Launcher(session, _GROUPS, machines, self.boot, self.aws.instance_changes)
-        following = asyncio.create_task(launcher.run(), name="instance launcher")
-        self._exits.push_async_callback(_end, following)
+        await self._exits.enter_async_context(launcher.following())
         expected = MANAGERS.desired + WORKERS.desired
         await self._until(lambda: self._ready_nodes() == expected, "The Swarm")
 
@@ -212,22 +202,8 @@ class Environment:
         self._exits.push_async_callback(self.services.stop)
         await self.services.start(self._workers)
 
-    def _write_env_file(self) -> None:
-        """Renamed into place: whoever sees it sees all of it, and everything is ready."""
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in self.variables.items()]
-        path = self.folder / "env"
-        path.with_suffix(".new").write_text("".join(lines))
-        path.with_suffix(".new").replace(path)
-        self._exits.callback(path.unlink, missing_ok=True)
-
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         async def probe() -> bool:
             return holds()
 
         await children.until(probe, (), what, _SET_UP_SECONDS)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

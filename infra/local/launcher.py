@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -88,6 +88,10 @@ class BootKnobs:
         with self._lock:
             self._values.update({name: _copied(value) for name, value in changes.items()})
 
+    def clear(self) -> None:
+        """Every machine joins, after the delay."""
+        self.set(next_boot_delays=[], never_join_next=0, never_join_instances=[])
+
     def snapshot(self) -> dict[str, Any]:
         """All knobs, the caller's to keep."""
         with self._lock:
@@ -139,6 +143,17 @@ class Launcher:
                 instances = await self._look() if self._worth_a_look() else None
                 if instances is not None:
                     await self._follow(instances, tasks)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """`run` beside what the caller does, for as long as the context lasts."""
+        task = asyncio.create_task(self.run(), name="instance launcher")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def _first_round(self, tasks: asyncio.TaskGroup) -> None:
         for instance, role in await self._first_look():

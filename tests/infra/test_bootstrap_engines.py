@@ -6,8 +6,8 @@ network is touched. `aws` is the embedded one. Needs root and Debian's engine.
 
 from __future__ import annotations
 
+import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,6 +18,7 @@ from typing import Final
 
 import pytest
 
+from infra.lab import packages
 from infra.local.aws import EmbeddedAws
 from tests.infra.commands import AwsCommand, on_path
 from tests.infra.test_bootstrap import Cluster, Machine, until_all_in
@@ -27,7 +28,6 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(shutil.which("dockerd") is None, reason="no Docker engine on this machine"),
 ]
 
 ROUNDS: Final = int(os.environ.get("BOOTSTRAP_ROUNDS", "10"))
@@ -125,6 +125,12 @@ class RealCluster(Cluster):
 
     def environment(self, machine: Machine) -> dict[str, str]:
         return super().environment(machine) | {"DOCKER_HOST": self.engines.sockets[machine.instance]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _packages() -> None:
+    """Who is root gets what is missing."""
+    asyncio.run(packages.install(print))
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,20 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from infra.lab.driver import Driver
-from infra.lab.places import BRIDGE, NAMESPACE_PREFIX, ROOT
+from infra.lab.places import BRIDGE, CGROUP, CGROUPS, MARK, NAMESPACE_PREFIX, ROOT
 
-SETTINGS = {"BOOT_DELAY": "1", "LEASE_SECONDS": "5", "RESCHEDULE_TIMEOUT": "45", "DRAIN_TIMEOUT": "60"}
+SETTINGS = {
+    "BOOT_DELAY": "1",
+    "LEASE_SECONDS": "5",
+    "RESCHEDULE_TIMEOUT": "45",
+    "DRAIN_TIMEOUT": "60",
+    "ALERT_TIMEOUT": "3",  # longer than the second in which Alertmanager tells, shorter than any scale-down
+}
 HEARTBEAT_NANOSECONDS = 10**9
 
 
@@ -35,18 +42,13 @@ def lab(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def remains() -> list[str]:
     """What any command of the system still shows of a lab."""
-    shown = {
-        "ip netns": NAMESPACE_PREFIX,
-        "ip link": BRIDGE,
-        "cat /proc/mounts": str(ROOT),
-        "ps -eo args": str(ROOT),
-        f"ls -d {ROOT}": str(ROOT),
-    }
-    found = []
+    shown = {"ip netns": NAMESPACE_PREFIX, "ip link": BRIDGE, "cat /proc/mounts": str(ROOT)}
+    found = [str(path) for path in (ROOT, *CGROUPS.glob(CGROUP), *CGROUPS.glob(f"*/{CGROUP}")) if path.exists()]
     for command, name in shown.items():
         output = subprocess.run(command.split(), capture_output=True, text=True, check=False).stdout
-        found += [line for line in output.splitlines() if name in line and not line.startswith("ls ")]
-    return found
+        found += [line for line in output.splitlines() if name in line]
+    running = psutil.process_iter(["environ", "cmdline"])
+    return found + [str(process.info["cmdline"]) for process in running if MARK in (process.info["environ"] or ())]
 
 
 @pytest.fixture(scope="session", autouse=True)

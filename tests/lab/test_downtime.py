@@ -1,5 +1,6 @@
 """Nobody who retries at another replica goes without an answer while nodes come and go."""
 
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,13 +27,17 @@ async def served(driver: Driver) -> AsyncIterator[Driver]:
     await driver.update("demo", lambda spec: spec.update(Labels={"com.df.reschedule": "true"}))
 
 
-async def test_services_answer_all_through_scale_up_rescheduling_and_scale_down(served: Driver) -> None:
+async def test_services_answer_all_through_scale_up_rescheduling_and_scale_down(
+    served: Driver, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = await desired_workers(served)
     async with watching(served, STOP_FIRST, START_FIRST) as (stopping, starting):
         await served.succeeded(await served.scale("up"))
         await served.formed(workers=before + 1)
         await served.succeeded(await served.scale("down"), within=150)
         await served.formed(workers=before)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{stopping}\n{starting}\n")
     assert_served(stopping)
     assert_served(starting)
     assert stopping.fewest >= REPLICAS - 2  # what a drain of one node stops at once: Swarm's, which is stop-first
