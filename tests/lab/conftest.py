@@ -4,6 +4,7 @@ The lab's own default times are production's; here what only makes tests longer 
 Swarm's heartbeat, so that a machine without power is Down after 3 seconds instead of 15.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from infra.lab import packages
 from infra.lab.driver import Driver
 from infra.lab.places import BRIDGE, CGROUP, CGROUPS, MARK, NAMESPACE_PREFIX, ROOT
 
@@ -52,10 +54,11 @@ def remains() -> list[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _root() -> None:
-    """Only root can."""
+def _root_with_packages() -> None:
+    """Only root can; and gets what is missing, which may take longer than a test waits for machines."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
+    asyncio.run(packages.install(lambda _line: None))
 
 
 @pytest.fixture(scope="session")

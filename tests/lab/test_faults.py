@@ -1,5 +1,6 @@
 """What goes wrong in the real thing, and that each request ends as it must all the same."""
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from infra.lab.driver import Driver
+from infra.lab.driver import Driver, Json
 from infra.lab.image import MISSING_IMAGE
 from infra.lab.watching import web
 from tests.lab.conftest import desired_workers
@@ -49,16 +50,29 @@ async def test_another_worker_finishes_when_the_active_one_is_killed_while_waiti
     await quiet.add_worker()
 
 
-async def test_a_managers_engine_dies_while_waiting(quiet: Driver) -> None:
+@pytest.mark.parametrize("which", ["the leader", "the one that the active worker speaks to"])
+async def test_a_managers_engine_dies_while_waiting(quiet: Driver, which: str) -> None:
     before = await desired_workers(quiet)
-    leader = next(one for one in await quiet.nodes("manager") if one["ManagerStatus"].get("Leader"))
+    name = await (the_leader if which == "the leader" else the_active_workers)(quiet)
     await quiet.control("PATCH", "/faults/boot", {"next_boot_delays": [4]})
     request = await quiet.scale("up")
     await quiet.in_step(request, "wait")
-    await quiet.control("POST", f"/nodes/{leader['Description']['Hostname']}/lose")
+    await quiet.control("POST", f"/nodes/{name}/lose")
     record = await quiet.succeeded(request)
     assert (record["nodes_before"], record["nodes_after"]) == (before, before + 1)
     assert await desired_workers(quiet) == before + 1
+
+
+async def the_leader(driver: Driver) -> str:
+    """The name of the manager that leads."""
+    managers = await driver.nodes("manager")
+    return str(next(one["Description"]["Hostname"] for one in managers if one["ManagerStatus"].get("Leader")))
+
+
+async def the_active_workers(driver: Driver) -> str:
+    """The name of the manager whose socket the active worker has."""
+    socket = (await driver.active_worker())["socket"]
+    return str(next(one["name"] for one in await driver.machines("manager") if one["socket"] == socket))
 
 
 async def test_a_worker_node_dies_while_it_is_drained(quiet: Driver) -> None:
@@ -121,17 +135,37 @@ async def test_a_service_pinned_to_the_node_that_should_go_is_the_reason_told(qu
 async def test_a_node_that_is_cut_off_goes_first_and_what_ran_there_runs_elsewhere(quiet: Driver) -> None:
     await with_workers(quiet, 2)
     before = await desired_workers(quiet)
+    spec = web("workers", 8700, "stop-first")
+    spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.role == worker"]}
+    await quiet.create(spec)
     name = (await workers(quiet))[0]
+    node = await quiet.node(name)
+    ran = await tasks_on(quiet, node["ID"])
+    assert ran
     await quiet.control("POST", f"/nodes/{name}/cut")
 
     async def down() -> bool:
         return bool((await quiet.node(name))["Status"]["State"] == "down")
 
+    async def given_up() -> bool:
+        """As the simulated engine says it, too: nobody has heard that they ended, and nobody wants them."""
+        wanted = {one["ID"]: one["DesiredState"] for one in await tasks_on(quiet, node["ID"])}
+        return {wanted.get(one["ID"]) for one in ran} == {"shutdown"}
+
     await quiet.eventually(down, f"{name} Down")
+    await quiet.eventually(given_up, f"other tasks for those of {name}")
     record = await quiet.succeeded(await quiet.scale("down"))
     assert [one["name"] for one in record["plan"]["leaving"]] == [name]
     await quiet.formed(workers=before - 1)
     await quiet.settled("demo", 6)
+    await quiet.settled("workers", 6)
+    await quiet.swarm("DELETE", "/services/workers")
+
+
+async def tasks_on(driver: Driver, node_id: str) -> list[Json]:
+    """The tasks of a node that run, as far as the Swarm knows."""
+    tasks: list[Json] = await driver.swarm("GET", "/tasks", params={"filters": json.dumps({"node": [node_id]})})
+    return [one for one in tasks if one["Status"]["State"] == "running"]
 
 
 async def instance_without_node(driver: Driver) -> str:
