@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.lab.commands import run, search_path
+from infra.lab.places import MARK
 from infra.local.children import SetUpFailed
 
 PROGRAMS: Final = {
@@ -81,7 +83,14 @@ async def _put_in(packages: list[str], say: Callable[[str], None]) -> None:
 
 
 async def _apt_get(*words: str) -> None:
-    await run("apt-get", "-q", *words, more={"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"})
+    """It is not left half-way: who is told to stop stops afterwards, and to `sweep` it is no process of the lab's."""
+    more = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive", MARK: ""}
+    running = asyncio.ensure_future(run("apt-get", "-q", *words, more=more))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await running
+        raise
 
 
 @contextmanager
