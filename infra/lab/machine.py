@@ -22,7 +22,8 @@ from infra.local.children import Child
 from infra.local.launcher import BootedInstance, Role
 
 _FIRST_PROCESS: Final = Path(__file__).with_name("machine.sh")
-_READY_SECONDS: Final = 30.0
+# A returning manager first waits for the Swarm to have a leader: 20 s at the most, and an election may take as long.
+_READY_SECONDS: Final = 60.0
 
 
 class Machine:
