@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.cloudformation.embed import SCRIPT, bare, embedded
-from infra.local.aws import EmbeddedAws
+from infra.local.aws import EmbeddedAws, deploy_swarm
 from infra.local.aws.templates import SWARM, for_emulator
 from tests.infra.cloudformation import allowed, listed, read, statements
 
@@ -253,6 +253,19 @@ def test_user_data_is_a_sound_script_within_its_limit_that_holds_the_script_exac
             "PRUNE": "yes",
             "AWS_DEFAULT_REGION": aws.environment["AWS_DEFAULT_REGION"],
         }
+
+
+def test_the_lab_has_its_groups_from_it_in_a_network_that_the_machine_does_not_use(aws: EmbeddedAws) -> None:
+    outputs = deploy_swarm(aws.session(), "lab", "10.73.0.0/16", managers=1, workers=2)
+    groups = [outputs["ManagerAsgName"], outputs["WorkerAsgName"]]
+    described = aws.session().client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=groups)
+    sizes = {one["AutoScalingGroupName"]: one["DesiredCapacity"] for one in described["AutoScalingGroups"]}
+    assert sizes == dict(zip(groups, (1, 2), strict=True))
+    filters = [{"Name": "tag:aws:autoscaling:groupName", "Values": groups}]
+    found = aws.session().client("ec2").describe_instances(Filters=filters)["Reservations"]
+    addresses = [one["PrivateIpAddress"] for reservation in found for one in reservation["Instances"]]
+    assert len(addresses) == 3
+    assert all(address.startswith("10.73.") for address in addresses)
 
 
 def test_two_zones_are_enough(aws: EmbeddedAws) -> None:
