@@ -140,7 +140,7 @@ async def test_a_node_that_is_cut_off_goes_first_and_what_ran_there_runs_elsewhe
     await quiet.create(spec)
     name = (await workers(quiet))[0]
     node = await quiet.node(name)
-    ran = await tasks_on(quiet, node["ID"])
+    ran = await running_on(quiet, node["ID"], "workers")
     assert ran
     await quiet.control("POST", f"/nodes/{name}/cut")
 
@@ -149,7 +149,7 @@ async def test_a_node_that_is_cut_off_goes_first_and_what_ran_there_runs_elsewhe
 
     async def given_up() -> bool:
         """As the simulated engine says it, too: nobody has heard that they ended, and nobody wants them."""
-        wanted = {one["ID"]: one["DesiredState"] for one in await tasks_on(quiet, node["ID"])}
+        wanted = {one["ID"]: one["DesiredState"] for one in await running_on(quiet, node["ID"], "workers")}
         return {wanted.get(one["ID"]) for one in ran} == {"shutdown"}
 
     await quiet.eventually(down, f"{name} Down")
@@ -162,9 +162,10 @@ async def test_a_node_that_is_cut_off_goes_first_and_what_ran_there_runs_elsewhe
     await quiet.swarm("DELETE", "/services/workers")
 
 
-async def tasks_on(driver: Driver, node_id: str) -> list[Json]:
-    """The tasks of a node that run, as far as the Swarm knows."""
-    tasks: list[Json] = await driver.swarm("GET", "/tasks", params={"filters": json.dumps({"node": [node_id]})})
+async def running_on(driver: Driver, node_id: str, service: str) -> list[Json]:
+    """The tasks of a service that run on a node, as far as the Swarm knows."""
+    filters = json.dumps({"node": [node_id], "service": [service]})
+    tasks: list[Json] = await driver.swarm("GET", "/tasks", params={"filters": filters})
     return [one for one in tasks if one["Status"]["State"] == "running"]
 
 
