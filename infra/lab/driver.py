@@ -135,6 +135,14 @@ class Driver:
         found = [node for node in await self.nodes() if node["Description"].get("Hostname") == name]
         return max(found, key=lambda node: str(node["CreatedAt"]))
 
+    async def down(self, name: str) -> None:
+        """Wait until the Swarm has given the node up."""
+
+        async def given_up() -> bool:
+            return bool((await self.node(name))["Status"]["State"] == "down")
+
+        await self.eventually(given_up, f"{name} Down")
+
     async def label_node(self, name: str, **labels: str) -> None:
         """Set labels of a node."""
         await self.update_node(name, Labels={key.replace("_", "."): value for key, value in labels.items()})

@@ -100,7 +100,11 @@ async def desired_workers(driver: Driver) -> int:
 
 
 async def mend(driver: Driver) -> None:
-    """No fault any more; every machine has power and is reached."""
+    """No fault any more; every machine has power and is reached.
+
+    One that lost power returns when the Swarm has given it up. In the moment in which it does, a node that registers
+    may be written down as Ready and then as Down, and stays so for as long as its session lasts: see docs/lab.md.
+    """
     await driver.control("DELETE", "/faults")
     await driver.control("PUT", "/thresholds", {})
     groups = [await driver.group("manager"), await driver.group("worker")]
@@ -108,4 +112,6 @@ async def mend(driver: Driver) -> None:
         one["InstanceId"] for each in groups for one in each["Instances"] if one["LifecycleState"] == "InService"
     }
     for machine in [one for one in await driver.machines() if one["instance_id"] in staying]:
+        if not machine["alive"]:
+            await driver.down(machine["name"])
         await driver.control("POST", f"/nodes/{machine['name']}/{'mend' if machine['alive'] else 'return'}")

@@ -144,15 +144,12 @@ async def test_a_node_that_is_cut_off_goes_first_and_what_ran_there_runs_elsewhe
     assert ran
     await quiet.control("POST", f"/nodes/{name}/cut")
 
-    async def down() -> bool:
-        return bool((await quiet.node(name))["Status"]["State"] == "down")
-
     async def given_up() -> bool:
         """As the simulated engine says it, too: nobody has heard that they ended, and nobody wants them."""
         wanted = {one["ID"]: one["DesiredState"] for one in await running_on(quiet, node["ID"], "workers")}
         return {wanted.get(one["ID"]) for one in ran} == {"shutdown"}
 
-    await quiet.eventually(down, f"{name} Down")
+    await quiet.down(name)
     await quiet.eventually(given_up, f"other tasks for those of {name}")
     record = await quiet.succeeded(await quiet.scale("down"))
     assert [one["name"] for one in record["plan"]["leaving"]] == [name]
