@@ -115,3 +115,13 @@ async def mend(driver: Driver) -> None:
         if not machine["alive"]:
             await driver.down(machine["name"])
         await driver.control("POST", f"/nodes/{machine['name']}/{'mend' if machine['alive'] else 'return'}")
+
+
+async def shell(script: str) -> str:
+    """What a shell script prints; it fails where a command of it fails."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-ec", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    return output
