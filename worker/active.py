@@ -90,12 +90,13 @@ class Worker:
         term = self._term(tenure, pulse, watch)
         outbox = Outbox(self._ports.alerts, self._clock)
         executor = Executor(term, outbox, self._metrics)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._lease.keep(tenure, pulse.steady))
-            tasks.create_task(watch.run())
-            tasks.create_task(outbox.run(executor.forget))
-            tasks.create_task(executor.run())
-            tasks.create_task(self._intake(term, executor).run())
+        with self._metrics.oldest_request(executor.oldest_age):
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._lease.keep(tenure, pulse.steady))
+                tasks.create_task(watch.run())
+                tasks.create_task(outbox.run(executor.forget))
+                tasks.create_task(executor.run())
+                tasks.create_task(self._intake(term, executor).run())
 
     def _term(self, tenure: Tenure, pulse: Pulse, watch: Watch) -> Term:
         ports, need = self._ports, self._settings.call_timeout()

@@ -107,6 +107,12 @@ class Executor:
         if self._jobs.pop(job.id, None) is not None:
             self._forgotten.append(job.id)
 
+    def oldest_age(self) -> timedelta:
+        """How long ago the oldest of the requests in hand was made that have not ended; zero without one."""
+        now = self._term.clock.now()
+        ages = [now - job.record.requested_at for job in self._jobs.values() if not job.record.state.ended]
+        return max([timedelta(), *ages])
+
     def _knows(self, request_id: str) -> bool:
         """It is in hand, or was until just now: an answer about it may be older than its end."""
         return request_id in self._jobs or request_id in self._forgotten

@@ -1,5 +1,9 @@
 """The worker's Prometheus metrics. A registry of its own; the process's entry serves it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.messages import ACTIONS
@@ -22,6 +26,13 @@ class Metrics:
             registry=self.registry,
         )
         self.active = Gauge("scaler_active", "1 on the active worker, 0 on standby.", registry=self.registry)
+        self._oldest: Callable[[], timedelta] = timedelta
+        oldest = Gauge(
+            "scaler_oldest_request_seconds",
+            "Age of the oldest request that the active worker has not ended; 0 without one, and on standby.",
+            registry=self.registry,
+        )
+        oldest.set_function(lambda: self._oldest().total_seconds())
         self.takeovers = Counter("scaler_takeovers", "Times this worker became active.", registry=self.registry)
         self.dead_letters = Counter(
             "scaler_dead_letters", "Messages that could never be valid.", registry=self.registry
@@ -36,3 +47,12 @@ class Metrics:
         self.requests.labels(record.action, str(record.state)).inc()
         if record.started_at is not None and record.ended_at is not None:
             self.seconds.labels(record.action).observe((record.ended_at - record.started_at).total_seconds())
+
+    @contextmanager
+    def oldest_request(self, age: Callable[[], timedelta]) -> Iterator[None]:
+        """While it lasts, each scrape asks how old the oldest open request is; afterwards this worker knows of none."""
+        self._oldest = age
+        try:
+            yield
+        finally:
+            self._oldest = timedelta

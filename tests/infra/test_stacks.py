@@ -13,6 +13,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from worker.settings import WorkerSettings
+
 STACKS: Final = Path(__file__).parents[2] / "stacks"
 NAMES: Final = ("proxy", "scaler", "monitor", "exporters")
 GIVEN: Final = {
@@ -30,6 +32,7 @@ THRESHOLDS: Final = {
     "WORKER_MEMORY_BELOW": "0.3",
     "WORKER_NODES_MIN": "1",
     "MANAGER_MEMORY_ABOVE": "0.9",
+    "REQUEST_AGE_ABOVE": "1200",
 }
 
 
@@ -222,6 +225,13 @@ def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(tm
     tested = [(one["alertname"], bool(one["exp_alerts"])) for case in cases for one in case["alert_rule_test"]]
     assert {name for name, fires in tested if fires} == alerts
     assert {name for name, fires in tested if not fires} == alerts
+
+
+def test_a_request_is_too_old_after_the_longest_wait_and_before_those_behind_it_are_stale() -> None:
+    settings = WorkerSettings.model_fields
+    wait, stale = settings["reschedule_timeout"].default, settings["request_max_age"].default
+    age = float(stack("monitor")["services"]["prometheus"]["environment"]["REQUEST_AGE_ABOVE"])
+    assert wait.total_seconds() < age < stale.total_seconds()
 
 
 def test_memory_is_judged_by_what_is_available() -> None:
