@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
+MINISTACK := .ministack/.ready
 export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
@@ -21,6 +22,12 @@ $(READY): requirements-dev.lock infra/setup-venv.sh
 	@bash infra/setup-venv.sh $(PYTHON) $(VENV)
 	@touch $@
 
+# An emulator that would not get along with the others' botocore. The hashes are the lock file's.
+$(MINISTACK): tests/infra/ministack.lock $(READY)
+	@$(BIN)/python -m venv --clear .ministack
+	@.ministack/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	@touch $@
+
 demo: $(READY) ## the main job, live, on the embedded environment; checks it
 	@$(BIN)/python -m infra.local.demo
 
@@ -30,7 +37,7 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
 
-slow: $(READY) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
+slow: $(READY) $(MINISTACK) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
 	@$(BIN)/pytest -q -m "slow and not lab and not crash"
 	@$(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
 
@@ -80,6 +87,8 @@ lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--u
 	    --extra ingest --extra worker pyproject.toml -o requirements.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    --extra ingest --extra worker --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	    tests/infra/ministack.in -o tests/infra/ministack.lock
 
 clean: ## what the targets made
-	rm -rf $(VENV) .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .ministack .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
