@@ -11,7 +11,7 @@ export SEEDS FROM SEED
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
-        lab-up lab-status lab-down lab-bench lab-contract lab-test lab-bootstrap
+        lab-up lab-status lab-down lab-bench lab-contract lab-test lab-bootstrap lab-tutorial
 
 help: ## what there is
 	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,7 +73,10 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 	@$(BIN)/pytest -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
-	@$(BIN)/pytest -q -m lab tests/infra
+	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py
+
+lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
+	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
 
 docs: $(READY) ## docs/configuration.md from the settings classes
 	@$(BIN)/python -m infra.configuration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,7 @@ class EngineClient:
         """Make an image of a tar archive."""
         repository, _, tag = image.rpartition(":")
         query = {"fromSrc": "-", "repo": repository, "tag": tag}
-        await self.call("POST", "/images/create", data=rootfs, params=query)
+        await self.call("POST", "/images/create", data=io.BytesIO(rootfs), params=query)
 
     async def begin(self, address: str) -> None:
         """The first manager of a new Swarm."""

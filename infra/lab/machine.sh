@@ -13,6 +13,6 @@ prometheus-node-exporter --web.listen-address="$address:$port" --collector.disab
     --collector.meminfo --collector.loadavg --collector.cpu --collector.uname 2>"$logs/exporter-$name.log" &
 rm -f "$folder/docker.sock"
 dockerd --config-file "$folder/daemon.json" --data-root "$folder/data" --exec-root /run/docker \
-    --host "unix://$folder/docker.sock" --pidfile /run/docker.pid \
+    --host "unix://$folder/docker.sock" --host unix:///run/docker.sock --pidfile /run/docker.pid \
     --bridge=none --iptables=false --cgroup-parent "$cgroup" "$@" >>"$logs/engine-$name.log" 2>&1 &
 wait $!

@@ -1,6 +1,6 @@
 """The templates as ministack takes them: what it refuses is taken out here, and listed with the reason.
 
-Two emulators, for two things. moto (the embedded AWS, `infra.local.aws.templates`) has instances, so it bears what lives
+Two emulators, for two things. moto (the embedded AWS, `infra.local.aws.templates`) has instances, and so bears what is
 on a stack: the tutorial, the lab, user data. It fails to delete route tables, and ignores much of an update. ministack
 applies whole templates, their updates and deletions, but launches nothing: it is for the life of the stacks themselves.
 """

@@ -1,0 +1,400 @@
+"""docs/tutorial.md on real Docker engines: the images are built of the Dockerfile and run in the Swarm that they scale.
+
+Root, Debian's packages (haproxy too), some minutes. The machines are the lab's (infra/lab), following the groups of
+swarm.yaml on the embedded AWS. Prometheus, Alertmanager, node-exporter and the filter in front of Docker's socket are
+real, with the rules, routes and times of stacks/. What cannot exist here has a stand-in, listed below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import pytest
+import yaml
+
+from infra.lab import image, network, packages
+from infra.lab.formation import RealMachines
+from infra.lab.image import IMAGE
+from infra.lab.places import DOCKER_SOCKET, MACHINES
+from infra.lab.slack import Slack
+from infra.lab.sweep import left, sweep
+from infra.local import children
+from infra.local.aws import EmbeddedAws
+from infra.local.aws.templates import moved
+from infra.local.loopback import HOST, served
+from tests.infra import images, tutorial
+from tests.infra.commands import Answer
+from tests.infra.stack_monitoring import StackMonitoring
+from tests.infra.test_stacks import docker_has_stack_config
+from tests.infra.tutorial import TOKEN, Reader, option, run
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine"),
+]
+
+STAND_INS: Final = {
+    **tutorial.STAND_INS,
+    "curl": "no load balancer, no Traefik: CLUSTER_DNS/scaler leads to an ingest on any manager that has one",
+    "aws ecr create-repository": "answers with an address where nobody listens (see infra.lab.image)",
+    "docker build": "the base image is made here, wheels take the place of an index (see images.py); not cAdvisor's",
+    "docker push": "puts the image on every manager's engine",
+    "alpine:3.22": "the lab's image, which has the same commands",
+    "docker stack deploy proxy": "`docker stack config` says whether it would do: there is no image of Traefik",
+    "docker stack deploy scaler": (
+        "really deployed. Changed: host networks instead of overlays, which need IP_VS; haproxy's image is made of "
+        "Debian's; AWS's address and keys, since there are no instance profiles; where Alertmanager is"
+    ),
+    "docker stack deploy exporter": "as proxy. The lab's machines have a node-exporter each",
+    "docker stack deploy monitor": (
+        "as proxy. Debian's Prometheus and Alertmanager, with the stack's rules, thresholds, routes and times; targets "
+        "are files, since tasks with a host network have no address to be found by"
+    ),
+    "docker service update monitor_prometheus": (
+        "Prometheus starts again with that threshold; then the reader waits for the scale that the page speaks of"
+    ),
+}
+MINUTES: Final = 60
+WHOLE: Final = 20 * MINUTES
+SCALE_SECONDS: Final = 5 * MINUTES
+INGEST_PORT, ALERTMANAGER_PORT = 8080, 9093
+HAPROXY: Final = "haproxy:3.0.8-alpine"
+PROXY_COMMAND: Final = ["/usr/sbin/haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
+MEGABYTE: Final = 2**20
+PROCESSES: Final = ("ingest", "worker")
+Compose = dict[str, Any]
+
+
+class EngineReader(Reader):
+    """Over real engines."""
+
+    def __init__(self, aws: EmbeddedAws, block: IPv4Network, folder: Path, exits: AsyncExitStack) -> None:
+        super().__init__(aws, folder, exits)
+        self._block = block
+        self._gateway = str(block[-2])
+        self._context = folder / "context"
+        alertmanager = f"{self._gateway}:{ALERTMANAGER_PORT}"
+        self._monitoring = StackMonitoring(folder / "monitoring", alertmanager, self.secrets)
+        self.ingest, self.reachable_aws = "", ""
+        self.slack = Slack()
+        self.machines: RealMachines
+        self.records: list[dict[str, Any]] = []
+        """Of the scales that Alertmanager asked for."""
+        self.images: dict[str, Any] = {}
+        self.layers: dict[str, list[int]] = {}
+        self.containers: list[dict[str, Any]] = []
+        """Of the scaler, when the reader has begun to scale."""
+
+    @property
+    def url(self) -> str:
+        return self.ingest
+
+    def nodes(self) -> tuple[int, int]:
+        roles = images.docker(DOCKER_SOCKET, "node", "ls", "--format", "{{.ManagerStatus}}").split("\n")
+        return len([one for one in roles if one]), len([one for one in roles if not one])
+
+    def template(self, text: str) -> str:
+        return moved(super().template(text), ".".join(str(self._block).split(".")[:2]))
+
+    # The Swarm
+
+    async def swarm_formed(self) -> None:
+        rootfs = await image.rootfs(images.busybox())
+        self.machines = RealMachines(self._block, rootfs, self.folder, self._watch)
+        self.exits.push_async_callback(self.machines.close)
+        self.follow(self.machines)
+
+        async def three() -> bool:
+            return DOCKER_SOCKET.exists() and await asyncio.to_thread(self._managers_ready) == 3
+
+        await children.until(three, (), "three managers", 60)
+
+    def _managers_ready(self) -> int:
+        said = run([self.real_docker, "node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}"], self._engine())[1]
+        return len([line for line in said.splitlines() if line in ("Ready Leader", "Ready Reachable")])
+
+    def _engine(self) -> dict[str, str]:
+        return {**os.environ, "DOCKER_HOST": f"unix://{DOCKER_SOCKET}"}
+
+    def _on_all_managers(self, name: str, tar: bytes, *change: str) -> None:
+        for manager in self.machines.managers:
+            images.docker(manager.socket, "import", *change, "-", name, stdin=tar)
+
+    # Commands
+
+    def aws(self, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
+        answer = super().aws(arguments, stdin, environ)
+        if list(arguments[:2]) == ["ecr", "create-repository"] and answer[0] == 0:
+            name = option(arguments, "--repository-name")
+            return 0, f"{images.REGISTRY}/{name}\n", ""
+        return answer
+
+    def docker(self, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
+        match list(arguments):
+            case ["build", *words, place]:
+                return self._build(words, place)
+            case ["push", name]:
+                return self._push(name)
+            case ["login", *_] | ["stack", "ps", "monitor"]:
+                return 0, "", ""
+            case ["stack", "deploy", *rest]:
+                return self._deploy(rest, environ)
+            case ["service", "update", *_, "monitor_prometheus"]:
+                return self._threshold(option(arguments, "--env-add"))
+            case ["secret", "create", name, "-"]:
+                self.secrets[name] = stdin
+            case ["service", "create", *_]:
+                self.containers = self.wait(self._healthy())
+        words = [IMAGE if one == "alpine:3.22" else one for one in arguments]
+        answer = run([self.real_docker, *words], environ, stdin)
+        if arguments[:2] == ["node", "ls"]:
+            self.seen.append(self.nodes())
+        return answer
+
+    def _build(self, words: Sequence[str], place: str) -> Answer:
+        if place.startswith("https://github.com/google/cadvisor"):
+            return 0, "", ""
+        if not self._context.exists():
+            images.docker(DOCKER_SOCKET, "import", "-", images.BASE, stdin=images.base())
+            self._context.mkdir()
+            images.context(self._context)
+        images.build(DOCKER_SOCKET, self._context, words)
+        return 0, "", ""
+
+    def _push(self, name: str) -> Answer:
+        if "/docker-scaler-" in name:
+            process = name.rpartition("/docker-scaler-")[2].partition(":")[0]
+            saved = self.folder / process
+            images.docker(DOCKER_SOCKET, "save", "--output", str(saved), name)
+            self.images[process] = images.configuration(DOCKER_SOCKET, name)
+            self.layers[process] = images.compressed_layers(saved.read_bytes())
+            for manager in self.machines.managers:
+                images.docker(manager.socket, "load", "--input", str(saved))
+        return 0, "", ""
+
+    def _deploy(self, arguments: Sequence[str], environ: Mapping[str, str]) -> Answer:
+        file, name = Path(environ["PWD"]) / option(arguments, "--compose-file"), arguments[-1]
+        config, errors = self.stack_config(file, environ)
+        if errors:
+            return 1, "", errors
+        for kind, command in (("networks", "network"), ("secrets", "secret")):
+            there = images.docker(DOCKER_SOCKET, command, "ls", "--format", "{{.Name}}").split()
+            missing = self.missing(config, kind, there)
+            if missing:
+                return 1, "", f"{name}: {kind} {missing} are not there\n"
+        self.stacks.append(name)
+        if name == "scaler":
+            return self._deploy_scaler(config, environ)
+        if name == "monitor":
+            self.wait(self._monitor(config["services"]["prometheus"]["environment"]))
+        return 0, "", ""
+
+    # The scaler
+
+    def _deploy_scaler(self, config: Compose, environ: Mapping[str, str]) -> Answer:
+        self._on_all_managers(
+            f"{images.REGISTRY}/{HAPROXY}",
+            images.program(Path("/usr/sbin/haproxy")),
+            f"--change=CMD {json.dumps(PROXY_COMMAND)}",
+        )
+        changed = self.folder / "scaler.yml"
+        changed.write_text(yaml.safe_dump(self._for_these_engines(config)))
+        words = ["stack", "deploy", "--resolve-image", "never", "--with-registry-auth", "-c", str(changed), "scaler"]
+        return run([self.real_docker, *words], environ)
+
+    async def _healthy(self) -> list[dict[str, Any]]:
+        """Its two ingest and two workers, once their health has been asked."""
+        found: list[dict[str, Any]] = []
+
+        async def healthy() -> bool:
+            found[:] = await asyncio.to_thread(self._containers)
+            return [one["State"]["Health"]["Status"] for one in found] == ["healthy"] * 4
+
+        await children.until(healthy, (), "four healthy containers", 60)
+        return found
+
+    def _containers(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for manager in self.machines.managers:
+            ids = images.docker(manager.socket, "ps", "--quiet").split()
+            found += json.loads(images.docker(manager.socket, "inspect", *ids)) if ids else []
+        return [one for one in found if "/docker-scaler-" in one["Config"]["Image"]]
+
+    def _for_these_engines(self, config: Compose) -> Compose:
+        aws = {**self.embedded.environment, "AWS_ENDPOINT_URL": self.reachable_aws}
+        for service in config["services"].values():
+            service["networks"] = {"host": {}}
+            if service["image"] == HAPROXY:
+                service["image"] = f"{images.REGISTRY}/{HAPROXY}"
+            else:
+                service["environment"] |= aws
+                service["extra_hosts"] = [f"alertmanager:{self._gateway}"]
+        return {**config, "networks": {"host": {"external": True, "name": "host"}}}
+
+    # Monitoring
+
+    async def _monitor(self, settings: Mapping[str, str]) -> None:
+        self._watch()
+        self.exits.push_async_callback(self._monitoring.stop)
+        await self._monitoring.start(settings, self.ingest)
+
+    def _watch(self) -> None:
+        self._monitoring.watch(self.machines.by_name.values())
+
+    def _threshold(self, setting: str) -> Answer:
+        name, _, value = setting.partition("=")
+        known = {one["id"] for one in self.wait(self._requests())}
+        self.wait(self._monitoring.set(name, value))
+        passed = {"WORKER_MEMORY_ABOVE": float(value) < 0.5, "WORKER_MEMORY_BELOW": float(value) > 0.5}[name]
+        if passed:
+            self.records.append(self.wait(self._scaled(known), SCALE_SECONDS + 10))
+        return 0, "", ""
+
+    async def _scaled(self, known: set[str]) -> dict[str, Any]:
+        """The end of a request that was not known before."""
+        found: dict[str, Any] = {}
+
+        async def ended() -> bool:
+            new = [one for one in await self._requests() if one["id"] not in known]
+            found.update(new[0] if new else {})
+            return found.get("state") in ("succeeded", "failed", "skipped")
+
+        await children.until(ended, (), "a scale by Alertmanager", SCALE_SECONDS)
+        return found
+
+    async def _requests(self) -> list[dict[str, Any]]:
+        header = {"Authorization": f"Bearer {self.secrets[TOKEN]}"}
+        async with (
+            aiohttp.ClientSession(headers=header) as http,
+            http.get(f"{self.ingest}/v1/requests?limit=20") as answer,
+        ):
+            requests: list[dict[str, Any]] = (await answer.json())["requests"]
+            return requests
+
+
+# What leads from one network to the other
+
+
+@asynccontextmanager
+async def leading(where: str, targets: Callable[[], Iterable[str]]) -> AsyncIterator[str]:
+    """An address there at which each connection leads to the first of `targets()` that takes it; `HOST:PORT`."""
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with AsyncExitStack() as both:
+            both.callback(writer.close)
+            for target in targets():
+                try:
+                    beyond = await asyncio.open_connection(*target.rsplit(":", 1))
+                except OSError:
+                    continue
+                both.callback(beyond[1].close)
+                await asyncio.gather(pour(reader, beyond[1]), pour(beyond[0], writer), return_exceptions=True)
+                return
+
+    server = await asyncio.start_server(lead, where, 0)
+    try:
+        yield f"{where}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+async def pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while data := await source.read(65536):
+        target.write(data)
+        await target.drain()
+    target.write_eof()
+
+
+# The run, and what is to be said of it
+
+
+@dataclass(frozen=True)
+class Typed:
+    """One reading of the tutorial."""
+
+    reader: EngineReader
+    code: int
+    said: str
+
+
+async def read_and_typed(folder: Path) -> Typed:
+    async with AsyncExitStack() as exits:
+        await packages.install(print)
+        await sweep()
+        exits.push_async_callback(sweep)
+        MACHINES.mkdir(parents=True, exist_ok=True)
+        block = await network.free_block()
+        await network.open_bridge(block)
+        aws = exits.enter_context(EmbeddedAws())
+        reader = EngineReader(aws, block, folder, exits)
+        endpoint = aws.endpoint.removeprefix("http://")
+        reader.reachable_aws = "http://" + await exits.enter_async_context(leading(str(block[-2]), lambda: [endpoint]))
+        reader.ingest = "http://" + await exits.enter_async_context(
+            leading(HOST, lambda: [f"{one.address}:{INGEST_PORT}" for one in reader.machines.managers])
+        )
+        slack = f"{await exits.enter_async_context(served(reader.slack.app()))}/slack"
+        code, said = await reader.typed(WHOLE, {"DOCKER_HOST": f"unix://{DOCKER_SOCKET}", "SLACK_WEBHOOK_URL": slack})
+        return Typed(reader, code, said)
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Typed]:
+    typed = asyncio.run(read_and_typed(tmp_path_factory.mktemp("t")))
+    assert typed.code == 0, typed.said[-6000:]
+    yield typed
+    assert asyncio.run(left()) == []
+
+
+def test_a_reader_who_types_every_block_has_scaled_by_hand_and_by_themselves(typed: Typed) -> None:
+    reader = typed.reader
+    assert reader.stacks == ["proxy", "scaler", "exporter", "monitor"]
+    assert reader.seen == [(3, 0), (3, 1), (3, 1), (3, 0), (3, 2), (3, 1)]
+    assert [(one["source"], one["scale"], one["state"]) for one in reader.records] == [
+        ("alertmanager", "up", "succeeded"),
+        ("alertmanager", "down", "succeeded"),
+    ]
+
+
+def test_slack_is_told_of_the_scales_and_of_no_trouble(typed: Typed) -> None:
+    said = " ".join(typed.reader.slack.messages)
+    assert "Changing the number of worker nodes on aws from 1 to 2" in said
+    assert "Changing the number of worker nodes on aws from 2 to 1" in said
+    assert "of the scaler" not in said
+
+
+def test_after_the_clean_up_no_group_and_no_machine_is_left(typed: Typed) -> None:
+    assert typed.reader.left == []
+    assert list(typed.reader.machines.by_name) == []
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_images_are_small_run_as_nobody_and_say_how_they_are(typed: Typed, process: str) -> None:
+    base, *own = typed.reader.layers[process]
+    assert base + sum(own) < 120 * MEGABYTE
+    assert sum(own) < 60 * MEGABYTE  # so that there is room for a larger base
+    config = typed.reader.images[process]["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+    assert config["Labels"]["org.opencontainers.image.title"] == f"docker-scaler-{process}"
+    assert config["Entrypoint"] == ["python3", "-m", process]
+
+
+def test_it_was_these_images_that_scaled_read_only_and_without_any_capability(typed: Typed) -> None:
+    containers = typed.reader.containers
+    names = sorted(one["Config"]["Image"].rpartition("/")[2] for one in containers)
+    assert names == [f"docker-scaler-{process}:0.1.0" for process in ("ingest", "ingest", "worker", "worker")]
+    for one in containers:
+        assert one["HostConfig"]["ReadonlyRootfs"] is True
+        assert one["HostConfig"]["CapDrop"] == ["ALL"]
+        assert one["Config"]["User"] == "65532:65532"
+        assert one["Image"] in {image["Id"] for image in typed.reader.images.values()}
