@@ -11,7 +11,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -288,31 +288,54 @@ class EngineReader(Reader):
 @asynccontextmanager
 async def leading(where: str, targets: Callable[[], Iterable[str]]) -> AsyncIterator[str]:
     """An address there at which each connection leads to the first of `targets()` that takes it; `HOST:PORT`."""
+    connections: set[asyncio.Task[None]] = set()
 
-    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with AsyncExitStack() as both:
-            both.callback(writer.close)
-            for target in targets():
-                try:
-                    beyond = await asyncio.open_connection(*target.rsplit(":", 1))
-                except OSError:
-                    continue
-                both.callback(beyond[1].close)
-                await asyncio.gather(pour(reader, beyond[1]), pour(beyond[0], writer), return_exceptions=True)
-                return
+    def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(led((reader, writer), targets()))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
 
-    server = await asyncio.start_server(lead, where, 0)
+    server = await asyncio.start_server(taken, where, 0)
     try:
         yield f"{where}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def led(near: Streams, targets: Iterable[str]) -> None:
+    """What either side says goes to the other, until one of them has nothing more to say."""
+    async with AsyncExitStack() as both:
+        both.push_async_callback(hang_up, near[1])
+        for target in targets:
+            host, _, port = target.rpartition(":")
+            with suppress(OSError):
+                far = await asyncio.open_connection(host, int(port))
+                both.push_async_callback(hang_up, far[1])
+                ways = {asyncio.ensure_future(pour(near[0], far[1])), asyncio.ensure_future(pour(far[0], near[1]))}
+                both.push_async_callback(asyncio.wait, ways)
+                for way in ways:
+                    both.callback(way.cancel)
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                return
 
 
 async def pour(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(65536):
-        target.write(data)
-        await target.drain()
-    target.write_eof()
+    with suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.close()
+        await writer.wait_closed()
 
 
 # The run, and what is to be said of it
