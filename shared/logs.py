@@ -11,21 +11,13 @@ from structlog.typing import EventDict, Processor
 BLANK = "***"
 
 
+NOISY = ("botocore", "aiobotocore", "urllib3", "docker", "asyncio", "aiohttp.access")
+"""Libraries of which only warnings are of interest."""
+
+
 def configure(level: str, form: str, secrets: Iterable[str] = ()) -> None:
     """Set up structlog and the standard library's logging. `form` is `json` or `text`."""
-    known = sorted((secret for secret in secrets if len(secret) >= 3), key=len, reverse=True)
-    before: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _Redact(known),
-    ]
-    render: Processor = (
-        structlog.processors.JSONRenderer(default=str)
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    before = _before(secrets)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -36,6 +28,32 @@ def configure(level: str, form: str, secrets: Iterable[str] = ()) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    root.handlers[:] = [_handler(before, form)]
+    root.setLevel(level.upper())
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _before(secrets: Iterable[str]) -> list[Processor]:
+    """What every line goes through before it is rendered, whoever writes it."""
+    known = sorted((secret for secret in secrets if len(secret) >= 3), key=len, reverse=True)
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _Redact(known),
+    ]
+
+
+def _handler(before: list[Processor], form: str) -> logging.Handler:
+    """Renders lines, also those of libraries, on standard error."""
+    render: Processor = (
+        structlog.processors.JSONRenderer(default=str)
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -43,11 +61,7 @@ def configure(level: str, form: str, secrets: Iterable[str] = ()) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for noisy in ("botocore", "aiobotocore", "urllib3", "docker", "asyncio", "aiohttp.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return handler
 
 
 class _Redact:
