@@ -87,6 +87,11 @@ class Activity:
         """The group tried to launch an instance and could not."""
         return self.status == "Failed" and self.description.startswith("Launching")
 
+    @property
+    def ends_instance(self) -> bool:
+        """An instance, named in the description, is being terminated, or was."""
+        return self.status not in {"Failed", "Cancelled"} and self.description.startswith("Terminating")
+
 
 class Groups(Protocol):
     """The Auto Scaling groups."""
@@ -195,6 +200,8 @@ class Service:
     update_state: str | None = None
     """updating, paused, completed, rollback_started, rollback_paused, rollback_completed; None: never updated."""
     update_message: str = ""
+    updated_at: datetime | None = None
+    """When its last update began, by the managers' clocks; before it has begun, when the service was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +344,8 @@ class GroupMemory:
     desired_at: datetime | None = None
     up_ended_at: datetime | None = None
     down_ended_at: datetime | None = None
+    revision: int = 0
+    """Rises with every write, also with one whose answer never came: it may arrive late, and must not come last."""
 
 
 class Overtaken(Unavailable):
@@ -383,7 +392,10 @@ class Journal(Protocol):
         ...
 
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
-        """Write it down. Raises Fenced."""
+        """Write it down, over an earlier revision of our token or a lower token. Raises Fenced.
+
+        A write that arrives after a later one of ours changes nothing, and raises Unavailable.
+        """
         ...
 
 

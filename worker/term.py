@@ -40,6 +40,7 @@ class Term:
     pulse: Pulse
     memory: "Memory"
     service_locks: "ServiceLocks"
+    lags: "dict[str, Countdown]" = field(default_factory=dict)
 
     def countdown(self, since: datetime, length: timedelta) -> "Countdown":
         """What is left of a length of time that began at a wall time, perhaps under another worker."""
@@ -48,6 +49,12 @@ class Term:
         gone = min(max(gone, timedelta(0)), length)
         now = asyncio.get_running_loop().time()
         return Countdown(began=now - gone.total_seconds(), length=length.total_seconds())
+
+    def lag_of(self, what: str, length: timedelta) -> "Countdown":
+        """How long something may not show yet: counted from the first time in this term that somebody asks."""
+        if what not in self.lags:
+            self.lags[what] = self.countdown(self.clock.now(), length)
+        return self.lags[what]
 
     @asynccontextmanager
     async def turn(self, name: str, service_id: str) -> AsyncIterator[None]:
@@ -96,6 +103,7 @@ class Memory:
         self._journal = journal
         self._token = token
         self._known: dict[Role, GroupMemory] = {}
+        self._revisions: dict[Role, int] = {}
         self._writing = asyncio.Lock()
 
     async def of(self, node_type: Role) -> GroupMemory:
@@ -108,7 +116,9 @@ class Memory:
     async def update(self, node_type: Role, **changes: Any) -> None:
         """Change some of it."""
         async with self._writing:
-            memory = replace(await self.of(node_type), **changes)
+            known = await self.of(node_type)
+            self._revisions[node_type] = revision = self._revisions.get(node_type, known.revision) + 1
+            memory = replace(known, revision=revision, **changes)
             await self._journal.remember(node_type, memory, self._token)
             self._known[node_type] = memory
 

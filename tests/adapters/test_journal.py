@@ -206,7 +206,7 @@ class TestMemory:
         assert await journal.recall("worker", 1) == GroupMemory()
 
     async def test_what_is_written_is_recalled_per_node_type(self, journal: Journal) -> None:
-        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, down_ended_at=None)
+        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, down_ended_at=None, revision=1)
         await journal.recall("worker", 1)
         await journal.remember("worker", memory, 1)
         assert await journal.recall("worker", 2) == memory
@@ -223,8 +223,21 @@ class TestMemory:
 
     async def test_what_is_none_is_forgotten(self, journal: Journal) -> None:
         await journal.remember("worker", GroupMemory(desired=1, up_ended_at=NOON), 1)
-        await journal.remember("worker", GroupMemory(down_ended_at=NOON), 1)
-        assert await journal.recall("worker", 1) == GroupMemory(down_ended_at=NOON)
+        await journal.remember("worker", GroupMemory(down_ended_at=NOON, revision=1), 1)
+        assert await journal.recall("worker", 1) == GroupMemory(down_ended_at=NOON, revision=1)
+
+    async def test_a_write_that_arrives_late_wipes_nothing_out(self, journal: Journal) -> None:
+        later = GroupMemory(desired=3, revision=2)
+        await journal.remember("worker", later, 1)
+        with pytest.raises(Unavailable):
+            await journal.remember("worker", GroupMemory(desired=2, revision=1), 1)
+        await journal.remember("worker", later, 1)
+        assert await journal.recall("worker", 1) == later
+
+    async def test_another_token_writes_whatever_the_revision(self, journal: Journal) -> None:
+        await journal.remember("worker", GroupMemory(desired=3, revision=7), 1)
+        await journal.remember("worker", GroupMemory(desired=2, revision=1), 2)
+        assert await journal.recall("worker", 2) == GroupMemory(desired=2, revision=1)
 
 
 class TestOverDynamoDB:

@@ -3,7 +3,7 @@
 import json
 
 from shared.clock import Clock
-from shared.errors import Refused
+from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
@@ -89,7 +89,10 @@ class InMemoryJournal(Port):
 
     @hooked
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
-        """Write it down."""
+        """Write it down, unless a later write of ours stands there."""
+        holder, present = self.memories.get(node_type, (0, memory))
+        if holder == token and present != memory and memory.revision <= present.revision:
+            raise Unavailable(f"memory of {node_type} nodes: a later write of ours stands there")
         self._put(node_type, token, memory)
 
     def _put(self, node_type: Role, token: int, memory: GroupMemory) -> GroupMemory:

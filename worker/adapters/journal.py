@@ -93,15 +93,27 @@ class DynamoJournal:
 
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """Write it down. Raises Fenced."""
+        what = f"memory of {node_type} nodes"
         item = {**self._layout.key(f"group#{node_type}"), "token": number(token), **_attributes(memory)}
-        condition = Condition(_FREE_OR_OURS, {"#token": "token"}, {":token": number(token)})
-        present = await self._table.put(item, condition)
-        if present is not None:
-            raise _fenced(f"memory of {node_type} nodes", token, present)
+        present = await self._table.put(item, _later_than_what_stands(token, memory.revision))
+        if present is None or present.item == item:
+            return
+        if present.item is not None and present.item["token"] == number(token):
+            raise Unavailable(f"{what}: a later write of ours stands there")
+        raise _fenced(what, token, present)
 
 
 _FREE_OR_OURS = "attribute_not_exists(sk) OR #token <= :token"
 _MOMENTS = ("desired_at", "up_ended_at", "down_ended_at")
+
+
+def _later_than_what_stands(token: int, revision: int) -> Condition:
+    return Condition(
+        "attribute_not_exists(sk) OR #token < :token OR "
+        "(#token = :token AND (attribute_not_exists(#revision) OR #revision < :revision))",
+        {"#token": "token", "#revision": "revision"},
+        {":token": number(token), ":revision": number(revision)},
+    )
 
 
 def _made_from(record: Record) -> Condition:
@@ -128,12 +140,17 @@ def _digest(key: str) -> str:
 def _attributes(memory: GroupMemory) -> dict[str, Any]:
     moments = {name: getattr(memory, name) for name in _MOMENTS}
     desired = {} if memory.desired is None else {"desired": number(memory.desired)}
-    return {**desired, **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None}}
+    return {
+        "revision": number(memory.revision),
+        **desired,
+        **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None},
+    }
 
 
 def _memory(item: Item) -> GroupMemory:
     moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
-    return GroupMemory(desired=int(item["desired"]["N"]) if "desired" in item else None, **moments)
+    desired = int(item["desired"]["N"]) if "desired" in item else None
+    return GroupMemory(desired=desired, revision=int(item.get("revision", {"N": "0"})["N"]), **moments)
 
 
 def _standing(present: Present, what: str) -> Item:
