@@ -111,12 +111,16 @@ class Rescheduler:
 
         Raises NotFound where it was removed meanwhile.
         """
-        limit = self._term.countdown(self._term.clock.now(), self._term.settings.reschedule_timeout)
+        limit, counted = self._limit(None), False
         change = ServiceChange(request_id=work.id, env=(self._key, work.stamp))
         while True:
             try:
-                if not self._done(work, await self._term.swarm.service(service.id)):
+                present = await self._term.swarm.service(service.id)
+                if not self._done(work, present):
                     await self._term.change_swarm.update_service(service.id, change)
+                elif not counted and present.labels.get(RESCHEDULE_LABEL) == work.id:
+                    limit = self._limit(present.updated_at)  # the worker before us, or a call without an answer
+                counted = True
                 return await self._follow(work, service, limit, place)
             except NotFound:
                 raise
@@ -128,6 +132,10 @@ class Rescheduler:
                 self._term.watch.suspect()
                 self._term.pulse.beat(place.name)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _limit(self, since: datetime | None) -> Countdown:
+        """Of the update of one service, from when it began."""
+        return self._term.countdown(since or self._term.clock.now(), self._term.settings.reschedule_timeout)
 
     def _done(self, work: Pass, service: Service) -> bool:
         """Our update, or a later one, has been made already."""

@@ -9,7 +9,9 @@ quorum stops everything, and an update's status is nothing at all until the upda
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
+from tests.fakes.clock import START
 from tests.fakes.places import Places, eligible
 from worker.ports import Manager, Node, Service, Task
 
@@ -178,6 +180,7 @@ class Cluster:
         """Write a service. A new task template begins a new generation of tasks, and a rollout."""
         generation = self.generations.get(service.id, 0) + template_changed
         self.generations[service.id] = generation
+        service = replace(service, updated_at=START + timedelta(seconds=asyncio.get_running_loop().time()))
         self.rollouts.pop(service.id, None)
         self._write_service(service)
         if generation > 1 and any(job.generation < generation for job in self._current(service.id)):

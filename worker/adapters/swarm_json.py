@@ -5,9 +5,11 @@ Any object may be null or missing where Go calls it empty.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime
 from sys import intern
 from typing import Any, TypeVar
 
+from shared.clock import parse_rfc3339
 from shared.errors import Unavailable
 from worker.ports import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
 
@@ -121,7 +123,17 @@ def service_of(found: Json) -> Service:
         start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
         update_state=status.get("State") or None,
         update_message=status.get("Message") or "",
+        updated_at=_moment(status.get("StartedAt")) or _moment(found.get("UpdatedAt")),
     )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """A time of the managers. Go's zero time is none."""
+    try:
+        moment = parse_rfc3339(text or "")
+    except ValueError:
+        return None
+    return moment if moment.year > 1 else None
 
 
 def _mode(mode: Json) -> tuple[ServiceMode, int]:
