@@ -91,6 +91,12 @@ class Drain:
             await self._note_slots()
         await self._move_start_first()
         await self._set("drain")
+        await self.emptied()
+
+    async def emptied(self) -> None:
+        """Return once nothing runs on the nodes, and all that did runs elsewhere. Raises GaveUp."""
+        if not self._nodes:
+            return
         while problems := await self._problems():
             if self._limit.over:
                 raise GaveUp(self._stuck(problems))
@@ -194,15 +200,6 @@ async def give_back(term: Term, job: Job) -> None:
             await term.change_swarm.update_node(node.node_id, availability=availability, role=role)
         except NotFound:
             log.info("leaving_node_gone", request=job.id, node=node.name)
-
-
-async def empty(term: Term, node: Leaving) -> bool:
-    """Nothing of any service runs on the node. On one that is down, or gone, nothing does."""
-    nodes = await term.swarm.nodes()
-    if node.node_id is None or not any(each.id == node.node_id and each.state != "down" for each in nodes):
-        return True
-    tasks: Sequence[Task] = await term.swarm.tasks(node_id=node.node_id)
-    return not fit.left([node.node_id], tasks, [])
 
 
 def _task_text(task: Task, services: Sequence[Service]) -> str:

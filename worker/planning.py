@@ -1,7 +1,7 @@
 """What ups and downs plan alike: whether a request still counts, and what the group and the Swarm look like now."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -13,14 +13,18 @@ from shared.records import State
 from worker import limits, notices
 from worker.errors import GaveUp
 from worker.job import Job
-from worker.ports import Group, GroupMemory, Node
+from worker.ports import Activity, Group, GroupMemory, Node
 from worker.preflight import EVER
-from worker.term import Term
+from worker.term import Countdown, Term
 
 log = structlog.get_logger()
 
 LAG = timedelta(seconds=30)
 """Describe may lag behind our own last change for so long; until it shows it, our own result is the truth."""
+CLOCKS_APART = timedelta(seconds=60)
+"""A change that another worker made so much longer ago than LAG, by the wall clock, is certainly shown by now."""
+STALE_SECONDS = 0.5
+"""How soon a description is asked for again that is older than what is known already."""
 
 
 def node_type(job: Job) -> Role:
@@ -38,6 +42,8 @@ class Survey:
     """What a plan is made from."""
 
     group: Group
+    """Without the instances that the group's activities name as ended, be the description as old as it may."""
+    activities: Sequence[Activity]
     nodes: Sequence[Node]
     memory: GroupMemory
     present: int
@@ -61,7 +67,8 @@ class Planning:
 
     def __init__(self, term: Term) -> None:
         self._term = term
-        self._shown: dict[Role, datetime | None] = {}
+        self._shown: set[Role] = set()
+        self._lag: dict[Role, Countdown] = {}
 
     def group_name(self, job: Job) -> str:
         """The group of a request's node type. Raises Refused where none is configured."""
@@ -76,39 +83,75 @@ class Planning:
 
     async def admit(self, job: Job) -> None:
         """Begin a request, unless it is stale or in a cool-down: judged once, here."""
-        reason = stale(job, self._term.settings.request_max_age) or await self._cooling(job)
-        if reason is None:
-            await job.enter("plan")
-        else:
-            await job.end(State.SKIPPED, reason)
+        await begin(job, stale(job, self._term.settings.request_max_age) or await self._cooling(job))
 
-    async def survey(self, job: Job) -> Survey:
+    async def target(self, job: Job) -> tuple[Survey, limits.Target] | None:
+        """What there is, and where the request leads. None: nowhere, and it has ended so."""
+        survey = await self._survey(job)
+        found = limits.target(direction(job), survey.present, survey.limits)
+        if isinstance(found, limits.AtBound):
+            await self._skip_at_bound(job, found)
+            return None
+        return survey, found
+
+    async def _survey(self, job: Job) -> Survey:
         """Tidy up, then look at the group, the Swarm, and the bounds."""
         name = self.group_name(job)
         await self._sweep_gone_nodes(job)
-        group = await self._term.groups.describe(name)
+        group, present = await self.look(job, fresh=direction(job) == "down")
+        activities = await self._term.groups.activities(name)
         labels = await self._labels(job.record.service)
         bounds = limits.node_limits(self._term.settings, labels, node_type(job), direction(job), job.record.by, group)
         if job.record.by is None:
             await job.save(by=bounds.by)  # whatever becomes of it, people are told the step that a label set
-        memory = await self._term.memory.of(node_type(job))
-        present = await self.present(node_type(job), group)
-        return Survey(group, await self._term.swarm.nodes(), memory, present, bounds)
+        memory, nodes = await self._term.memory.of(node_type(job)), await self._term.swarm.nodes()
+        return Survey(without_ended(group, activities), activities, nodes, memory, present, bounds)
 
-    async def present(self, kind: Role, group: Group) -> int:
-        """The desired capacity that counts: our own last result until Describe shows it, then what Describe shows."""
-        await self.seen(kind, group)
-        memory = await self._term.memory.of(kind)
-        if memory.desired is None or memory.desired_at is None or self._shown.get(kind) == memory.desired_at:
-            return group.desired
-        fresh = timedelta(0) <= self._term.clock.now() - memory.desired_at < LAG
-        return memory.desired if fresh else group.desired
+    async def look(self, job: Job, *, fresh: bool = False) -> tuple[Group, int]:
+        """The group, and the desired capacity that counts: our own last result until Describe shows it, then Describe.
 
-    async def seen(self, kind: Role, group: Group) -> None:
-        """Describe was read: does it show our own last change?"""
+        Descriptions come from several places, and may go back behind one that was read before. So for LAG after our
+        own change one that does not show it, though an earlier one did, is asked for again; and whoever needs the
+        instances of after the change (`fresh`) waits for the first that does. After LAG what is described is so.
+        """
+        kind, name = node_type(job), self.group_name(job)
+        while True:
+            mark, group = self._term.watch.mark(), await self._term.groups.describe(name)
+            shows = await self.seen(kind, group)
+            if shows or not await self._lags(kind):
+                return group, group.desired
+            if not fresh and kind not in self._shown:
+                return group, int((await self._term.memory.of(kind)).desired or 0)
+            await self._term.pause(job, mark, STALE_SECONDS)
+
+    async def seen(self, kind: Role, group: Group) -> bool:
+        """Describe was read: does it show our own last result?"""
+        shows = group.desired == (await self._term.memory.of(kind)).desired
+        if shows:
+            self._shown.add(kind)
+        return shows
+
+    async def changed(self, kind: Role, desired: int) -> datetime:
+        """The desired capacity is our doing now: remember it. When that was."""
+        now = self._term.clock.now()
+        self._shown.discard(kind)
+        self._lag[kind] = self._term.countdown(now, LAG)
+        await self._term.memory.update(kind, desired=desired, desired_at=now)
+        return now
+
+    async def _lags(self, kind: Role) -> bool:
+        """Whether Describe may still be older than our own last result.
+
+        By the loop's time, for a wall clock may step. A change by the worker before us counts from our first look.
+        """
         memory = await self._term.memory.of(kind)
-        if group.desired == memory.desired:
-            self._shown[kind] = memory.desired_at
+        if memory.desired is None or memory.desired_at is None:
+            return False
+        if kind not in self._lag:
+            now = self._term.clock.now()
+            long_ago = abs(now - memory.desired_at) >= LAG + CLOCKS_APART
+            self._lag[kind] = self._term.countdown(EVER if long_ago else now, LAG)
+        return not self._lag[kind].over
 
     def request(self, job: Job) -> str:
         """The `request` annotation of this job's alerts."""
@@ -122,7 +165,7 @@ class Planning:
         name = survey.group.name
         reason = refusal(
             survey.group,
-            activities=await self._term.groups.activities(name),
+            activities=survey.activities,
             refreshing=await self._term.groups.refreshing(name),
             since=survey.memory.desired_at or EVER,
         )
@@ -134,7 +177,7 @@ class Planning:
         settings = self._term.settings
         return settings.request_max_age if job.record.step == "plan" else settings.reschedule_timeout
 
-    async def skip_at_bound(self, job: Job, found: limits.AtBound) -> None:
+    async def _skip_at_bound(self, job: Job, found: limits.AtBound) -> None:
         """Nothing to do. It starts no cool-down."""
         summary = notices.at_bound(node_type(job), found.bound, found.number)
         settings = self._term.settings
@@ -187,6 +230,21 @@ class Planning:
                 log.info("gone_node_removed", node=node.hostname, instance=instance_id)
             except Refused as error:
                 log.warning("gone_node_not_removed", node=node.hostname, instance=instance_id, error=str(error))
+
+
+def without_ended(group: Group, activities: Sequence[Activity]) -> Group:
+    """The group without the instances whose end is among its activities: an old description still has them."""
+    ended = [each.description for each in activities if each.ends_instance]
+    staying = tuple(one for one in group.instances if not any(one.id in description for description in ended))
+    return replace(group, instances=staying)
+
+
+async def begin(job: Job, reason: str | None) -> None:
+    """Begin a request, unless there is a reason against it."""
+    if reason is None:
+        await job.enter("plan")
+    else:
+        await job.end(State.SKIPPED, reason)
 
 
 def stale(job: Job, max_age: timedelta) -> str | None:

@@ -17,7 +17,6 @@ from worker.drain import Drain, Leaving, give_back, leaving, left_standing
 from worker.errors import GaveUp
 from worker.fit import obstacles
 from worker.job import Job
-from worker.limits import AtBound, target
 from worker.planning import Planning, Survey, node_type
 from worker.preflight import down_refusal
 from worker.quorum import demotions_refusal
@@ -85,11 +84,10 @@ class ScaleDown:
     # --- plan ---------------------------------------------------------------------------------------------------
 
     async def _plan(self, job: Job) -> None:
-        survey = await self._planning.survey(job)
-        found = target("down", survey.present, survey.limits)
-        if isinstance(found, AtBound):
-            await self._planning.skip_at_bound(job, found)
+        decided = await self._planning.target(job)
+        if decided is None:
             return
+        survey, found = decided
         count = found.before - found.after
         await self._planning.permit(survey, partial(down_refusal, count=count))
         victims = await self._choose(job, survey, count)

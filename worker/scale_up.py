@@ -16,9 +16,8 @@ from worker import notices
 from worker.errors import GaveUp
 from worker.identity import matched, members
 from worker.job import Job
-from worker.limits import AtBound, target
 from worker.passes import Passes
-from worker.planning import LAG, Planning, Survey, node_type
+from worker.planning import LAG, STALE_SECONDS, Planning, Survey, node_type
 from worker.ports import Group, Node
 from worker.preflight import launch_failure, up_refusal
 from worker.readiness import Expectation, Progress, excluded_names, expect, progress
@@ -27,9 +26,6 @@ from worker.term import TICK_SECONDS, Countdown, Term
 from worker.watch import SHORTEST_SECONDS
 
 log = structlog.get_logger()
-
-STALE_SECONDS = 0.5
-"""How soon a description is asked for again that does not show our own change yet."""
 
 
 class ScaleUp:
@@ -72,11 +68,10 @@ class ScaleUp:
     # --- plan ---------------------------------------------------------------------------------------------------
 
     async def _plan(self, job: Job) -> None:
-        survey = await self._planning.survey(job)
-        found = target("up", survey.present, survey.limits)
-        if isinstance(found, AtBound):
-            await self._planning.skip_at_bound(job, found)
+        decided = await self._planning.target(job)
+        if decided is None:
             return
+        survey, found = decided
         await self._planning.permit(survey, up_refusal)
         await job.enter(
             "apply",
@@ -104,27 +99,27 @@ class ScaleUp:
 
     async def _apply(self, job: Job) -> None:
         name, after = self._planning.group_name(job), _after(job)
-        if await self._is_lower(job, name, after):
+        if await self._is_lower(job, after):
             await self._term.change_groups.set_desired(name, after)
-        now = self._term.clock.now()
-        await self._term.memory.update(node_type(job), desired=after, desired_at=now)
+        now = await self._planning.changed(node_type(job), after)
         job.say(
             notices.nodes("success", self._planning.request(job), _changing(job)),
             notices.waiting(node_type(job), _before(job), after),
         )
         await job.enter("wait", message=_changing(job), notes={"applied_at": rfc3339(now)})
 
-    async def _is_lower(self, job: Job, name: str, after: int) -> bool:
+    async def _is_lower(self, job: Job, after: int) -> bool:
         """Whether the desired capacity is below the target.
 
         Where Describe says no, but our own last result says yes, one of them is old: after a down it may be
         Describe, and a raise that is left out then would be missing. Time tells, at most LAG.
         """
         while True:
-            mark, group = self._term.watch.mark(), await self._term.groups.describe(name)
+            mark = self._term.watch.mark()
+            group, present = await self._planning.look(job)
             if group.desired < after:
                 return True
-            if await self._planning.present(node_type(job), group) >= after:
+            if present >= after:
                 return False
             await self._term.pause(job, mark, 1.0)
 

@@ -8,7 +8,7 @@ from shared.records import State
 from worker import notices
 from worker.errors import GaveUp
 from worker.job import Job
-from worker.planning import stale
+from worker.planning import begin, stale
 from worker.ports import Service
 from worker.reschedule import Pass, Rescheduler
 from worker.term import Term
@@ -25,7 +25,7 @@ class Reschedule:
         """Do the present step of a job."""
         match job.record.step:
             case None:
-                await self._admit(job)
+                await begin(job, stale(job, self._term.settings.request_max_age))
             case "plan":
                 await self._plan(job)
             case "reschedule":
@@ -38,13 +38,6 @@ class Reschedule:
     def patience(self, _job: Job) -> timedelta:
         """How long a step may go on failing."""
         return self._term.settings.reschedule_timeout
-
-    async def _admit(self, job: Job) -> None:
-        reason = stale(job, self._term.settings.request_max_age)
-        if reason is None:
-            await job.enter("plan")
-        else:
-            await job.end(State.SKIPPED, reason)
 
     async def _plan(self, job: Job) -> None:
         services = await self._services(job)

@@ -15,7 +15,7 @@ from worker import limits, notices
 from worker.errors import GaveUp
 from worker.job import Job
 from worker.limits import AtBound, target
-from worker.planning import stale
+from worker.planning import begin, stale
 from worker.ports import REQUEST_LABEL, Service, ServiceChange
 from worker.term import Term
 
@@ -30,7 +30,7 @@ class ScaleService:
         """Do the present step of a job."""
         match job.record.step:
             case None:
-                await self._admit(job)
+                await begin(job, stale(job, self._term.settings.request_max_age))
             case _:
                 await self._change(job)
 
@@ -41,13 +41,6 @@ class ScaleService:
     def patience(self, _job: Job) -> timedelta:
         """How long a step may go on failing."""
         return self._term.settings.reschedule_timeout
-
-    async def _admit(self, job: Job) -> None:
-        reason = stale(job, self._term.settings.request_max_age)
-        if reason is None:
-            await job.enter("plan")
-        else:
-            await job.end(State.SKIPPED, reason)
 
     async def _change(self, job: Job) -> None:
         """Plan and apply, alone with the service: nothing of ours changes it in between."""

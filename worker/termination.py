@@ -6,20 +6,21 @@ it was our call that ended it, the desired capacity and the group's activities t
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import structlog
 
 from shared.clock import parse_rfc3339, rfc3339
 from shared.errors import NotFound, Refused
-from worker.drain import Leaving, empty, left_standing
+from worker.drain import Drain, Leaving, left_standing
 from worker.errors import GaveUp
 from worker.identity import matched
 from worker.job import Job
 from worker.planning import LAG, Planning, node_type
 from worker.ports import Group
 from worker.quorum import demotion_refusal
-from worker.term import TICK_SECONDS, Term
+from worker.term import TICK_SECONDS, Countdown, Term
 
 log = structlog.get_logger()
 
@@ -37,11 +38,7 @@ class Termination:
         """Return when all are terminated. Raises GaveUp."""
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
-            if (
-                intent is not None
-                and intent["instance_id"] == node.instance_id
-                and await self._was_called(node, intent)
-            ):
+            if intent is not None and intent["instance_id"] == node.instance_id and await self._was_called(node):
                 await self._count(node, intent)
                 continue
             await self._prepare(node)
@@ -57,10 +54,10 @@ class Termination:
             await self._look(node)  # a demotion may take long
 
     async def _look(self, node: Leaving) -> None:
+        """Once more, for since the drain there may have been a take-over, or another node may have died."""
         if node.node_id is None and await self._has_joined(node):
             raise GaveUp(f"{node.name} has joined the Swarm after all: it stays. Repeat the request")
-        if not await empty(self._term, node):
-            raise GaveUp(f"Tasks came back to {node.name} after it was drained: it stays. Repeat the request")
+        await Drain(self._term, self._job).emptied()
 
     async def _has_joined(self, node: Leaving) -> bool:
         """An instance that was chosen because it had not: it may only have been slow."""
@@ -68,10 +65,10 @@ class Termination:
         return node.instance_id in matched(await self._term.swarm.nodes(), group.instances)
 
     async def _demote(self, node: Leaving) -> None:
-        limit = self._term.countdown(self._term.clock.now(), self._term.settings.drain_timeout)
         refusal = demotion_refusal(await self._term.swarm.nodes(), str(node.node_id))
         if refusal is not None:
             raise GaveUp(refusal)
+        limit = self._term.countdown(await self._demoted_at(node), self._term.settings.drain_timeout)
         try:
             await self._term.change_swarm.update_node(str(node.node_id), role="worker")
         except NotFound:
@@ -88,8 +85,16 @@ class Termination:
                 )
             await self._term.pause(self._job, mark, limit.left, 1.0)
 
+    async def _demoted_at(self, node: Leaving) -> datetime:
+        """When the demotion began, journaled before it does: the worker before us may have begun it."""
+        known: Mapping[str, str] = self._job.plan.get("demoted", {})
+        if node.instance_id not in known:
+            known = {**known, node.instance_id: rfc3339(self._term.clock.now())}
+            await self._job.note(demoted=known)
+        return parse_rfc3339(known[node.instance_id])
+
     async def _intend(self, node: Leaving) -> dict[str, Any]:
-        group = await self._term.groups.describe(self._group_name)
+        group, present = await self._planning.look(self._job)
         if not any(each.id == node.instance_id for each in group.staying) or await self._is_recorded(node):
             raise GaveUp(
                 f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
@@ -98,11 +103,20 @@ class Termination:
             )
         intent = {
             "instance_id": node.instance_id,
-            "desired": await self._planning.present(node_type(self._job), group),
+            "desired": present,
             "at": rfc3339(self._term.clock.now()),
         }
         await self._job.note(intent=intent)
+        self._unseen(node)
         return intent
+
+    def _unseen(self, node: Leaving) -> Countdown:
+        """For how long a call for this instance may have been made though Describe does not show it.
+
+        By the loop's time, for a wall clock that steps must not shorten it. An intent of the worker before us
+        counts from our first look: a second call for an instance that is going already could lower the capacity twice.
+        """
+        return self._term.lag_of(f"termination of {node.instance_id} for {self._job.id}", LAG)
 
     async def _call(self, node: Leaving) -> None:
         try:
@@ -111,33 +125,36 @@ class Termination:
             await self._job.note(intent=None)  # it was certainly not done
             raise
 
-    async def _was_called(self, node: Leaving, intent: Mapping[str, Any]) -> bool:
+    async def _was_called(self, node: Leaving) -> bool:
         """Whether the instance is on its way out by our call. Raises GaveUp where somebody else ended it.
 
         An instance that looks untouched was either not called for, or Describe lags: only time tells them apart.
         """
-        limit = self._term.countdown(parse_rfc3339(intent["at"]), LAG)
+        limit = self._unseen(node)
         while True:
             mark = self._term.watch.mark()
+            if await self._is_recorded(node):
+                return True
             group = await self._term.groups.describe(self._group_name)
             present = next((each for each in group.instances if each.id == node.instance_id), None)
             if present is None or present.leaving:
-                return await self._ours(node, intent, group)
+                return await self._ours(node, group)
             if limit.over:
                 return False
             await self._term.pause(self._job, mark, limit.left, TICK_SECONDS / 5)
 
-    async def _ours(self, node: Leaving, intent: Mapping[str, Any], group: Group) -> bool:
+    async def _ours(self, node: Leaving, group: Group) -> bool:
         if await self._is_recorded(node):
             return True
         await self._job.note(
             terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
             lost=[*self._job.plan.get("lost", ()), node.name],
         )
+        expected = int(self._job.plan["intent"]["desired"]) - 1
         raise GaveUp(
             f"Somebody else terminated {node.name} while it was being removed: the desired capacity of "
-            f"{group.name} is {group.desired}, not {int(intent['desired']) - 1}. Repeat the request if there "
-            f"are still too many {node_type(self._job)} nodes"
+            f"{group.name} is {group.desired}, not {expected}. Repeat the request if there are still too many "
+            f"{node_type(self._job)} nodes"
         )
 
     async def _is_recorded(self, node: Leaving) -> bool:
@@ -146,8 +163,7 @@ class Termination:
         return any(node.instance_id in each.description and each.lowers_capacity for each in activities)
 
     async def _count(self, node: Leaving, intent: Mapping[str, Any]) -> None:
-        now, after = self._term.clock.now(), int(intent["desired"]) - 1
-        await self._term.memory.update(node_type(self._job), desired=after, desired_at=now)
+        await self._planning.changed(node_type(self._job), int(intent["desired"]) - 1)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
         await self._job.save(plan={**self._job.plan, "terminated": terminated, "intent": None})
         log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)
