@@ -102,6 +102,10 @@ class Drain:
                 raise GaveUp(self._stuck(problems))
             await self._term.pause(self._job, self._term.watch.mark(), POLL_SECONDS)
 
+    async def is_over(self) -> bool:
+        """Whether that is so at this moment. Raises GaveUp where somebody wants one of the nodes back."""
+        return not await self._problems()
+
     async def _set(self, availability: Availability) -> None:
         for node in self._nodes:
             self._term.pulse.beat(self._job.id)

@@ -67,7 +67,7 @@ class Planning:
 
     def __init__(self, term: Term) -> None:
         self._term = term
-        self._shown: set[Role] = set()
+        self._unshown: set[Role] = set()
         self._lag: dict[Role, Countdown] = {}
 
     def group_name(self, job: Job) -> str:
@@ -111,8 +111,9 @@ class Planning:
         """The group, and the desired capacity that counts: our own last result until Describe shows it, then Describe.
 
         Descriptions come from several places, and may go back behind one that was read before. So for LAG after our
-        own change one that does not show it, though an earlier one did, is asked for again; and whoever needs the
-        instances of after the change (`fresh`) waits for the first that does. After LAG what is described is so.
+        own change one that does not show it, though an earlier one did, is asked for again. So is one that does not
+        show the last result of the worker before us: that worker may have seen what came after it. And whoever needs
+        the instances of after the change (`fresh`) waits for the first that shows it. After LAG Describe is right.
         """
         kind, name = node_type(job), self.group_name(job)
         while True:
@@ -120,23 +121,24 @@ class Planning:
             shows = await self.seen(kind, group)
             if shows or not await self._lags(kind):
                 return group, group.desired
-            if not fresh and kind not in self._shown:
+            if not fresh and kind in self._unshown:
                 return group, int((await self._term.memory.of(kind)).desired or 0)
             await self._term.pause(job, mark, STALE_SECONDS)
 
     async def seen(self, kind: Role, group: Group) -> bool:
         """Describe was read: does it show our own last result?"""
+        await self._lags(kind)
         shows = group.desired == (await self._term.memory.of(kind)).desired
         if shows:
-            self._shown.add(kind)
+            self._unshown.discard(kind)
         return shows
 
     async def changed(self, kind: Role, desired: int) -> datetime:
         """The desired capacity is our doing now: remember it. When that was."""
         now = self._term.clock.now()
-        self._shown.discard(kind)
-        self._lag[kind] = self._term.countdown(now, LAG)
         await self._term.memory.update(kind, desired=desired, desired_at=now)
+        self._unshown.add(kind)
+        self._lag[kind] = self._term.countdown(now, LAG)
         return now
 
     async def _lags(self, kind: Role) -> bool:

@@ -50,9 +50,9 @@ class Term:
         now = asyncio.get_running_loop().time()
         return Countdown(began=now - gone.total_seconds(), length=length.total_seconds())
 
-    def lag_of(self, what: str, length: timedelta) -> "Countdown":
+    def lag_of(self, what: str, length: timedelta, *, anew: bool = False) -> "Countdown":
         """How long something may not show yet: counted from the first time in this term that somebody asks."""
-        if what not in self.lags:
+        if anew or what not in self.lags:
             self.lags[what] = self.countdown(self.clock.now(), length)
         return self.lags[what]
 

@@ -7,18 +7,17 @@ it was our call that ended it, the desired capacity and the group's activities t
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import structlog
 
 from shared.clock import parse_rfc3339, rfc3339
-from shared.errors import NotFound, Refused
+from shared.errors import NotFound, Refused, Unavailable
 from worker.drain import Drain, Leaving, left_standing
 from worker.errors import GaveUp
 from worker.identity import matched
 from worker.job import Job
-from worker.planning import LAG, Planning, node_type
-from worker.ports import Group
+from worker.planning import LAG, STALE_SECONDS, Planning, node_type
+from worker.ports import Activity, Group, Instance
 from worker.quorum import demotion_refusal
 from worker.term import TICK_SECONDS, Countdown, Term
 
@@ -38,13 +37,16 @@ class Termination:
         """Return when all are terminated. Raises GaveUp."""
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
-            if intent is not None and intent["instance_id"] == node.instance_id and await self._was_called(node):
-                await self._count(node, intent)
-                continue
+            if intent is not None and intent["instance_id"] == node.instance_id:
+                if await self._was_called(node):
+                    await self._count(node)
+                    continue
+                await self._job.note(intent=None)  # time has told
             await self._prepare(node)
-            intent = await self._intend(node)
+            while not await self._intend(node):
+                await self._prepare(node)
             await self._call(node)
-            await self._count(node, intent)
+            await self._count(node)
 
     async def _prepare(self, node: Leaving) -> None:
         """The last look, and for a manager the demotion: as late as can be."""
@@ -93,30 +95,51 @@ class Termination:
             await self._job.note(demoted=known)
         return parse_rfc3339(known[node.instance_id])
 
-    async def _intend(self, node: Leaving) -> dict[str, Any]:
-        group, present = await self._planning.look(self._job)
-        if not any(each.id == node.instance_id for each in group.staying) or await self._is_recorded(node):
-            raise GaveUp(
-                f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
-                f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was asked "
-                f"for. Repeat the request if there are still too many {node_type(self._job)} nodes"
-            )
+    async def _intend(self, node: Leaving) -> bool:
+        """Journal that the call will be made. False: not yet, for by then something runs there again, or misses."""
         intent = {
             "instance_id": node.instance_id,
-            "desired": present,
+            "desired": await self._capacity_with(node),
             "at": rfc3339(self._term.clock.now()),
         }
         await self._job.note(intent=intent)
-        self._unseen(node)
-        return intent
+        self._unseen(node, anew=True)
+        try:
+            ready = node.node_id is None or await Drain(self._term, self._job).is_over()
+        except (GaveUp, Unavailable):
+            await self._job.note(intent=None)
+            raise
+        if not ready:
+            await self._job.note(intent=None)
+        return ready
 
-    def _unseen(self, node: Leaving) -> Countdown:
+    async def _capacity_with(self, node: Leaving) -> int:
+        """The desired capacity, with the instance in it. Raises GaveUp where it is on its way out already.
+
+        A description without the instance may only be older than the instance is; what ends one is recorded.
+        """
+        limit = self._term.countdown(self._term.clock.now(), LAG)
+        while True:
+            mark = self._term.watch.mark()
+            group, present = await self._planning.look(self._job)
+            ends, there = await self._ends(node), _instance(group, node)
+            if there is not None and not there.leaving and not ends:
+                return present
+            if there is not None or ends or limit.over:
+                raise GaveUp(
+                    f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
+                    f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was "
+                    f"asked for. Repeat the request if there are still too many {node_type(self._job)} nodes"
+                )
+            await self._term.pause(self._job, mark, STALE_SECONDS, limit.left)
+
+    def _unseen(self, node: Leaving, *, anew: bool = False) -> Countdown:
         """For how long a call for this instance may have been made though Describe does not show it.
 
         By the loop's time, for a wall clock that steps must not shorten it. An intent of the worker before us
         counts from our first look: a second call for an instance that is going already could lower the capacity twice.
         """
-        return self._term.lag_of(f"termination of {node.instance_id} for {self._job.id}", LAG)
+        return self._term.lag_of(f"termination of {node.instance_id}", LAG, anew=anew)
 
     async def _call(self, node: Leaving) -> None:
         try:
@@ -128,24 +151,25 @@ class Termination:
     async def _was_called(self, node: Leaving) -> bool:
         """Whether the instance is on its way out by our call. Raises GaveUp where somebody else ended it.
 
-        An instance that looks untouched was either not called for, or Describe lags: only time tells them apart.
+        An instance that looks untouched was either not called for, or Describe lags: only time tells them apart. It
+        also tells whether one that looks gone is not only too young for what Describe shows, or its end not recorded.
         """
         limit = self._unseen(node)
         while True:
             mark = self._term.watch.mark()
-            if await self._is_recorded(node):
+            ends = await self._ends(node)
+            if any(each.lowers_capacity for each in ends):
                 return True
             group = await self._term.groups.describe(self._group_name)
-            present = next((each for each in group.instances if each.id == node.instance_id), None)
-            if present is None or present.leaving:
-                return await self._ours(node, group)
+            there = _instance(group, node)
+            if ends or (limit.over and (there is None or there.leaving)):
+                await self._lose(node, group)
             if limit.over:
                 return False
             await self._term.pause(self._job, mark, limit.left, TICK_SECONDS / 5)
 
-    async def _ours(self, node: Leaving, group: Group) -> bool:
-        if await self._is_recorded(node):
-            return True
+    async def _lose(self, node: Leaving, group: Group) -> None:
+        """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""
         await self._job.note(
             terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
             lost=[*self._job.plan.get("lost", ()), node.name],
@@ -157,13 +181,17 @@ class Termination:
             f"{node_type(self._job)} nodes"
         )
 
-    async def _is_recorded(self, node: Leaving) -> bool:
-        """A termination that shrank the group by this instance. It is recorded at once, even while Describe lags."""
+    async def _ends(self, node: Leaving) -> list[Activity]:
+        """What ends the instance, as the group's activities have it; ours is what shrank the group."""
         activities = await self._term.groups.activities(self._group_name)
-        return any(node.instance_id in each.description and each.lowers_capacity for each in activities)
+        return [each for each in activities if each.ends_instance and node.instance_id in each.description]
 
-    async def _count(self, node: Leaving, intent: Mapping[str, Any]) -> None:
-        await self._planning.changed(node_type(self._job), int(intent["desired"]) - 1)
+    async def _count(self, node: Leaving) -> None:
+        await self._planning.changed(node_type(self._job), int(self._job.plan["intent"]["desired"]) - 1)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
         await self._job.save(plan={**self._job.plan, "terminated": terminated, "intent": None})
         log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)
+
+
+def _instance(group: Group, node: Leaving) -> Instance | None:
+    return next((each for each in group.instances if each.id == node.instance_id), None)

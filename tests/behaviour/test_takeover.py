@@ -1,6 +1,7 @@
 """What becomes of requests when their worker dies, whatever it was doing."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -192,3 +193,75 @@ async def test_a_termination_is_known_as_ours_by_its_activity_where_somebody_rai
         record = await w.ended(request)
         assert record.state == State.SUCCEEDED, record.message
         assert w.groups.killed == []
+
+
+@pytest.mark.parametrize("step", [-20, 25, 3600])
+@pytest.mark.parametrize("made", ["", " done"])
+async def test_a_wall_clock_that_steps_makes_no_second_call_for_an_instance(step: int, made: str) -> None:
+    async with world(workers=3, lease_seconds=3) as w:
+        await w.started()
+        second = w.start()
+        w.groups.times.describe_lag = w.groups.times.activities_lag = 20.0
+        kill_at(w, f"groups.terminate{made}", 1)
+        request = w.down()
+        await w.until(lambda: second.active)
+        second.clock.step(timedelta(seconds=step))
+        record = await w.ended(request)
+        assert record.state == State.SUCCEEDED, record.message
+        assert w.desired == [3, 2]
+
+
+async def test_the_end_of_a_services_update_is_not_counted_anew() -> None:
+    async with world(lease_seconds=3, reschedule_timeout=60) as w:
+        w.swarm.create("demo", 2, labels=RESCHEDULED)
+        await w.settled("demo", 2)
+        w.swarm.cluster.stuck.add("demo")
+        first = await w.started()
+        second = w.start()
+        request = w.ask("reschedule-services")
+        await w.until(lambda: w.service("demo").update_state == "updating")
+        began = second.clock.now()
+        await w.passes(45)
+        first.kill()
+        record = await w.ended(request)
+        assert record.message == "demo (its update has not ended within 60 seconds) failed to reschedule"
+        assert 59 <= (second.clock.now() - began).total_seconds() <= 66
+
+
+async def test_the_end_of_a_demotion_is_not_counted_anew() -> None:
+    async with world(managers=4, lease_seconds=3, drain_timeout=60) as w:
+        w.swarm.pace.role = 10_000.0
+        own = [w.launcher.nodes[one] for one in w.managers[:2]]
+        first = await w.started(node=own[0])
+        second = w.start(node=own[1])
+        request = w.down(type="manager")
+        await w.until(lambda: len(w.nodes("manager")) == 3)
+        began = second.clock.now()
+        await w.passes(45)
+        first.kill()
+        record = await w.ended(request)
+        assert "was demoted, but is still a manager after 60 seconds" in record.message
+        assert 59 <= (second.clock.now() - began).total_seconds() <= 66
+        assert len(w.nodes("manager")) == 4
+
+
+async def test_what_ran_on_a_drained_node_is_looked_for_once_more_before_it_is_terminated() -> None:
+    async with world(workers=2, lease_seconds=3, drain_timeout=20) as w:
+        w.swarm.create("demo", 2, constraints=("node.role == worker",))
+        await w.settled("demo", 2)
+        process = await w.started()
+        w.start()
+        process.stage.hold("groups.terminate")
+        request = w.down()
+        await w.until(lambda: "groups.terminate" in process.stage.waiting)
+        process.kill()
+        (victim,) = w.record(request).plan["leaving"]
+        (other,) = [node for node in w.nodes() if node.id != victim["node_id"]]
+        w.swarm.lose(other.id)
+        record = await w.ended(request)
+        assert record.state == State.FAILED
+        assert "did not move within 20 seconds (DRAIN_TIMEOUT): demo." in record.message
+        assert "(pending: no suitable node (scheduling constraints not satisfied))" in record.message
+        assert "AWS may have" not in record.message
+        assert w.desired == [2]
+        await w.settled("demo", 2)

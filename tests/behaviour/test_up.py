@@ -331,3 +331,29 @@ async def test_a_lost_answer_of_the_raise_is_no_second_raise() -> None:
         process.stage.lose_answer("groups.set_desired", Unavailable("lost"))
         assert (await w.ended(w.up())).state == State.SUCCEEDED
         assert w.desired == [1, 2]
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+@pytest.mark.parametrize("way", ["up", "down"])
+async def test_a_description_that_goes_back_is_no_base_for_the_next_plan(way: str, taken_over: bool) -> None:
+    async with world(workers=3, boot=1.0) as w:
+        first = await w.started()
+        second = w.start()
+        assert (await w.ended(w.ask("scale-nodes", scale=way, type="worker"))).state == State.SUCCEEDED
+        w.groups.times.describe_lag = 20.0
+        if taken_over:
+            await first.stop()
+            await w.until(lambda: second.active)
+        record = await w.ended(w.ask("scale-nodes", scale=way, type="worker"))
+        one = 1 if way == "up" else -1
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 3 + one, 3 + 2 * one)
+        assert w.desired == [3, 3 + one, 3 + 2 * one]
+
+
+async def test_what_somebody_else_sets_later_is_the_base_also_right_after_a_change_of_ours() -> None:
+    async with world(boot=1.0) as w:
+        await w.started()
+        await w.ended(w.up())
+        launched_by_hand(w, {"desired": 4})
+        record = await w.ended(w.up())
+        assert (record.nodes_before, record.nodes_after) == (4, 5)

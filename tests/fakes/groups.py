@@ -33,6 +33,8 @@ class Times:
     """After a launch that was refused."""
     describe_lag: float = 0.0
     """How old a description is."""
+    activities_lag: float = 0.0
+    """How long it takes until an activity is shown."""
     ec2_lag: float = 0.0
     """From the instance to EC2 knowing its host name and launch time."""
 
@@ -145,7 +147,9 @@ class InMemoryGroups(Port):
     @hooked
     async def activities(self, name: str) -> list[Activity]:
         """The newest activities, newest first."""
-        return list(self._region.groups[name].activities)[:20]
+        now, lag = self._clock.now(), self.times.activities_lag
+        shown = (one for one in self._region.groups[name].activities if (now - one.started_at).total_seconds() >= lag)
+        return list(shown)[:20]
 
     @hooked
     async def refreshing(self, name: str) -> bool:
