@@ -195,7 +195,7 @@ class Chaos:
                 world.network.weather.hanging.add(port)
         if name == "swarm":
             self._hang_up()
-        self._happens("outage", of=name, until=round(until, 1), hangs=hangs)
+        self._happens(f"outage of {name}", until=round(until, 1), hangs=hangs)
 
     def _hang_up(self) -> None:
         for _, subscription in list(self.world.subscriptions):
@@ -203,7 +203,7 @@ class Chaos:
 
     def _deafen(self) -> None:
         self.world.alerts_broken = self.random.choice(("fails", "refuses", "hangs"))
-        self._happens("alertmanager", how=self.world.alerts_broken)
+        self._happens(f"alertmanager {self.world.alerts_broken}")
         self._later(3, 40, self._hear)
 
     def _hear(self) -> None:
@@ -252,7 +252,7 @@ class Chaos:
             group.refreshing = True
         else:
             group.suspended.add(what)
-        self._happens("group blocked", group=group.name, what=what)
+        self._happens(f"group blocked: {what}", group=group.name)
         self._later(5, 30, self._unblock, group.name)
 
     def _unblock(self, name: str) -> None:

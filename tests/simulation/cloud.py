@@ -4,22 +4,24 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from shared.clock import Clock
 from shared.messages import Role
-from tests.fakes.cluster import Cluster, Job, Pace
+from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Group, Instance, Node
+from worker.ports import Activity, Group, Instance, Node
 
 T = TypeVar("T")
 
 MANAGERS, WORKERS = "managers", "workers"
+WORST_ACTIVITIES_LAG = 5.0
 ROLES: dict[str, Role] = {MANAGERS: "manager", WORKERS: "worker"}
 
 
@@ -54,12 +56,31 @@ class SimulatedGroups(InMemoryGroups):
         self.worst_lag = 0.0
         self.deaths: list[Death] = []
         self.lowered_by: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        self._newest: dict[str, tuple[float, Group]] = {}
         self._hand: str | None = None
 
     def look(self, name: str) -> Group:
         """Describe, as old as it happens to be this time."""
         self.times.describe_lag = self._random.random() * self.worst_lag
-        return at_once(self.describe(name))
+        seen = at_once(self.describe(name))
+        self._judge_age(seen)
+        return seen
+
+    def _judge_age(self, seen: Group) -> None:
+        """Count descriptions that are not true any more, and those that go back behind an earlier one."""
+        moment = asyncio.get_running_loop().time() - self.times.describe_lag
+        newest, shown = self._newest.get(seen.name, (moment, seen))
+        if _facts(seen) != _facts(self.groups[seen.name].history[-1][1]):
+            self.counts["aws: Describe is old"] += 1
+        if moment < newest and _facts(seen) != _facts(shown):
+            self.counts["aws: Describe goes back"] += 1
+        self._newest[seen.name] = max((newest, shown), (moment, seen), key=lambda one: one[0])
+
+    def recent(self, name: str) -> Sequence[Activity]:
+        """The activities, the newest of them perhaps not yet."""
+        self.times.activities_lag = self._random.random() * min(self.worst_lag, WORST_ACTIVITIES_LAG)
+        return at_once(self.activities(name))
 
     def write_desired(self, hand: str, name: str, desired: int) -> None:
         """Somebody sets the desired capacity."""
@@ -106,26 +127,11 @@ class SimulatedGroups(InMemoryGroups):
         return super()._end(group, instance_id)
 
 
-class WatchedCluster(Cluster):
-    """The Swarm's inside, with the memory of where each slot has run."""
-
-    def __init__(self, changed: Any, pace: Pace) -> None:
-        super().__init__(changed, pace)
-        self.starts: dict[tuple[str, int], list[tuple[float, str]]] = {}
-
-    def _started(self, job: Job) -> None:
-        super()._started(job)
-        if job.state == "running" and job.node_id is not None:
-            moment = asyncio.get_running_loop().time()
-            self.starts.setdefault((job.service_id, job.slot), []).append((moment, job.node_id))
-
-
 class SimulatedSwarm(InMemorySwarm):
     """The Swarm, with somebody who listens."""
 
     def __init__(self, pace: Pace) -> None:
         super().__init__(pace=pace)
-        self.cluster: WatchedCluster = WatchedCluster(self._changed, pace)
         self.listeners: list[Callable[[], None]] = []
         self.lost: Callable[[str], None] = lambda _node_id: None
 
@@ -164,7 +170,7 @@ class Machines:
         """Node ids, and when they joined."""
         self.group_of: dict[str, str] = {}
         """Instance ids, and their groups, for ever."""
-        self.never: list[str] = []
+        self.counts: Counter[str] = Counter()
         self._ended: set[str] = set()
         groups.watch(launched=self._launched, ended=self._end)
 
@@ -180,9 +186,10 @@ class Machines:
         if not self._swarm.cluster.nodes:
             return
         if draw < self.never_share:
-            self.never.append(instance.id)
+            self.counts["machine: never joins"] += 1
             return
         late = draw < self.never_share + self.late_share
+        self.counts["machine: boots late"] += late
         seconds = 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
         asyncio.get_running_loop().call_later(seconds, self._join, group, instance)
 
@@ -222,6 +229,11 @@ class Machines:
             for node in nodes.values()
             if node.id in self.instances
         )
+
+
+def _facts(group: Group) -> tuple[object, ...]:
+    """What a plan goes by."""
+    return group.desired, tuple((one.id, one.lifecycle) for one in group.instances)
 
 
 CPUS = 4 * 10**9

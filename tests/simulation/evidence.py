@@ -21,11 +21,17 @@ class Effect:
     issued_at: float
     late: bool
     """Its sender had given it up: a call in flight, which nothing can fence."""
+    call: Call
 
     @property
     def changed(self) -> bool:
         """It made a difference."""
         return self.before != self.after
+
+    @property
+    def unheard(self) -> bool:
+        """Its sender has not heard of it, so far."""
+        return not self.call.heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,7 @@ class Evidence:
             token=call.token,
             issued_at=call.issued_at,
             late=call.given_up,
+            call=call,
         )
         self.effects.append(made)
         return made

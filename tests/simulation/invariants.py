@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.messages import Role
-from shared.records import Record, State
+from shared.records import Record
+from tests.simulation.claims import LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
-from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service
+from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
     from tests.simulation.world import World
 
-GROUP_OF = {role: name for name, role in ROLES.items()}
-MOMENT_SECONDS = 5.0
+MOMENT_SECONDS = 7.0
 """Between the worker's last look and the arrival of its call; what somebody else does then, nobody can see."""
 LONG_SECONDS = 60.0
 """For so long a change by somebody else may explain that a number is not what it should be."""
@@ -33,8 +33,10 @@ class Drained:
     time: float
     slots: tuple[tuple[str, int], ...]
     request: str | None
+    was: Availability
+    """What it has to be given back as."""
     unseen: bool
-    """Somebody had only just made it active: we could not know that, and give back what we knew."""
+    """Somebody had only just changed it: we could not know that, and give back what we knew."""
 
 
 class Judge:
@@ -46,7 +48,8 @@ class Judge:
         self._demoted: dict[str, str | None] = {}
         self._by_people: dict[str, float] = {}
         self._changes_by_people: list[tuple[str, float]] = []
-        self._entered: dict[tuple[str, str], float] = {}
+        self._emptied: dict[str, float] = {}
+        self._claims = Claims(world)
 
     # --- While it happens: calls --------------------------------------------------------------------------------
 
@@ -54,6 +57,8 @@ class Judge:
         """A call that changes something was sent."""
         if call.token is None:
             self.violate(3, f"{call.process.name} sends {call.name}({call.arguments}) without holding the lease")
+        elif call.deadline > call.process.proved_until + 0.001:
+            self.violate(3, f"{call.process.name} sends {call.name}({call.arguments}), which may outlast its lease")
 
     def arrived(self, effect: Effect) -> None:
         """A call took effect."""
@@ -68,10 +73,19 @@ class Judge:
     def _check_bounds(self, effect: Effect) -> None:
         settings, group = self._world.settings, self._world.groups.groups[effect.target]
         kind: Role = ROLES[effect.target]
-        low = getattr(settings, f"default_min_{kind}_nodes")
+        low = max(group.min_size, getattr(settings, f"default_min_{kind}_nodes"))
         high = min(group.max_size, getattr(settings, f"default_max_{kind}_nodes"))
         if not low <= int(str(effect.after)) <= high:
             self.violate(4, f"desired of {group.name} set to {effect.after}, bounds {low} to {high}")
+        since = effect.time - LONG_SECONDS
+        others = (each for each in self._world.evidence.effects if each is not effect and each.late)
+        if (
+            int(str(effect.after)) < int(str(effect.before))
+            and not effect.late
+            and not self.changed_between(group.name, since, effect.time)
+            and not any(each.target == group.name and each.time > since for each in others)
+        ):
+            self.violate(5, f"{effect.request} lowers {group.name} from {effect.before} to {effect.after} by a number")
 
     def _check_floor(self, effect: Effect) -> None:
         name = self._world.machines.group_of[effect.target]
@@ -111,16 +125,32 @@ class Judge:
             )
 
     def _check_all_moved(self, call: Call, node: Node) -> None:
-        cluster, drained = self._world.swarm.cluster, self._drained.get(node.id)
-        for service_id, slot in drained.slots if drained is not None else ():
+        """All that ran there ran elsewhere, and somebody has looked, shortly before."""
+        drained = self._drained.get(node.id)
+        if drained is None:
+            self.violate(6, f"{call.request} terminates {node.hostname}, which was not drained")
+        elif self._emptied.get(node.id, float("-inf")) < call.issued_at - LOOK_SECONDS:
+            missing = ", ".join(self._missing(drained)) or "nobody has looked for its tasks of late"
+            self.violate(6, f"{call.request} terminates {node.hostname}: {missing}")
+
+    def looked(self) -> None:
+        """A worker reads the tasks: which drained nodes are empty now, with all of their slots running elsewhere?"""
+        for node_id, drained in self._drained.items():
+            if not any(True for _ in self._missing(drained)):
+                self._emptied[node_id] = self._world.clockwork.now
+
+    def _missing(self, drained: Drained) -> Iterator[str]:
+        """The slots that are still wanted and run on no node but those that are on their way out."""
+        cluster = self._world.swarm.cluster
+        leaving = {node for node, other in self._drained.items() if other.request == drained.request}
+        jobs = list(cluster.jobs.values())
+        for service_id, slot in drained.slots:
             service = cluster.services.get(service_id)
-            if service is None or slot > service.replicas or drained is None:
+            if service is None or slot > service.replicas:
                 continue
-            starts = cluster.starts.get((service_id, slot), [])
-            if not any(where != node.id and when >= drained.time for when, where in starts):
-                self.violate(
-                    6, f"{call.request} terminates {node.hostname}, but {service.name}.{slot} runs nowhere yet"
-                )
+            there = (job for job in jobs if (job.service_id, job.slot) == (service_id, slot))
+            if not any(job.state == "running" and job.wanted and job.node_id not in leaving for job in there):
+                yield f"{service.name}.{slot} runs nowhere else"
 
     def before_role(self, call: Call, node_id: str, role: Role | None) -> None:
         """A change of a role is about to take effect."""
@@ -135,16 +165,31 @@ class Judge:
 
     def touched(self, call: Call, node_id: str, before: Node, after: Node) -> None:
         """We changed a node's availability or role."""
-        if before.availability == "active" and after.availability != "active":
+        known = self._drained.get(node_id)
+        if after.availability == "active":
+            self._drained.pop(node_id, None)
+        elif before.availability != after.availability and (known is None or known.request != call.request):
             now = self._world.clockwork.now
             unseen = self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
-            self._drained[node_id] = Drained(now, self._slots_on(node_id), call.request, unseen)
-        elif after.availability == "active":
-            self._drained.pop(node_id, None)
+            slots = self._slots_on(node_id)
+            self._drained[node_id] = Drained(now, slots, call.request, before.availability, unseen)
+        if (before.availability, after.availability) != ("drain", "drain") and after.availability == "drain":
+            self._check_nothing_cut_off(call, node_id)
         if (before.role, after.role) == ("manager", "worker"):
             self._demoted[node_id] = call.request
         elif after.role == "manager":
             self._demoted.pop(node_id, None)
+
+    def _check_nothing_cut_off(self, call: Call, node_id: str) -> None:
+        """A drain stops jobs, and what never restarts, for good."""
+        cluster = self._world.swarm.cluster
+        if node_id in cluster.dead:
+            return
+        for job in cluster.jobs.values():
+            service = cluster.services[job.service_id]
+            lasts = service.restarts and service.mode in {"replicated", "global"}
+            if job.node_id == node_id and job.state == "running" and job.wanted and not lasts:
+                self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{job.slot} off")
 
     def _slots_on(self, node_id: str) -> tuple[tuple[str, int], ...]:
         cluster = self._world.swarm.cluster
@@ -173,79 +218,12 @@ class Judge:
 
     def saved(self, before: Record | None, record: Record, process: "Process") -> None:
         """A record was written."""
-        now = self._world.clockwork.now
         self._world.trace.add_minor(process.name, "! saved", id=record.id, state=str(record.state), step=record.step)
         if before is not None and record.token < before.token:
             self.violate(3, f"{process.name} writes {record.id} with token {record.token}, {before.token} stood there")
         if before is not None and before.state.ended and before.state != record.state:
             self.violate(2, f"{record.id} was {before.state}, and is {record.state} now")
-        if record.step is not None:
-            self._entered.setdefault((record.id, record.step), now)
-        if record.state is State.FAILED and "Somebody else lowered" in record.message:
-            self._check_lowered(record)
-        if record.state is State.SUCCEEDED and (before is None or not before.state.ended):
-            self._check_success(record)
-
-    def _check_lowered(self, record: Record) -> None:
-        """Nobody is accused of what an old description only seemed to show."""
-        group = self._world.groups.groups[GROUP_OF["manager" if record.type == "manager" else "worker"]]
-        applied = self._entered[record.id, "wait"]
-        lowest = min((seen.desired for time, seen in group.history if time >= applied), default=group.desired)
-        if min(lowest, group.desired) >= int(record.nodes_after or 0):
-            self.violate(9, f"{record.id} says somebody lowered {group.name} below {record.nodes_after}: nobody did")
-
-    def _check_success(self, record: Record) -> None:
-        if record.action == "scale-nodes":
-            (self._check_up if record.scale == "up" else self._check_down)(record)
-        elif record.action == "scale-service":
-            self._check_service_scale(record)
-        else:
-            self._check_pass(record)
-
-    def _check_up(self, record: Record) -> None:
-        expectation, claimed = record.plan["expectation"], int(record.plan["ready"])
-        group = GROUP_OF["manager" if record.type == "manager" else "worker"]
-        most = self._most_ready(group, self._entered[record.id, "apply"])
-        if most < claimed:
-            self.violate(
-                9, f"{record.id} says {claimed} nodes of {group} were Ready, there were never more than {most}"
-            )
-        least = max(int(record.nodes_after or 0) - len(expectation["excluded"]), 1)
-        if claimed < least:
-            self.violate(9, f"{record.id} succeeded with {claimed} nodes Ready, {record.nodes_after} were wanted")
-        if record.nodes_after is None or record.nodes_before is None or record.nodes_after <= record.nodes_before:
-            self.violate(9, f"{record.id}, an up, says from {record.nodes_before} to {record.nodes_after}")
-        self._check_pass(record)
-
-    def _most_ready(self, group: str, since: float) -> int:
-        history = self._world.ready_history[group]
-        before = [count for time, count in history if time <= since][-1:]
-        return max([*before, *(count for time, count in history if time > since)], default=0)
-
-    def _check_down(self, record: Record) -> None:
-        ended = {effect.target for effect in self._world.evidence.of(record.id, "terminate")}
-        for each in record.plan["leaving"]:
-            if each["instance_id"] not in ended:
-                self.violate(9, f"{record.id} says it removed {each['name']}, but did not terminate it")
-            if each["node_id"] in self._world.swarm.cluster.nodes:
-                self.violate(9, f"{record.id} says it removed {each['name']}, but its node is there")
-        wanted = int(record.nodes_before or 0) - int(record.nodes_after or 0)
-        if wanted != len(record.plan["leaving"]):
-            self.violate(9, f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
-
-    def _check_service_scale(self, record: Record) -> None:
-        if not any(after.replicas == record.plan["after"] for _, _, after in self.service_effects(record.id)):
-            self.violate(9, f"{record.id} says {record.plan['after']} replicas, but did not set them")
-
-    def _check_pass(self, record: Record) -> None:
-        """Each service that is said to be rescheduled carries the value of the pass, or a later one."""
-        work, key = record.plan["reschedule"], self._world.settings.reschedule_env_key
-        for service in self._world.swarm.cluster.services.values():
-            if (
-                f"{service.name}" in record.message.partition(" are up, ")[2]
-                and service.env.get(key, "") < work["stamp"]
-            ):
-                self.violate(9, f"{record.id} says {service.name} is rescheduled, but it was not")
+        self._claims.written(before, record, process)
 
     def service_effects(self, request: str) -> list[tuple[str, Service, Service]]:
         """What a request, by one of its labels, did to services: the label, and the service before and after."""
@@ -267,7 +245,7 @@ class Judge:
         """Nodes that we took out of use, or demoted, and have not given back: the node, how it is, and for whom."""
         for node in self._world.swarm.cluster.nodes.values():
             drained = self._drained.get(node.id)
-            if drained is not None and not drained.unseen and node.availability != "active":
+            if drained is not None and not drained.unseen and node.availability not in {drained.was, "active"}:
                 yield node.id, node.availability, drained.request
             if node.id in self._demoted and node.role == "worker":
                 yield node.id, "demoted", self._demoted[node.id]

@@ -57,6 +57,8 @@ class Call:
     """The token that the sender held when it sent, by the table's own word; None: it held none."""
     given_up: bool = False
     """The sender does not wait any more: it has had its time-out, or is gone."""
+    heard: bool = False
+    """The sender has had the answer."""
 
 
 @dataclass(slots=True)
@@ -179,6 +181,7 @@ class Network:
             self._trace.add_minor(call.process.name, f"< {call.name}", error=error)
             call.answer.set_exception(error)
         else:
+            call.heard = call.process.alive
             call.answer.set_result(result)
 
     def _fail(self, call: Call, why: str) -> None:

@@ -175,11 +175,14 @@ class LeasePort(_Port):
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
         """See LeaseStore."""
         about = f"token {item.token} renewals {item.renewals} owner {item.owner}"
-        done: bool = await self.ask("replace", lambda _: self._replace(expected, item), about)
+        done: bool = await self.ask("replace", lambda call: self._replace(call, expected, item), about)
         return done
 
-    def _replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
+    def _replace(self, call: Call, expected: LeaseItem | None, item: LeaseItem) -> bool:
         done = at_once(self.world.leases.replace(expected, item))
+        if done and item.owner is not None:
+            lease = self.world.settings.lease_seconds.total_seconds()
+            self.process.proved_until = max(self.process.proved_until, call.issued_at + lease)
         if done and item.renewals == 0 and item.owner is not None:
             self.world.trace.counts["take-overs"] += 1
             self.world.trace.add(self.process.name, "* takes the lease", token=item.token)
@@ -204,7 +207,7 @@ class GroupsPort(_Port):
 
     async def activities(self, name: str) -> Sequence[Activity]:
         """See Groups."""
-        found: Sequence[Activity] = await self.ask("activities", lambda _: at_once(self.world.groups.activities(name)))
+        found: Sequence[Activity] = await self.ask("activities", lambda _: self.world.groups.recent(name))
         return found
 
     async def refreshing(self, name: str) -> bool:
@@ -327,9 +330,12 @@ class SwarmPort(_Port):
 
     async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
         """See Swarm."""
-        found: Sequence[Task] = await self.ask(
-            "tasks", lambda _: at_once(self._view.tasks(service_id=service_id, node_id=node_id))
-        )
+        found: Sequence[Task] = await self.ask("tasks", lambda _: self._tasks(service_id, node_id))
+        return found
+
+    def _tasks(self, service_id: str | None, node_id: str | None) -> Sequence[Task]:
+        self.world.judge.looked()
+        found: Sequence[Task] = at_once(self._view.tasks(service_id=service_id, node_id=node_id))
         return found
 
     def changes(self) -> Subscription:

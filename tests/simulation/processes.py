@@ -50,6 +50,8 @@ class Process:
         self.clock = WorldClock(lambda: world.clockwork.now, booted)
         self.alive = True
         self.stopping = False
+        self.proved_until = float("-inf")
+        """So long it has the lease for certain: from before its last renewal was sent."""
         self.over = False
         """The world is over: whatever still runs is being unwound."""
         self.failure: BaseException | None = None

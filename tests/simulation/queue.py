@@ -95,7 +95,9 @@ class Queue:
 
     def _take(self) -> list[Message]:
         visible = [number for number, copy in self.copies.items() if not copy.hidden or self._twice()]
+        oldest_first = list(visible)
         self.random.shuffle(visible)
+        self.trace.counts["message: out of order"] += visible != oldest_first
         return [taken for number in visible[: 1 + int(4 * self.random.random())] if (taken := self._hand_out(number))]
 
     def _twice(self) -> bool:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from shared.records import Record, State
+from tests.simulation.claims import same_key
 from tests.simulation.evidence import Effect
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Verdict:
         self._check_processes()
         self._check_messages()
         self._check_keys()
+        self._check_called_duplicates()
+        self._check_told()
         self._check_records()
         self._check_deaths()
         self._check_nodes()
@@ -76,6 +79,12 @@ class Verdict:
             if len(first) > 1:
                 self._violate(2, f"{', '.join(first)} carry the same key {key}, and all count")
 
+    def _check_called_duplicates(self) -> None:
+        """And nothing is called a duplicate of what it does not repeat."""
+        keys = {sent.request_id: sent.key for sent in self._world.workload.sent}
+        for what in same_key(self._world.journal.records, keys):
+            self._violate(9, what)
+
     def _check_records(self) -> None:
         for record in self._world.journal.records.values():
             self._check_effects(record)
@@ -123,13 +132,22 @@ class Verdict:
         return one.after != other.after or not (by_people or by_late_call)
 
     def _check_notified(self, record: Record) -> None:
-        """What was said of it was offered; alerts are off for a few bounds and for duplicates only."""
         if not record.notified:
             self._violate(9, f"{record.id} ended, and nobody was told")
-        if record.state is State.SKIPPED:
-            return
-        if not any(alert.summary in record.message for alert in self._world.offered):
-            self._violate(9, f"{record.id} ended as {record.state}, and Alertmanager never heard: {record.message}")
+
+    def _check_told(self) -> None:
+        """The end of every request was offered: as often as requests have ended with the same words."""
+        ends = Counter(end for record in self._world.journal.records.values() if (end := _end(record)) is not None)
+        for (alertname, status, message), count in ends.items():
+            heard = [
+                alert
+                for alert in self._world.offered
+                if (alert.alertname, alert.status) == (alertname, status)
+                and alert.summary in message
+                and not alert.summary.startswith("Changing the number")
+            ]
+            if len(heard) < count:
+                self._violate(9, f"{count} requests ended so, Alertmanager heard {len(heard)} times: {message}")
 
     def _check_deaths(self) -> None:
         for death in self._world.groups.deaths:
@@ -150,3 +168,19 @@ class Verdict:
 
     def _violate(self, invariant: int, what: str) -> None:
         self._world.judge.violate(invariant, what)
+
+
+def _end(record: Record) -> tuple[str, str, str] | None:
+    """How an ended request is told to people: alertname, status, message. None: nobody is to hear of it."""
+    status = "error" if record.state is State.FAILED else "success"
+    if record.state is State.SKIPPED and " already " not in record.message:
+        return None  # duplicates, stale requests, cool-downs
+    match record.action:
+        case "scale-service":
+            silent = "descaled to the minimum" in record.message  # ALERT_SCALE_MIN is off
+            return None if silent else ("scale_service", status, record.message)
+        case "scale-nodes":
+            waited = record.scale == "up" and any(step.name == "wait" for step in record.steps)
+            return "reschedule_service" if waited else "scale_nodes", status, record.message
+        case _:
+            return "reschedule_service", status, record.message

@@ -12,7 +12,7 @@ from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation import ports
 from tests.simulation.chaos import Chaos
 from tests.simulation.cloud import MANAGERS, WORKERS, Machines, SimulatedGroups, SimulatedSwarm
-from tests.simulation.evidence import Evidence
+from tests.simulation.evidence import Effect, Evidence
 from tests.simulation.invariants import Judge
 from tests.simulation.loops import Clockwork, SimulatedLoop
 from tests.simulation.network import Call, Network
@@ -50,13 +50,17 @@ class World:
         self.leases = InMemoryLeaseStore()
         self.groups = SimulatedGroups(self.clock, self._random("aws"))
         self.swarm = SimulatedSwarm(Pace())
+        self.groups.counts = self.trace.counts
         self.machines = Machines(self.groups, self.swarm, self._random("machines"))
+        self.machines.counts = self.trace.counts
         self.processes: list[Process] = []
         self.subscriptions: list[tuple[Process, ports.Subscription]] = []
         self.offered: list[Alert] = []
         """What Alertmanager has answered, be it with a refusal."""
         self.alerts_broken = ""
         self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
+        self.fine_since: dict[str, float] = {}
+        """Nodes that are Ready and Active, as far as the Swarm knows, and since when."""
         self.workload = Workload(self, self._random("workload"))
         self.chaos = Chaos(self, self._random("chaos"))
         self._quiet_since: float | None = None
@@ -84,8 +88,11 @@ class World:
         profile, groups = self.profile, self.groups
         groups.times.ec2_lag = 2.0
         groups.times.terminate = self._random("times").choice((0.5, 5.0, 40.0))
-        groups.add_group(MANAGERS, desired=3, min_size=1, max_size=7, protects_new=profile.protects)
-        groups.add_group(WORKERS, desired=profile.workers, min_size=0, max_size=8, protects_new=profile.protects)
+        sizes = self._random("sizes")
+        most, least = sizes.choice((7, 7, 4)), sizes.choice((0, 0, 1))
+        groups.add_group(MANAGERS, desired=3, min_size=1, max_size=most, protects_new=profile.protects)
+        most = sizes.choice((8, 8, 5))
+        groups.add_group(WORKERS, desired=profile.workers, min_size=least, max_size=most, protects_new=profile.protects)
         self.swarm.listeners.append(self._swarm_changed)
         self.swarm.lost = self.chaos.node_lost
         self.machines.settle()
@@ -99,6 +106,8 @@ class World:
         self.swarm.create("api", replicas=2, labels=labelled, start_first=True, cpus=cpus)
         self.swarm.create("plain", replicas=2, constraints=("node.role==worker",) if self.seed % 3 == 0 else ())
         self.swarm.create("agent", mode="global")
+        if self.seed % 5 == 0:
+            self.swarm.create("batch", replicas=1, mode="replicated-job", restarts=False)
 
     def _over(self) -> bool:
         """Whether the world has come to rest."""
@@ -141,6 +150,16 @@ class World:
         item = self.leases.item
         return item.token if item is not None and item.owner == process.owner else None
 
+    def group_of(self, effect: Effect) -> str | None:
+        """The group whose capacity an effect changes."""
+        match effect.kind:
+            case "desired":
+                return effect.target
+            case "terminate":
+                return self.machines.group_of[effect.target]
+            case _:
+                return None
+
     def note(self, call: Call, kind: str, target: str, before: object, after: object) -> None:
         """Write down what a call did."""
         effect = self.evidence.effect(self.clockwork.now, kind, target, before, after, call)
@@ -161,3 +180,5 @@ class World:
             count = self.machines.ready(group)
             if not history or history[-1][1] != count:
                 history.append((now, count))
+        fine = [node.id for node in self.swarm.cluster.nodes.values() if node.ready and node.availability == "active"]
+        self.fine_since = {node_id: self.fine_since.get(node_id, now) for node_id in fine}

@@ -1,0 +1,278 @@
+"""What records say, held against what was so at that moment.
+
+The worker can only know what it has read, and some of that is old: Describe lags, and others change things between
+its last look and its word. How much is forgiven for that, and why, stands with each claim.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.messages import Role
+from shared.records import Record, State
+from tests.simulation.cloud import ROLES
+from tests.simulation.processes import START
+from worker.ports import Service
+
+if TYPE_CHECKING:
+    from tests.simulation.processes import Process
+    from tests.simulation.world import World
+
+GROUP_OF = {role: name for name, role in ROLES.items()}
+LAG_SECONDS = 35.0
+"""Describe lags by 20 s at most, and answers take a while; what is older everybody must have seen."""
+LOOK_SECONDS = 30.0
+"""Between the worker's last look and the arrival of what it writes: pauses within a lease, and calls that are late."""
+STEP_SECONDS = 21.0
+"""A wall clock may have stepped by so much in between."""
+
+
+class Claims:
+    """Judges what is written into records."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._entered: dict[tuple[str, str], float] = {}
+
+    def written(self, before: Record | None, record: Record, process: "Process") -> None:
+        """A record was written, and says more than before."""
+        if record.step is not None and (before is None or before.step != record.step):
+            self._entered.setdefault((record.id, record.step), self._world.clockwork.now)
+            self._check_step(record)
+        if record.state.ended and not (before is not None and before.state.ended):
+            self._check_end(record, process)
+
+    def _check_step(self, record: Record) -> None:
+        match record.action, record.scale, record.step:
+            case "scale-nodes", "up", "apply":
+                self._check_base(record)
+                self._check_left_out(record)
+            case "scale-nodes", "up", "reschedule":
+                self._check_ready(record)
+            case "scale-nodes", "down", "drain":
+                self._check_base(record)
+
+    def _check_end(self, record: Record, process: "Process") -> None:
+        match record.state:
+            case State.SUCCEEDED:
+                self._check_success(record)
+            case State.FAILED:
+                self._check_failure(record)
+            case _:
+                self._check_skip(record, process)
+        if record.state is not State.SKIPPED:
+            self._check_not_stale(record)
+
+    # --- Numbers of nodes ---------------------------------------------------------------------------------------
+
+    def _check_base(self, record: Record) -> None:
+        """The number a scale began from was the desired capacity, whatever Describe showed.
+
+        Exactly, where only we have changed it of late; else it is one of those that Describe may have shown.
+        """
+        group = self._world.groups.groups[_group(record)]
+        since = self._entered[record.id, "plan"] - LAG_SECONDS
+        allowed = {group.desired}
+        if self._others_changed(group.name, since):
+            before = [seen.desired for time, seen in group.history if time <= since][-1:]
+            allowed |= {*before, *(seen.desired for time, seen in group.history if time > since)}
+        if record.nodes_before not in allowed:
+            self._violate(f"{record.id} says {group.name} was at {record.nodes_before}, it was at {sorted(allowed)}")
+
+    def _others_changed(self, group: str, since: float) -> bool:
+        """Somebody else changed the capacity, or a call of ours did of which the worker had no answer in time."""
+        judge, effects, now = self._world.judge, self._world.evidence.effects, self._world.clockwork.now
+        return judge.changed_between(group, since, now + 1) or any(
+            effect.unheard and effect.time > since and self._world.group_of(effect) == group for effect in effects
+        )
+
+    def _check_left_out(self, record: Record) -> None:
+        """Instances that are not waited for were of no use at the plan: not Ready, or not Active, or no nodes."""
+        world = self._world
+        for instance_id in record.plan["expectation"]["excluded"]:
+            node = world.machines.node_of(instance_id)
+            if node is not None and world.fine_since.get(node.id, world.clockwork.now) < (
+                self._entered[record.id, "plan"] - LOOK_SECONDS
+            ):
+                self._violate(f"{record.id} does not count {instance_id}, whose node is Ready and Active")
+
+    def _check_ready(self, record: Record) -> None:
+        claimed, group, now = int(record.plan["ready"]), _group(record), self._world.clockwork.now
+        history, since = self._world.ready_history[group], now - LOOK_SECONDS
+        before = [count for time, count in history if time <= since][-1:]
+        most = max([*before, *(count for time, count in history if time > since)], default=0)
+        if most < claimed:
+            self._violate(f"{record.id} says {claimed} nodes of {group} are Ready, of late there were {most} at most")
+        least = max(int(record.nodes_after or 0) - len(record.plan["expectation"]["excluded"]), 1)
+        if claimed < least:
+            self._violate(f"{record.id} is content with {claimed} nodes Ready, {record.nodes_after} were wanted")
+
+    # --- Success ------------------------------------------------------------------------------------------------
+
+    def _check_success(self, record: Record) -> None:
+        match record.action, record.scale:
+            case "scale-nodes", "up":
+                self._check_up(record)
+            case "scale-nodes", _:
+                self._check_down(record)
+            case "scale-service", _:
+                self._check_service_scale(record)
+            case _:
+                self._check_pass(record)
+
+    def _check_up(self, record: Record) -> None:
+        if record.nodes_after is None or record.nodes_before is None or record.nodes_after <= record.nodes_before:
+            self._violate(f"{record.id}, an up, says from {record.nodes_before} to {record.nodes_after}")
+        self._check_pass(record)
+
+    def _check_down(self, record: Record) -> None:
+        ended = {effect.target for effect in self._world.evidence.of(record.id, "terminate")}
+        for each in record.plan["leaving"]:
+            if each["instance_id"] not in ended:
+                self._violate(f"{record.id} says it removed {each['name']}, but did not terminate it")
+            if each["node_id"] in self._world.swarm.cluster.nodes:
+                self._violate(f"{record.id} says it removed {each['name']}, but its node is there")
+        wanted = int(record.nodes_before or 0) - int(record.nodes_after or 0)
+        if not 0 < wanted == len(record.plan["leaving"]):
+            self._violate(f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
+
+    def _check_service_scale(self, record: Record) -> None:
+        """It was set, from the number and to the number that is told, unless people came in between."""
+        plan, effects = record.plan, self._world.judge.service_effects(record.id)
+        if not any(after.replicas == plan["after"] for _, _, after in effects):
+            self._violate(f"{record.id} says {plan['after']} replicas, but did not set them")
+        since = self._entered[record.id, "plan"]
+        for _, before, after in effects:
+            by_people = self._world.judge.changed_between(before.id, since, self._world.clockwork.now)
+            if before.replicas != plan["before"] and before.replicas != after.replicas and not by_people:
+                self._violate(f"{record.id} says {before.name} had {plan['before']} replicas, not {before.replicas}")
+
+    def _check_pass(self, record: Record) -> None:
+        """Each service that was to be rescheduled is named, and no task of it is older than the pass."""
+        named, wanted = set(_rescheduled(record)), set(self._to_reschedule(record))
+        if named != wanted:
+            self._violate(f"{record.id} says that {named} were rescheduled, it should have been {wanted}")
+        key, stamp = self._world.settings.reschedule_env_key, record.plan["reschedule"]["stamp"]
+        cluster = self._world.swarm.cluster
+        for service in cluster.services.values():
+            if service.name not in named:
+                continue
+            if service.env.get(key, "") < stamp:
+                self._violate(f"{record.id} says {service.name} is rescheduled, but its service is not")
+            for job in cluster.jobs.values():
+                if job.service_id == service.id and job.wanted and job.env.get(key, "") < stamp:
+                    self._violate(f"{record.id} says {service.name} is rescheduled, but {job.id} is old")
+
+    def _to_reschedule(self, record: Record) -> Iterator[str]:
+        label, _, value = self._world.settings.reschedule_filter_label.partition("=")
+        for service in self._world.swarm.cluster.services.values():
+            if service.labels.get(label) == value and record.service in {None, service.name}:
+                yield service.name
+
+    # --- Failure ------------------------------------------------------------------------------------------------
+
+    def _check_failure(self, record: Record) -> None:
+        if "Somebody else lowered" in record.message:
+            self._check_lowered(record)
+        if "Somebody else terminated" in record.message or "Somebody else is terminating" in record.message:
+            self._check_taken(record)
+        known = {service.name for service in self._world.swarm.cluster.services.values()}
+        if "docker inspect failed" in record.message and record.service in known:
+            self._violate(f"{record.id} says that {record.service} is not there: {record.message}")
+
+    def _check_lowered(self, record: Record) -> None:
+        """Nobody is accused of what an old description only seemed to show."""
+        group = self._world.groups.groups[_group(record)]
+        applied = self._entered[record.id, "wait"]
+        lowest = min((seen.desired for time, seen in group.history if time >= applied), default=group.desired)
+        if min(lowest, group.desired) >= int(record.nodes_after or 0):
+            self._violate(f"{record.id} says somebody lowered {group.name} below {record.nodes_after}: nobody did")
+
+    def _check_taken(self, record: Record) -> None:
+        """Nor of a termination that was ours, of this request or of an earlier one."""
+        for each in record.plan["leaving"]:
+            if f"terminated {each['name']} while" in record.message or f"terminating {each['name']}," in record.message:
+                hands = {death.hand for death in self._world.groups.deaths if death.instance_id == each["instance_id"]}
+                if not hands - {"named"}:
+                    self._violate(f"{record.id} says somebody else took {each['name']}: that was us")
+
+    def _check_not_stale(self, record: Record) -> None:
+        age = (record.started_at or START) - record.requested_at
+        if age > self._world.settings.request_max_age + timedelta(seconds=STEP_SECONDS):
+            self._violate(f"{record.id} was begun {age} after it was requested")
+
+    # --- Nothing to do ------------------------------------------------------------------------------------------
+
+    def _check_skip(self, record: Record, process: "Process") -> None:
+        message = record.message
+        if message.startswith("Stale: "):
+            age = process.clock.now() - record.requested_at
+            if age < self._world.settings.request_max_age - timedelta(seconds=STEP_SECONDS):
+                self._violate(f"{record.id} is said to be stale after {age}")
+        elif message.startswith("Cool-down: "):
+            self._check_cool_down(record)
+        elif record.duplicate_of is None:
+            self._check_bound(record)
+
+    def _check_cool_down(self, record: Record) -> None:
+        """Something of its kind has changed something before."""
+        others = (each for each in self._world.journal.records.values() if each.id != record.id)
+        alike = (each for each in others if (each.scale, each.type) == (record.scale, record.type))
+        if not any(each.plan for each in alike):
+            self._violate(f"{record.id} is said to cool down, but nothing of its kind was done")
+
+    def _check_bound(self, record: Record) -> None:
+        low, high, number = self._bounds(record)
+        if number is None:
+            return  # somebody else has changed it just now
+        at_bound = number >= high if "maximum" in record.message else number <= low
+        if f"number of {number} " not in record.message or not at_bound:
+            self._violate(f"{record.id}: {record.message}, but it is {number} of {low} to {high}")
+
+    def _bounds(self, record: Record) -> tuple[int, int, int | None]:
+        """The bounds of what a request wanted to scale, and the number, where it can be known."""
+        settings, now = self._world.settings, self._world.clockwork.now
+        if record.action == "scale-nodes":
+            group, kind = self._world.groups.groups[_group(record)], _kind(record)
+            low = max(group.min_size, getattr(settings, f"default_min_{kind}_nodes"))
+            high = min(group.max_size, getattr(settings, f"default_max_{kind}_nodes"))
+            since = self._entered[record.id, "plan"] - LAG_SECONDS
+            return low, high, None if self._others_changed(group.name, since) else group.desired
+        service = self._service(str(record.service))
+        since = self._entered[record.id, "plan"] - 1
+        changed = self._world.judge.changed_between(service.id, since, now + 1)
+        high = int(service.labels.get("com.df.scaleMax", settings.default_max_replicas))
+        return settings.default_min_replicas, high, None if changed else service.replicas
+
+    def _service(self, name: str) -> Service:
+        return next(each for each in self._world.swarm.cluster.services.values() if each.name == name)
+
+    def _violate(self, what: str) -> None:
+        self._world.judge.violate(9, what)
+
+
+def same_key(records: dict[str, Record], keys: dict[str, str | None]) -> Iterator[str]:
+    """Duplicates of something that they do not repeat: who is called one, and of what."""
+    for record in records.values():
+        first = record.duplicate_of
+        if first is not None and (first not in records or keys.get(first) is None or keys[first] != keys[record.id]):
+            yield f"{record.id} is called a duplicate of {first}: keys {keys.get(record.id)} and {keys.get(first)}"
+
+
+def _kind(record: Record) -> Role:
+    return "manager" if record.type == "manager" else "worker"
+
+
+def _group(record: Record) -> str:
+    return GROUP_OF[_kind(record)]
+
+
+def _rescheduled(record: Record) -> Iterator[str]:
+    """The services that a record says it has rescheduled."""
+    if record.service is not None and record.action == "reschedule-service":
+        yield record.message.removeprefix("Rescheduled service: ")
+        return
+    for sentence in record.message.split("; "):
+        told = sentence.partition(" nodes are up, ")[2] or sentence
+        if told.endswith(" rescheduled"):
+            yield from told.removesuffix(" rescheduled").split(", ")
