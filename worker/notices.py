@@ -55,8 +55,20 @@ def tick(node_type: str, seconds: float, total: int) -> Alert:
 
 def launch_failed(node_type: str, total: int, reason: str) -> Alert:
     """AWS could not launch an instance; the wait goes on."""
-    summary = f"AWS could not launch one of {total} {node_type} nodes: {reason}"
+    summary = f"AWS could not launch one of {total} {node_type} nodes: {_with_advice(reason)}"
     return Alert("reschedule_service", "reschedule", "pending", "Waiting for nodes to scale", summary)
+
+
+def launch_reason(reason: str) -> str:
+    """The same in a record."""
+    return f"AWS could not launch an instance: {_with_advice(reason)}"
+
+
+def _with_advice(reason: str) -> str:
+    return (
+        f"{reason.strip().rstrip('.')}. AWS goes on trying: see to the capacity, the quota or the instance type, or "
+        "set the desired capacity back"
+    )
 
 
 def ready(node_type: str, number: int, services: Sequence[str]) -> str:

@@ -208,7 +208,7 @@ class _Wait:
             return
         log.warning("launch_failed", request=self._job.id, reason=failure.reason)
         self._job.say(notices.launch_failed(node_type(self._job), self._expectation.target, failure.reason))
-        message = notices.joined(_changing(self._job), f"AWS could not launch an instance: {failure.reason}")
+        message = notices.joined(_changing(self._job), notices.launch_reason(failure.reason))
         await self._job.save(message=message, plan={**self._job.plan, "launch_failure": failure.reason})
 
     def _tick(self) -> None:
@@ -225,7 +225,7 @@ class _Wait:
             f"never joined the Swarm: {missing} (look at their boot log; the next scale-down takes them first)"
             if missing
             else "",
-            f"AWS could not launch an instance: {reason}" if reason else "",
+            notices.launch_reason(reason) if reason else "",
             _not_counted_names(excluded_names(self._expectation, group, nodes)),
         )
 

@@ -50,13 +50,25 @@ async def test_managers_go_demoted_the_leader_last_and_the_workers_own_node_is_s
 
 
 @pytest.mark.parametrize("told", [True, False])
-async def test_at_the_minimum_nothing_changes(told: bool) -> None:
-    async with world(workers=1, default_min_worker_nodes=1, alert_node_min=told) as w:
+async def test_at_the_minimum_nothing_changes_and_no_cool_down_begins(told: bool) -> None:
+    async with world(workers=1, default_min_worker_nodes=1, alert_node_min=told, scale_down_cooldown=600) as w:
         await w.started()
-        record = await w.ended(w.down())
         summary = "worker nodes are already descaled to the minimum number of 1 nodes"
+        for _ in range(2):
+            record = await w.ended(w.down())
+            assert (record.state, record.message) == (State.SKIPPED, summary)
+        await w.passes(3)
+        assert {one[4] for one in w.told} == ({summary} if told else set())
+
+
+async def test_a_group_without_room_above_its_own_min_size_is_left_alone() -> None:
+    async with world(workers=2, sizes=(2, 10)) as w:
+        process = await w.started()
+        record = await w.ended(w.down())
+        summary = "worker nodes are already descaled to the minimum number of 2 nodes"
         assert (record.state, record.message) == (State.SKIPPED, summary)
-        assert [one[4] for one in w.told] == ([summary] if told else [])
+        assert "swarm.update_node" not in process.stage.calls
+        assert w.desired == [2]
 
 
 async def protect(w: World) -> None:
@@ -88,6 +100,29 @@ async def refresh(w: World) -> None:
     w.groups.groups["workers"].refreshing = True
 
 
+async def protect_instances(w: World) -> None:
+    """By AWS, each by itself."""
+    group = w.groups.groups["workers"]
+    group.protects_new = False
+    group.instances = {one.id: replace(one, protected=True) for one in group.instances.values()}
+    w.groups.follow("workers")
+
+
+async def owe(w: World) -> None:
+    """Somebody wants one more than AWS can launch."""
+    group = w.groups.groups["workers"]
+    group.desired, group.refusal = 4, "No p5 capacity"
+    w.groups.follow("workers")
+    await w.passes(1)
+
+
+async def run_once(w: World) -> None:
+    """What never restarts on every node."""
+    for number in range(3):
+        w.swarm.create(f"once{number}", 1, restarts=False, constraints=("node.role == worker",))
+    await w.passes(2)
+
+
 async def at_work(w: World) -> None:
     """A job on every node."""
     for number in range(3):
@@ -96,17 +131,22 @@ async def at_work(w: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "words"),
+    ("prepare", "words", "remedy"),
     [
-        (protect, "com.df.scaler.protect=true"),
-        (fill, "3 tasks of big would find no place"),
-        (unmatch, "no node of the Swarm can be matched"),
-        (suspend, "The process Terminate of Auto Scaling group workers is suspended"),
-        (refresh, "An instance refresh of Auto Scaling group workers is running"),
-        (at_work, "A task of the job job"),
+        (protect, "com.df.scaler.protect=true", "lift the protection (`docker node update --label-rm"),
+        (protect_instances, "(protected from scale-in)", "set-instance-protection --no-protected-from-scale-in"),
+        (fill, "3 tasks of big would find no place", "Make room (or wait), then repeat the request"),
+        (unmatch, "no node of the Swarm can be matched", "Give the Docker engines the label instance_id="),
+        (suspend, "The process Terminate of Auto Scaling group workers is suspended", "aws autoscaling resume-proc"),
+        (refresh, "An instance refresh of Auto Scaling group workers is running", "Wait until it has ended, or cancel"),
+        (owe, "AWS could not launch the rest: No p5 capacity", "set the desired capacity back to what there is"),
+        (at_work, "A task of the job job", "Wait until it has ended, or remove the job"),
+        (run_once, "(restart condition none)", "Wait until it has ended, or give the service another restart"),
     ],
 )
-async def test_what_can_not_be_done_is_refused_before_anything_is_touched(prepare: Any, words: str) -> None:
+async def test_what_can_not_be_done_is_refused_before_anything_is_touched(
+    prepare: Any, words: str, remedy: str
+) -> None:
     async with world(workers=3) as w:
         await prepare(w)
         process = await w.started()
@@ -114,7 +154,9 @@ async def test_what_can_not_be_done_is_refused_before_anything_is_touched(prepar
         record = await w.ended(request)
         assert record.state == State.FAILED
         assert words in record.message
+        assert remedy in record.message
         assert [one[:3] for one in w.told] == [("scale_nodes", "aws", "error")]
+        assert w.told[0][4] == record.message
         assert "swarm.update_node" not in process.stage.calls
         assert w.desired == [3]
 
@@ -129,7 +171,8 @@ async def test_a_scale_down_that_would_cost_quorum_is_refused() -> None:
         record = await w.ended(w.down(type="manager"))
         assert record.state == State.FAILED
         assert "quorum" in record.message or "last Ready manager" in record.message, record.message
-        assert "groups.terminate" not in process.stage.calls
+        assert "(`docker node ls`" in record.message
+        assert not {"swarm.update_node", "groups.terminate"} & set(process.stage.calls)
 
 
 async def test_tasks_that_do_not_move_in_time_give_the_node_back_and_are_named() -> None:
@@ -158,6 +201,22 @@ async def test_an_undo_of_managers_gives_back_their_role() -> None:
         assert [(n.availability, n.role, n.manager is not None) for n in w.nodes("manager")] == [
             ("active", "manager", True)
         ] * 4
+
+
+@pytest.mark.parametrize("was", ["pause", "drain"])
+async def test_an_undo_gives_a_node_back_as_a_person_had_set_it(was: Any) -> None:
+    async with world(workers=2) as w:
+        kept = w.node(w.workers[0])
+        w.swarm.cluster.put_node(replace(kept, availability=was))
+        w.swarm.create("demo", 2, constraints=("node.role == worker",))
+        await w.settled("demo", 2)
+        process = await w.started()
+        process.stage.refuse("groups.terminate", Refused("AWS says no"))
+        record = await w.ended(w.down())
+        assert (record.state, record.message) == (State.FAILED, "AWS says no")
+        assert [one["node_id"] for one in record.plan["leaving"]] == [kept.id]
+        assert w.node(w.workers[0]).availability == was
+        assert w.desired == [2]
 
 
 async def test_a_node_that_somebody_makes_active_again_stays() -> None:

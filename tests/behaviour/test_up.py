@@ -123,10 +123,14 @@ async def test_a_launch_failure_is_told_once_within_fifteen_seconds_while_the_wa
         assert (process.clock.now() - began).total_seconds() <= delay + 15
         said = ("reschedule_service", "reschedule", "pending", "Waiting for nodes to scale")
         assert w.told[2][:4] == said
-        assert "sufficient capacity" in w.told[2][4]
+        assert w.told[2][4].startswith(
+            "AWS could not launch one of 2 worker nodes: We currently do not have sufficient"
+        )
+        assert "set the desired capacity back" in w.told[2][4]
         await w.passes(50)
         assert len([one for one in w.told if "sufficient" in one[4]]) == 1
-        assert "sufficient capacity" in w.record(request).message
+        assert "AWS could not launch an instance: We currently do not have sufficient" in w.record(request).message
+        assert "set the desired capacity back" in w.record(request).message
         w.groups.groups["workers"].refusal = None
         assert (await w.ended(request)).state == State.SUCCEEDED
 
@@ -357,3 +361,16 @@ async def test_what_somebody_else_sets_later_is_the_base_also_right_after_a_chan
         launched_by_hand(w, {"desired": 4})
         record = await w.ended(w.up())
         assert (record.nodes_before, record.nodes_after) == (4, 5)
+
+
+async def test_twenty_different_ups_at_once_end_at_the_bound_each_with_a_true_outcome() -> None:
+    async with world(boot=20.0) as w:
+        w.swarm.create("demo", 6, labels=RESCHEDULED)
+        await w.started()
+        records = [await w.ended(request) for request in [w.up() for _ in range(20)]]
+        done = [record for record in records if record.state == State.SUCCEEDED]
+        assert sorted(record.nodes_after or 0 for record in done) == [2, 3, 4, 5]
+        assert all(f"{record.nodes_after} worker nodes are up, demo rescheduled" in record.message for record in done)
+        rest = {(record.state, record.message) for record in records if record not in done}
+        assert rest == {(State.SKIPPED, "worker nodes are already scaled to the maximum number of 5 nodes")}
+        assert w.desired == [1, 2, 3, 4, 5]
