@@ -1,7 +1,7 @@
 """`python -m tests.simulation`: SEEDS=n FROM=k runs n schedules from seed k; SEED=k replays one, with its trace.
 
-Exit 1 on a violation, with the seed and what happened. PROCESSES (default: the cores) and MINOR=1 (a replay that
-shows every call) are for those who look closely.
+Exit 1 on a violation, with the seed and what happened; 2 where one of the variables is no number. PROCESSES (default:
+the cores) and MINOR=1 (a replay that shows every call) are for those who look closely.
 """
 
 import os
@@ -18,10 +18,25 @@ LAST_LINES = 60
 
 def main() -> int:
     """The exit code."""
-    seed = os.environ.get("SEED")
-    if seed:
-        return replay(int(seed))
-    return search(int(os.environ.get("SEEDS") or 1000), int(os.environ.get("FROM") or 1))
+    try:
+        seed, first = _number("SEED", least=0), _number("FROM", least=0)
+        count, processes = _number("SEEDS", least=1), _number("PROCESSES", least=1)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    if seed is not None:
+        return replay(seed)
+    return search(count or 1000, 1 if first is None else first, processes or os.cpu_count() or 1)
+
+
+def _number(name: str, *, least: int) -> int | None:
+    """A variable's whole number. None: it is not set. Raises ValueError."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise ValueError(f"{name}={text} is not a whole number of {least} or more")
+    return int(text)
 
 
 def replay(seed: int) -> int:
@@ -34,10 +49,10 @@ def replay(seed: int) -> int:
     return 1 if result.violations else 0
 
 
-def search(count: int, first: int) -> int:
+def search(count: int, first: int, processes: int) -> int:
     """Many seeds, and a table."""
     summary, began = Summary(), time.monotonic()
-    with Pool(int(os.environ.get("PROCESSES") or os.cpu_count() or 1)) as pool:
+    with Pool(processes) as pool:
         for done, result in enumerate(pool.imap_unordered(run, range(first, first + count), chunksize=8), 1):
             summary.add(result)
             _show_progress(done, count, len(summary.failed))

@@ -305,7 +305,8 @@ class Chaos:
     def _change_desired(self) -> None:
         group = self.world.groups.groups[self.random.choice((WORKERS, MANAGERS))]
         desired = group.desired + self.random.choice((-1, 1))
-        if group.min_size <= desired <= group.max_size:
+        kills = desired < group.desired and group.name == MANAGERS and not group.protects_new
+        if group.min_size <= desired <= group.max_size and (not kills or self._managers_can_spare()):
             self._happens("somebody sets desired", group=group.name, desired=desired)
             self.world.groups.write_desired("people", group.name, desired)
             self.world.judge.people_changed(group.name)

@@ -69,6 +69,7 @@ class Judge:
             self._check_bounds(effect)
         if effect.kind == "terminate":
             self._check_floor(effect)
+            self._check_first(effect)
 
     def _check_bounds(self, effect: Effect) -> None:
         settings, group = self._world.settings, self._world.groups.groups[effect.target]
@@ -86,6 +87,12 @@ class Judge:
             and not any(each.target == group.name and each.time > since for each in others)
         ):
             self.violate(5, f"{effect.request} lowers {group.name} from {effect.before} to {effect.after} by a number")
+
+    def _check_first(self, effect: Effect) -> None:
+        """Each call for an instance takes its part of the capacity, also one for an instance that is going already."""
+        for each in self._world.evidence.effects:
+            if each is not effect and (each.kind, each.target) == (effect.kind, effect.target) and each.changed:
+                self.violate(2, f"{effect.request} takes {effect.target} off the capacity, {each.request} did before")
 
     def _check_floor(self, effect: Effect) -> None:
         name = self._world.machines.group_of[effect.target]

@@ -20,8 +20,12 @@ from worker.drain import give_back
 from worker.intake import Intake
 from worker.job import Job
 from worker.lease import Lease
-from worker.ports import Overtaken
+from worker.planning import LAG, Planning
+from worker.ports import Group, Overtaken
+from worker.preflight import EVER
 from worker.scale_down import ScaleDown
+from worker.term import Countdown
+from worker.termination import Termination
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,20 @@ class Twin:
 
     name: str
     lacks: str
+    breaks: int
+    """The invariant that it is there for: another finding does not count."""
     change: Callable[[World, ExitStack], None] = lambda _world, _stack: None
     reshape: Callable[[Profile], Profile] = lambda profile: profile
     known: int = 1
     """The first seed that found it, when it was last searched for from 1 on: the search begins there."""
 
-    def first_finding(self, first: int, most: int) -> tuple[int, str] | None:
-        """The first seed that finds it, and what it finds."""
-        for seed in range(first, first + most):
+    def finding(self, most: int) -> tuple[int, str] | None:
+        """One of the seeds from 1 to `most` that finds it, and what it finds. None: none of them does."""
+        for seed in (*range(self.known, most + 1), *range(1, self.known)):
             violations = run(seed, self.change, self.reshape).violations
-            if violations:
-                return seed, str(violations[0])
+            found = [violation for violation in violations if violation.invariant == self.breaks]
+            if found:
+                return seed, str(found[0])
         return None
 
 
@@ -77,9 +84,11 @@ async def _claim_from_the_beginning(journal: InMemoryJournal, request_id: str, t
     return record.but(state=State.QUEUED, step=None, steps=(), started_at=None, plan={})
 
 
-@_instead(Lease, "prove")
-async def _prove_nothing(_lease: Lease, _tenure: object, _need: object) -> None:
+async def prove_nothing(_lease: Lease, _tenure: object, _need: object) -> None:
     """Calls go out whether the lease is ours or not."""
+
+
+_prove_nothing = _instead(Lease, "prove")(prove_nothing)
 
 
 @_instead(GroupsPort, "terminate")
@@ -93,6 +102,21 @@ async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
 @_instead(Intake, "_first")
 async def _never_a_duplicate(_intake: Intake, _record: object, _key: object) -> None:
     """Every message is the first of its kind."""
+
+
+@_instead(Planning, "look")
+async def _believe_describe(planning: Planning, job: Job, *, fresh: bool = False) -> tuple[Group, int]:
+    """Whatever is described is so."""
+    del fresh
+    group = await planning._term.groups.describe(planning.group_name(job))
+    return group, group.desired
+
+
+@_instead(Termination, "_unseen")
+def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Countdown:
+    """What looks untouched has not been called for."""
+    del anew
+    return termination._term.countdown(EVER, LAG)
 
 
 def _wait_for_nothing(_world: World, stack: ExitStack) -> None:
@@ -114,12 +138,14 @@ async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
 
 
 TWINS = (
-    Twin("token", "the fencing token of the journal", _save_whatever_the_token, known=53),
-    Twin("done", "the journal's knowledge of what was done already", _claim_from_the_beginning, known=2),
-    Twin("lease", "the lease check before outside calls", _prove_nothing),
-    Twin("smaller", "scale-down by name only", _lower_desired),
-    Twin("duplicates", "the duplicate check", _never_a_duplicate, known=6),
-    Twin("replacements", "the wait for replacements", _wait_for_nothing, known=75),
-    Twin("protection", "the group's protection of its instances", reshape=_no_protection, known=19),
-    Twin("undo", "the journaled undo", _undo_unwritten, known=795),
+    Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=53),
+    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=13),
+    Twin("lease", "the lease check before outside calls", 3, _prove_nothing),
+    Twin("smaller", "scale-down by name only", 5, _lower_desired),
+    Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=6),
+    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=84),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=46),
+    Twin("undo", "the journaled undo", 10, _undo_unwritten, known=795),
+    Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=4),
+    Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=107),
 )
