@@ -160,7 +160,8 @@ class ScaleDown:
     async def _done(self, job: Job) -> None:
         await self._term.memory.update(node_type(job), down_ended_at=self._term.clock.now())
         names = [node.name for node in leaving(job)]
-        summary = notices.removed(node_type(job), int(job.record.nodes_after or 0), names)
+        # `left` is more than was planned where somebody raised the group meanwhile.
+        summary = notices.removed(node_type(job), int(job.plan.get("left", job.record.nodes_after or 0)), names)
         alert = notices.nodes("success", self._planning.request(job), summary)
         await job.end(State.SUCCEEDED, notices.joined(job.record.message, summary), alert)
 

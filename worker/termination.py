@@ -114,9 +114,11 @@ class Termination:
         return ready
 
     async def _capacity_with(self, node: Leaving) -> int:
-        """The desired capacity, with the instance in it. Raises GaveUp where it is on its way out already.
+        """The desired capacity, with the instance in it. Raises GaveUp where it is on its way out already, or where
+        somebody has lowered the capacity since the plan: it would end below what was asked for, and the minimum.
 
-        A description without the instance may only be older than the instance is; what ends one is recorded.
+        A description without the instance may only be older than the instance is, and so may one with a low number;
+        what ends an instance is recorded.
         """
         limit = self._term.countdown(self._term.clock.now(), LAG)
         while True:
@@ -124,14 +126,32 @@ class Termination:
             group, present = await self._planning.look(self._job)
             ends, there = await self._ends(node), _instance(group, node)
             if there is not None and not there.leaving and not ends:
-                return present
-            if there is not None or ends or limit.over:
-                raise GaveUp(
-                    f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
-                    f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was "
-                    f"asked for. Repeat the request if there are still too many {node_type(self._job)} nodes"
-                )
+                if present >= self._expected:
+                    return present
+                if limit.over:
+                    raise GaveUp(self._lowered(group, present))
+            elif there is not None or ends or limit.over:
+                raise GaveUp(self._taken(group, node))
             await self._term.pause(self._job, mark, STALE_SECONDS, limit.left)
+
+    @property
+    def _expected(self) -> int:
+        """The desired capacity as it should be now, by the plan and what has been terminated since."""
+        return int(self._job.record.nodes_before or 0) - len(self._job.plan.get("terminated", ()))
+
+    def _lowered(self, group: Group, present: int) -> str:
+        return (
+            f"Somebody else lowered the desired capacity of {group.name} to {present} while "
+            f"{self._expected} {node_type(self._job)} nodes were on the way to {self._job.record.nodes_after}. "
+            f"Repeat the request if there are still too many {node_type(self._job)} nodes"
+        )
+
+    def _taken(self, group: Group, node: Leaving) -> str:
+        return (
+            f"Somebody else is terminating {node.name}, or took it out of {group.name}, while it was drained: "
+            f"the desired capacity of {group.name} is {group.desired}, {self._job.record.nodes_after} was "
+            f"asked for. Repeat the request if there are still too many {node_type(self._job)} nodes"
+        )
 
     def _unseen(self, node: Leaving, *, anew: bool = False) -> Countdown:
         """For how long a call for this instance may have been made though Describe does not show it.
@@ -187,9 +207,10 @@ class Termination:
         return [each for each in activities if each.ends_instance and node.instance_id in each.description]
 
     async def _count(self, node: Leaving) -> None:
-        await self._planning.changed(node_type(self._job), int(self._job.plan["intent"]["desired"]) - 1)
+        after = int(self._job.plan["intent"]["desired"]) - 1
+        await self._planning.changed(node_type(self._job), after)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
-        await self._job.save(plan={**self._job.plan, "terminated": terminated, "intent": None})
+        await self._job.note(terminated=terminated, intent=None, left=after)
         log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)
 
 

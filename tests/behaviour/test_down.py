@@ -309,3 +309,27 @@ async def test_a_down_of_somebody_elses_surplus_never_raises() -> None:
         record = await w.ended(w.down())
         assert record.message == "worker nodes are already descaled to the minimum number of 2 nodes"
         assert w.desired == [2]
+
+
+@pytest.mark.parametrize(
+    ("to", "words"), [(2, "Somebody else lowered the desired capacity of workers to 2 while 3"), (4, "")]
+)
+async def test_what_somebody_else_sets_while_nodes_are_drained_is_neither_undercut_nor_denied(
+    to: int, words: str
+) -> None:
+    async with world(workers=3, default_min_worker_nodes=2) as w:
+        process = await w.started()
+        gate = process.stage.hold("swarm.update_node", after=True)
+        request = w.down()
+        await w.until(lambda: bool(process.stage.waiting))
+        w.groups.groups["workers"].desired = to
+        w.groups.follow("workers")
+        gate.set()
+        record = await w.ended(request)
+        assert words in record.message
+        if words:
+            assert (record.state, w.desired) == (State.FAILED, [3])
+            assert [node.availability for node in w.nodes()] == ["active"] * 3
+        else:
+            assert (record.state, w.desired) == (State.SUCCEEDED, [3, 3])
+            assert "; 3 worker nodes are up, " in record.message

@@ -132,6 +132,9 @@ class Claims:
                 self._violate(f"{record.id} says it removed {each['name']}, but did not terminate it")
             if each["node_id"] in self._world.swarm.cluster.nodes:
                 self._violate(f"{record.id} says it removed {each['name']}, but its node is there")
+        left = [int(str(effect.after)) for effect in self._world.evidence.of(record.id, "terminate")]
+        if left and f"; {min(left)} {record.type} nodes are up" not in record.message:
+            self._violate(f"{record.id} left {min(left)}, but says: {record.message}")
         wanted = int(record.nodes_before or 0) - int(record.nodes_after or 0)
         if not 0 < wanted == len(record.plan["leaving"]):
             self._violate(f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
@@ -183,10 +186,12 @@ class Claims:
     def _check_lowered(self, record: Record) -> None:
         """Nobody is accused of what an old description only seemed to show."""
         group = self._world.groups.groups[_group(record)]
-        applied = self._entered[record.id, "wait"]
-        lowest = min((seen.desired for time, seen in group.history if time >= applied), default=group.desired)
-        if min(lowest, group.desired) >= int(record.nodes_after or 0):
-            self._violate(f"{record.id} says somebody lowered {group.name} below {record.nodes_after}: nobody did")
+        planned = record.nodes_after if record.scale == "up" else record.nodes_before
+        since = self._entered[record.id, "wait" if record.scale == "up" else "drain"]
+        lowest = min((seen.desired for time, seen in group.history if time >= since), default=group.desired)
+        ours = len(record.plan.get("terminated", ()))
+        if min(lowest, group.desired) >= int(planned or 0) - ours:
+            self._violate(f"{record.id} says somebody lowered {group.name} below {planned}: nobody did")
 
     def _check_taken(self, record: Record) -> None:
         """Nor of a termination that was ours, of this request or of an earlier one."""

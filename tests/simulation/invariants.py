@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.messages import Role
 from shared.records import Record
-from tests.simulation.claims import LOOK_SECONDS, Claims
+from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
@@ -97,7 +97,7 @@ class Judge:
     def _check_floor(self, effect: Effect) -> None:
         name = self._world.machines.group_of[effect.target]
         low = getattr(self._world.settings, f"default_min_{ROLES[name]}_nodes")
-        if int(str(effect.after)) < low and not self.changed_between(name, effect.time - LONG_SECONDS, effect.time):
+        if int(str(effect.after)) < low and not self.changed_between(name, effect.issued_at - LAG_SECONDS, effect.time):
             self.violate(4, f"{effect.request} takes {name} down to {effect.after}, the minimum is {low}")
 
     def before_terminate(self, call: Call, instance_id: str) -> None:
