@@ -7,7 +7,7 @@ from typing import cast
 
 import structlog
 
-from shared.errors import NotFound, Refused
+from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Direction, Role
 from shared.records import State
 from worker import limits, notices
@@ -132,6 +132,13 @@ class Planning:
         if shows:
             self._unshown.discard(kind)
         return shows
+
+    async def glance(self, job: Job) -> None:
+        """See whether Describe shows our own last result yet. That it cannot be read now is no matter."""
+        try:
+            await self.seen(node_type(job), await self._term.groups.describe(self.group_name(job)))
+        except Unavailable as error:
+            log.info("group_not_seen", group=self.group_name(job), error=str(error))
 
     async def changed(self, kind: Role, desired: int) -> datetime:
         """The desired capacity is our doing now: remember it. When that was."""

@@ -137,7 +137,7 @@ class ScaleDown:
         waiting = {node.node_id: node.name for node in leaving(job) if node.node_id is not None}
         while waiting:
             mark = self._term.watch.mark()
-            await self._planning.seen(node_type(job), await self._term.groups.describe(self._planning.group_name(job)))
+            await self._planning.glance(job)
             present = {node.id: node for node in await self._term.swarm.nodes()}
             for node_id in list(waiting):
                 node = present.get(node_id)

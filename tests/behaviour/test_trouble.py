@@ -100,3 +100,13 @@ async def test_the_end_is_said_once_however_often_the_journal_refuses_to_hear_of
         process.stage.away.clear()
         assert (await w.ended(request)).state == State.SUCCEEDED
         assert len(w.told) == 1
+
+
+async def test_without_aws_a_terminated_node_is_removed_all_the_same() -> None:
+    async with world(workers=2, reschedule_timeout=40) as w:
+        process = await w.started()
+        request = w.down()
+        await w.at(request, "remove")
+        process.stage.away.add("groups")
+        assert (await w.ended(request)).state == State.SUCCEEDED
+        assert len(w.nodes()) == 1

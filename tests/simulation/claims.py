@@ -132,12 +132,18 @@ class Claims:
                 self._violate(f"{record.id} says it removed {each['name']}, but did not terminate it")
             if each["node_id"] in self._world.swarm.cluster.nodes:
                 self._violate(f"{record.id} says it removed {each['name']}, but its node is there")
-        left = [int(str(effect.after)) for effect in self._world.evidence.of(record.id, "terminate")]
-        if left and f"; {min(left)} {record.type} nodes are up" not in record.message:
-            self._violate(f"{record.id} left {min(left)}, but says: {record.message}")
+        self._check_left(record)
         wanted = int(record.nodes_before or 0) - int(record.nodes_after or 0)
         if not 0 < wanted == len(record.plan["leaving"]):
             self._violate(f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
+
+    def _check_left(self, record: Record) -> None:
+        """How many are left is told, unless Describe may not have shown yet what others did."""
+        effects = self._world.evidence.of(record.id, "terminate")
+        if effects and not self._others_changed(_group(record), effects[0].issued_at - LAG_SECONDS):
+            left = min(int(str(effect.after)) for effect in effects)
+            if f"; {left} {record.type} nodes are up" not in record.message:
+                self._violate(f"{record.id} left {left}, but says: {record.message}")
 
     def _check_service_scale(self, record: Record) -> None:
         """It was set, from the number and to the number that is told, unless people came in between."""

@@ -175,6 +175,10 @@ class Clockwork:
         self.loops.append(made)
         return made
 
+    def forget(self, loop: SimulatedLoop) -> None:
+        """It will never run again."""
+        self.loops = [other for other in self.loops if other is not loop]
+
     def run_until(self, end: float, over: Callable[[], bool] = lambda: False) -> None:
         """Run to a time, or until nothing is left, or `over` says so (asked whenever time moves)."""
         while not over():

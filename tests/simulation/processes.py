@@ -69,6 +69,7 @@ class Process:
         """Never run it again."""
         self.alive = False
         self.loop.asleep = True
+        self.world.clockwork.forget(self.loop)
 
     def pause(self, seconds: float, *, suspended: bool) -> None:
         """Do not run it for a while. Suspended: its loop's time stands still meanwhile, its uptime does not."""

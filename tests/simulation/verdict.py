@@ -144,7 +144,7 @@ class Verdict:
                 for alert in self._world.offered
                 if (alert.alertname, alert.status) == (alertname, status)
                 and alert.summary in message
-                and not alert.summary.startswith("Changing the number")
+                and (alert.summary == message or not alert.summary.startswith("Changing the number"))
             ]
             if len(heard) < count:
                 self._violate(9, f"{count} requests ended so, Alertmanager heard {len(heard)} times: {message}")
