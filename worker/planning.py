@@ -140,11 +140,18 @@ class Planning:
         except Unavailable as error:
             log.info("group_not_seen", group=self.group_name(job), error=str(error))
 
-    async def changed(self, kind: Role, desired: int) -> datetime:
-        """The desired capacity is our doing now: remember it. When that was."""
+    async def changed(self, kind: Role, desired: int, *, just_now: bool = True) -> datetime:
+        """The desired capacity is our doing: remember it. When that was.
+
+        Where it was not done just now, but found done, somebody else may have changed it since: then a description
+        that disagrees does not count as old at once, but is asked for again.
+        """
         now = self._term.clock.now()
         await self._term.memory.update(kind, desired=desired, desired_at=now)
-        self._unshown.add(kind)
+        if just_now:
+            self._unshown.add(kind)
+        else:
+            self._unshown.discard(kind)
         self._lag[kind] = self._term.countdown(now, LAG)
         return now
 

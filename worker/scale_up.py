@@ -99,9 +99,10 @@ class ScaleUp:
 
     async def _apply(self, job: Job) -> None:
         name, after = self._planning.group_name(job), _after(job)
-        if await self._is_lower(job, after):
+        lower = await self._is_lower(job, after)
+        if lower:
             await self._term.change_groups.set_desired(name, after)
-        now = await self._planning.changed(node_type(job), after)
+        now = await self._planning.changed(node_type(job), after, just_now=lower)
         job.say(
             notices.nodes("success", self._planning.request(job), _changing(job)),
             notices.waiting(node_type(job), _before(job), after),

@@ -39,14 +39,14 @@ class Termination:
             intent = self._job.plan.get("intent")
             if intent is not None and intent["instance_id"] == node.instance_id:
                 if await self._was_called(node):
-                    await self._count(node)
+                    await self._count(node, just_now=False)
                     continue
                 await self._job.note(intent=None)  # time has told
             await self._prepare(node)
             while not await self._intend(node):
                 await self._prepare(node)
             await self._call(node)
-            await self._count(node)
+            await self._count(node, just_now=True)
 
     async def _prepare(self, node: Leaving) -> None:
         """The last look, and for a manager the demotion: as late as can be."""
@@ -206,9 +206,9 @@ class Termination:
         activities = await self._term.groups.activities(self._group_name)
         return [each for each in activities if each.ends_instance and node.instance_id in each.description]
 
-    async def _count(self, node: Leaving) -> None:
+    async def _count(self, node: Leaving, *, just_now: bool) -> None:
         after = int(self._job.plan["intent"]["desired"]) - 1
-        await self._planning.changed(node_type(self._job), after)
+        await self._planning.changed(node_type(self._job), after, just_now=just_now)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
         await self._job.note(terminated=terminated, intent=None, left=after)
         log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)
