@@ -67,6 +67,7 @@ class Judge:
             self.violate(3, f"{effect.kind} of {effect.target} by {effect.worker}: its token {effect.token} has gone")
         if effect.kind == "desired":
             self._check_bounds(effect)
+            self._check_not_lowered(effect)
         if effect.kind == "terminate":
             self._check_floor(effect)
             self._check_first(effect)
@@ -78,15 +79,20 @@ class Judge:
         high = min(group.max_size, getattr(settings, f"default_max_{kind}_nodes"))
         if not low <= int(str(effect.after)) <= high:
             self.violate(4, f"desired of {group.name} set to {effect.after}, bounds {low} to {high}")
+
+    def _check_not_lowered(self, effect: Effect) -> None:
+        """A raise lowers only where it comes late, or where somebody else has raised: nothing can fence either."""
+        if int(str(effect.after)) >= int(str(effect.before)):
+            return
+        if effect.late:
+            self._world.trace.counts["in flight: desired lowered"] += 1
+            return
         since = effect.time - LONG_SECONDS
-        others = (each for each in self._world.evidence.effects if each is not effect and each.late)
-        if (
-            int(str(effect.after)) < int(str(effect.before))
-            and not effect.late
-            and not self.changed_between(group.name, since, effect.time)
-            and not any(each.target == group.name and each.time > since for each in others)
-        ):
-            self.violate(5, f"{effect.request} lowers {group.name} from {effect.before} to {effect.after} by a number")
+        late = (each for each in self._world.evidence.effects if each.late and each.time > since)
+        by_others = self.changed_between(effect.target, since, effect.time)
+        if not by_others and not any(self._world.group_of(each) == effect.target for each in late):
+            what = f"{effect.target} from {effect.before} to {effect.after}"
+            self.violate(5, f"{effect.request} lowers {what} by a number")
 
     def _check_first(self, effect: Effect) -> None:
         """Each call for an instance takes its part of the capacity, also one for an instance that is going already."""

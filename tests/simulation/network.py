@@ -84,8 +84,19 @@ class Weather:
 
 NEVER_REPEATED = frozenset({"swarm", "alerts", "groups"})
 """Ports whose client sends nothing twice by itself (Auto Scaling's is opened with one attempt, see worker.process)."""
+CHANGES_OFTENER = 3.0
+"""What changes something is rare among all the calls, and its loss the more telling."""
+RAISES_LATER = 15.0
+"""A late raise may undo a later one: nothing can fence it, and only the group's protection keeps the instances."""
 LONGEST_LATE = 6.0
 """So long after its sender's time-out may a call still take effect."""
+
+
+def _often(call: Call, fate: Fate) -> float:
+    """How much oftener than a question something happens to a call."""
+    if fate is Fate.LATE and call.name == "groups.set_desired":
+        return RAISES_LATER
+    return CHANGES_OFTENER if call.changes else 1.0
 
 
 class Network:
@@ -119,7 +130,7 @@ class Network:
             return Fate.FINE
         draw = self._random.random()
         for fate, rate in rates.items():
-            draw -= rate
+            draw -= rate * _often(call, fate)
             if draw < 0:
                 return Fate.FINE if fate is Fate.REPEATED and call.port in NEVER_REPEATED else fate
         return Fate.FINE
