@@ -224,7 +224,7 @@ async def test_the_end_of_a_services_update_is_not_counted_anew() -> None:
         await w.passes(45)
         first.kill()
         record = await w.ended(request)
-        assert record.message == "demo (its update has not ended within 60 seconds) failed to reschedule"
+        assert record.message == "demo failed to reschedule: demo: its update has not ended within 60 seconds"
         assert 59 <= (second.clock.now() - began).total_seconds() <= 66
 
 
