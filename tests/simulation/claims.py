@@ -23,6 +23,7 @@ LAG_SECONDS = 35.0
 """Describe lags by 20 s at most, and answers take a while; what is older everybody must have seen."""
 LOOK_SECONDS = 30.0
 """Between the worker's last look and the arrival of what it writes: pauses within a lease, and calls that are late."""
+COULD_NOT = "could not be given back"
 STEP_SECONDS = 21.0
 """A wall clock may have stepped by so much in between."""
 
@@ -181,6 +182,7 @@ class Claims:
     # --- Failure ------------------------------------------------------------------------------------------------
 
     def _check_failure(self, record: Record) -> None:
+        self._check_given_back(record)
         if "Somebody else lowered" in record.message:
             self._check_lowered(record)
         if "Somebody else terminated" in record.message or "Somebody else is terminating" in record.message:
@@ -188,6 +190,14 @@ class Claims:
         known = {service.name for service in self._world.swarm.cluster.services.values()}
         if "docker inspect failed" in record.message and record.service in known:
             self._violate(f"{record.id} says that {record.service} is not there: {record.message}")
+
+    def _check_given_back(self, record: Record) -> None:
+        """What was touched in vain is as it was before the end is written down, not some time after it."""
+        machines = self._world.machines
+        for node_id, how, request in self._world.judge.left_out():
+            lives = machines.lives(machines.instances[node_id])
+            if request == record.id and lives and COULD_NOT not in record.message:
+                self._world.judge.violate(10, f"{record.id} has ended, and {node_id} is still {how}: {record.message}")
 
     def _check_lowered(self, record: Record) -> None:
         """Nobody is accused of what an old description only seemed to show."""

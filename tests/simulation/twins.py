@@ -143,9 +143,9 @@ TWINS = (
     Twin("lease", "the lease check before outside calls", 3, _prove_nothing),
     Twin("smaller", "scale-down by name only", 5, _lower_desired),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=6),
-    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=84),
-    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=46),
-    Twin("undo", "the journaled undo", 10, _undo_unwritten, known=795),
+    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=95),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=13),
+    Twin("undo", "the journaled undo", 10, _undo_unwritten),
     Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=4),
     Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=107),
 )

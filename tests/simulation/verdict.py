@@ -5,13 +5,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from shared.records import Record, State
-from tests.simulation.claims import same_key
+from tests.simulation.claims import COULD_NOT, same_key
 from tests.simulation.evidence import Effect
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-COULD_NOT = "could not be given back"
 
 
 class Verdict:
