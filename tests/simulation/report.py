@@ -10,6 +10,20 @@ NO_FAULTS = (
     *("aws: Describe is old", "message: out of order"),
 )
 """What is counted beside the faults, or is too common to be counted among them."""
+FAULTS = (
+    *("process: crash", "process: pause", "process: suspend", "process: stop"),
+    *("message: in two hands", "message: again after its delete", "message: late", "message: out of order"),
+    *("call: answer lost", "call: question lost", "call: late effect", "call: sent twice", "call: throttled"),
+    *(f"trouble: outage of {name}" for name in ("queue", "table", "aws", "swarm")),
+    *(f"trouble: alertmanager {how}" for how in ("hangs", "fails", "refuses")),
+    *("trouble: clock steps", "aws: Describe is old", "aws: Describe goes back"),
+    *("trouble: instance dies", "trouble: rebalancing", "trouble: launches refused"),
+    *("machine: never joins", "machine: boots late", "trouble: node down"),
+    *("trouble: tasks that will not stop", "trouble: tasks that fail"),
+    *(f"trouble: group blocked: {what}" for what in ("Launch", "Terminate", "refresh")),
+    *(f"trouble: somebody {does}" for does in ("sets desired", "sets availability", "scales")),
+)
+"""Every kind of fault that there must be."""
 DUPLICATES = ("message: in two hands", "message: again after its delete", "message: written twice")
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.simulation import __main__ as command
-from tests.simulation.report import Summary
+from tests.simulation.report import FAULTS, Summary
 from tests.simulation.run import observe, run
 from tests.simulation.twins import TWINS, Twin, prove_nothing
 from worker.lease import Lease
@@ -32,9 +32,10 @@ def told(summary: Summary) -> str:
     return "\n".join(f"SEED={result.seed}: {violation}" for result in summary.failed for violation in result.violations)
 
 
-def test_the_invariants_hold() -> None:
+def test_the_invariants_hold_and_no_kind_of_fault_is_missing() -> None:
     summary = summary_of(QUICK)
     assert not summary.failed, told(summary)
+    assert [kind for kind in FAULTS if not summary.counts[kind]] == []
 
 
 def test_a_seed_has_enough_requests_and_faults_to_say_something() -> None:
