@@ -117,13 +117,13 @@ class Planning:
         """
         kind, name = node_type(job), self.group_name(job)
         while True:
-            mark, group = self._term.watch.mark(), await self._term.groups.describe(name)
+            group = await self._term.groups.describe(name)
             shows = await self.seen(kind, group)
             if shows or not await self._lags(kind):
                 return group, group.desired
             if not fresh and kind in self._unshown:
                 return group, int((await self._term.memory.of(kind)).desired or 0)
-            await self._term.pause(job, mark, STALE_SECONDS)
+            await self._term.rest(job, STALE_SECONDS)
 
     async def seen(self, kind: Role, group: Group) -> bool:
         """Describe was read: does it show our own last result?"""

@@ -116,13 +116,12 @@ class ScaleUp:
         Describe, and a raise that is left out then would be missing. Time tells, at most LAG.
         """
         while True:
-            mark = self._term.watch.mark()
             group, present = await self._planning.look(job)
             if group.desired < after:
                 return True
             if present >= after:
                 return False
-            await self._term.pause(job, mark, 1.0)
+            await self._term.rest(job, STALE_SECONDS)
 
     # --- reschedule ---------------------------------------------------------------------------------------------
 

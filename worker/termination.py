@@ -122,7 +122,6 @@ class Termination:
         """
         limit = self._term.countdown(self._term.clock.now(), LAG)
         while True:
-            mark = self._term.watch.mark()
             group, present = await self._planning.look(self._job)
             ends, there = await self._ends(node), _instance(group, node)
             if there is not None and not there.leaving and not ends:
@@ -132,7 +131,7 @@ class Termination:
                     raise GaveUp(self._lowered(group, present))
             elif there is not None or ends or limit.over:
                 raise GaveUp(self._taken(group, node))
-            await self._term.pause(self._job, mark, STALE_SECONDS, limit.left)
+            await self._term.rest(self._job, STALE_SECONDS, limit.left)
 
     @property
     def _expected(self) -> int:
@@ -176,7 +175,6 @@ class Termination:
         """
         limit = self._unseen(node)
         while True:
-            mark = self._term.watch.mark()
             ends = await self._ends(node)
             if any(each.lowers_capacity for each in ends):
                 return True
@@ -186,7 +184,7 @@ class Termination:
                 await self._lose(node, group)
             if limit.over:
                 return False
-            await self._term.pause(self._job, mark, limit.left, TICK_SECONDS / 5)
+            await self._term.rest(self._job, limit.left, TICK_SECONDS / 5)
 
     async def _lose(self, node: Leaving, group: Group) -> None:
         """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""

@@ -1,6 +1,9 @@
 """What an engine may leave out, call null, or say in its own way."""
 
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
 from worker.ports import Manager, Node, Service, Task
@@ -69,3 +72,20 @@ def test_an_update_tells_its_state() -> None:
         "paused",
         "update paused due to failure",
     )
+
+
+@pytest.mark.parametrize(
+    ("started", "updated", "found"),
+    [
+        ("2026-11-01T12:00:05.123456789Z", "2026-11-01T12:00:09Z", datetime(2026, 11, 1, 12, 0, 5, 123456, tzinfo=UTC)),
+        (None, "2026-11-01T12:00:09Z", datetime(2026, 11, 1, 12, 0, 9, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None, None),
+        ("soon", "", None),
+    ],
+)
+def test_an_update_began_when_it_says_so_or_when_the_service_was_written(
+    started: str | None, updated: str | None, found: datetime | None
+) -> None:
+    status = None if started is None else {"State": "updating", "StartedAt": started}
+    raw = {"ID": "s", "Version": {"Index": 1}, "Spec": {"Name": "web"}, "UpdateStatus": status, "UpdatedAt": updated}
+    assert service_of(raw).updated_at == found
