@@ -124,7 +124,17 @@ class Drain:
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere."""
         tasks, services = await self._term.swarm.tasks(), await self._term.swarm.services()
+        self._check_nothing_is_cut_off(fit.holders(tasks, services))
         await self._job.note(slots=[list(slot) for slot in fit.slots(self._ids, tasks, services)])
+
+    def _check_nothing_is_cut_off(self, holders: frozenset[str]) -> None:
+        """What cannot move may have begun there after the plan, before the nodes were paused. Raises GaveUp."""
+        names = ", ".join(node.name for node in self._nodes if node.node_id in holders)
+        if names:
+            raise GaveUp(
+                f"A job, or a task that is never started again, has just begun on {names} and would be cut off: it "
+                "stays. Wait until that has ended, then repeat the request"
+            )
 
     async def _move_start_first(self) -> None:
         """Services that may run twice for a moment move without a gap, by a rolling update of their own."""

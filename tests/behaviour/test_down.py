@@ -333,3 +333,21 @@ async def test_what_somebody_else_sets_while_nodes_are_drained_is_neither_underc
         else:
             assert (record.state, w.desired) == (State.SUCCEEDED, [3, 3])
             assert "; 3 worker nodes are up, " in record.message
+
+
+async def test_a_job_that_begins_on_a_chosen_node_before_it_is_paused_is_not_cut_off() -> None:
+    async with world(workers=2) as w:
+        process = await w.started()
+        gate = process.stage.hold("swarm.update_node")
+        request = w.down()
+        await w.until(lambda: bool(process.stage.waiting))
+        (victim,) = w.record(request).plan["leaving"]
+        where = (f"node.id == {victim['node_id']}",)
+        w.swarm.create("backup", 1, mode="replicated-job", restarts=False, constraints=where)
+        await w.settled("backup", 1)
+        gate.set()
+        record = await w.ended(request)
+        assert record.state == State.FAILED
+        assert f"has just begun on {victim['name']} and would be cut off" in record.message
+        assert [node.availability for node in w.nodes()] == ["active", "active"]
+        assert (w.running("backup"), w.desired) == (1, [2])

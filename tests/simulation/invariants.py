@@ -185,6 +185,7 @@ class Judge:
             now = self._world.clockwork.now
             unseen = self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
             slots = self._slots_on(node_id)
+            self._emptied.pop(node_id, None)
             self._drained[node_id] = Drained(now, slots, call.request, before.availability, unseen)
         if (before.availability, after.availability) != ("drain", "drain") and after.availability == "drain":
             self._check_nothing_cut_off(call, node_id)
