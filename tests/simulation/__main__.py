@@ -12,6 +12,8 @@ from multiprocessing import Pool
 from tests.simulation.report import Summary
 from tests.simulation.run import Result, observe, run
 
+TRACED = 3
+"""Of so many seeds that failed a trace is shown."""
 LAST_LINES = 60
 """So much of the trace is shown of a seed that failed among many."""
 
@@ -57,7 +59,9 @@ def search(count: int, first: int, processes: int) -> int:
             summary.add(result)
             _show_progress(done, count, len(summary.failed))
     _say(summary.table(time.monotonic() - began))
-    for result in summary.failed[:5]:
+    for result in summary.failed:
+        _say("\n".join(f"seed {result.seed}: {violation}" for violation in result.violations))
+    for result in summary.failed[:TRACED]:
         _show_failure(result)
     return 1 if summary.failed else 0
 
