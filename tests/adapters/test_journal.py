@@ -1,6 +1,7 @@
 """The journal's contract, over memory and over DynamoDB."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from shared.records import Layout, Record, State, Step
 from tests.adapters.conftest import CALL
 from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
+from worker.adapters.table import PAGE
 from worker.errors import Fenced
 from worker.ports import GroupMemory, Journal, Overtaken
 
@@ -164,6 +166,14 @@ class TestOpenRecords:
         for number in range(7):
             await journal.create(record(f"large-{number}", request={"padding": "x" * 300_000}))
         assert [one.id for one in await journal.open()] == [f"large-{number}" for number in range(7)]
+
+    async def test_a_backlog_is_read_in_short_pages(self, dynamo_journal: Journal, aws: EmbeddedAws) -> None:
+        ids = [f"small-{number:03}" for number in range(2 * PAGE + 1)]
+        for each in ids:
+            await dynamo_journal.create(record(each))
+        began = time.time()
+        assert [one.id for one in await dynamo_journal.open()] == ids
+        assert [call.action for call in aws.calls.since(began)] == ["Query"] * 3
 
     async def test_dedup_keys_and_memories_are_no_records(self, journal: Journal) -> None:
         await journal.first_of("key", "one")

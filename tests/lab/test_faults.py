@@ -75,9 +75,22 @@ async def the_active_workers(driver: Driver) -> str:
     return str(next(one["name"] for one in await driver.machines("manager") if one["socket"] == socket))
 
 
+def stubborn(replicas: int) -> dict[str, Any]:
+    """A service of one task on each worker that does not stop when it is told to: a drain lasts until it is killed."""
+    spec = web("stubborn", 8700, "stop-first")
+    spec["TaskTemplate"]["ContainerSpec"] |= {
+        "Command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
+        "StopGracePeriod": 20 * 10**9,
+    }
+    spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.role == worker"]}
+    spec["Mode"]["Replicated"]["Replicas"] = replicas
+    return spec
+
+
 async def test_a_worker_node_dies_while_it_is_drained(quiet: Driver) -> None:
     await with_workers(quiet, 2)
     before = await desired_workers(quiet)
+    await quiet.create(stubborn(before))
     request = await quiet.scale("down")
     record = await quiet.in_step(request, "drain")
     leaving = record["plan"]["leaving"][0]["name"]
@@ -86,6 +99,8 @@ async def test_a_worker_node_dies_while_it_is_drained(quiet: Driver) -> None:
     assert record["nodes_after"] == before - 1
     await quiet.formed(workers=before - 1)
     assert leaving not in await workers(quiet)
+    await quiet.settled("stubborn", before)
+    await quiet.swarm("DELETE", "/services/stubborn")
     await quiet.settled("demo", 6)
 
 

@@ -14,6 +14,9 @@ from worker.adapters.calls import calling
 
 Item = Mapping[str, Any]
 
+PAGE = 50
+"""So many items are read at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -88,7 +91,8 @@ class Table:
     async def partition(self, partition: str, index: str) -> Sequence[Item]:
         """All items of a partition that a local index holds, in its order, strongly consistent.
 
-        The time-out is each page's: a long backlog must not be unreadable for good.
+        The time-out is each page's, and pages are short: a long backlog must neither be unreadable for good, nor keep
+        the renewals of the lease waiting behind it.
         """
         items: list[Item] = []
         start: Mapping[str, Any] = {}
@@ -100,6 +104,7 @@ class Table:
                     ConsistentRead=True,
                     KeyConditionExpression="pk = :pk",
                     ExpressionAttributeValues={":pk": text(partition)},
+                    Limit=PAGE,
                     **start,
                 )
             items += page["Items"]
