@@ -98,7 +98,11 @@ async def test_a_worker_node_dies_while_it_is_drained(quiet: Driver) -> None:
     record = await quiet.succeeded(request)
     assert record["nodes_after"] == before - 1
     await quiet.formed(workers=before - 1)
-    assert leaving not in await workers(quiet)
+
+    async def ended() -> bool:
+        return leaving not in await workers(quiet)
+
+    await quiet.eventually(ended, f"the end of {leaving}'s machine")
     await quiet.settled("stubborn", before)
     await quiet.swarm("DELETE", "/services/stubborn")
     await quiet.settled("demo", 6)
