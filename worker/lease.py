@@ -175,13 +175,21 @@ class Lease:
             return None
         sent = self._clock.uptime()
         item = LeaseItem(owner=self._owner, token=(present.token if present else 0) + 1, renewals=0, swarm=swarm)
-        self._attempt = tenure = Tenure(item, sent + self._duration.total_seconds())
+        tenure = Tenure(item, sent + self._duration.total_seconds())
+        if self._attempt is None or self._attempt.item != item:  # sent again, the first may still arrive
+            self._attempt = replace(tenure)
         if not await self._store.replace(present, item):
             return None
+        self._attempt = None
         return tenure
 
     def _attempted(self, present: LeaseItem | None) -> Tenure | None:
-        """Our last attempt to take the lease, if it was done and only its answer was lost."""
-        attempt, self._attempt = self._attempt, None
-        done = attempt is not None and attempt.item == present and self.left(attempt) > 0
-        return attempt if done else None
+        """Our attempts to take the lease, if one of them was done and only its answer was lost.
+
+        Which one, nobody can tell: so the proof counts from before the first.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.item != present or self.left(attempt) <= 0:
+            return None
+        self._attempt = None
+        return attempt

@@ -419,7 +419,10 @@ class LeaseStore(Protocol):
         ...
 
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
-        """Write the item if what stands there has the expected token, renewals and owner. False: it has not."""
+        """Write the item if what stands there has the expected token, renewals and owner. False: it has not.
+
+        False also where an earlier call has written the same: when that was, the caller must find out or assume.
+        """
         ...
 
 

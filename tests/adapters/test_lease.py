@@ -94,6 +94,18 @@ async def test_a_released_lease_is_not_mistaken_for_a_held_one(store: LeaseStore
     assert not await store.replace(replace(FIRST, owner=None), LeaseItem("b", 2, 0, "cluster"))
 
 
+@pytest.mark.parametrize("expected", [None, FIRST])
+async def test_what_an_earlier_call_wrote_is_not_taken_for_written_now(
+    store: LeaseStore, expected: LeaseItem | None
+) -> None:
+    if expected is not None:
+        await store.replace(None, expected)
+    item = replace(FIRST, renewals=1)
+    assert await store.replace(expected, item)
+    assert not await store.replace(expected, replace(item))
+    assert await store.read() == item
+
+
 @pytest.mark.parametrize("expected", [None, FIRST, replace(FIRST, owner=None)])
 async def test_of_fifty_who_take_it_at_once_exactly_one_does(store: LeaseStore, expected: LeaseItem | None) -> None:
     if expected is not None:

@@ -125,6 +125,37 @@ async def test_a_take_whose_answer_was_lost_is_ours_within_moments() -> None:
     assert candidate.lease.left(tenure) <= 15 - (now() - began)
 
 
+async def test_a_take_that_arrives_late_is_proved_from_before_it_was_sent_first() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    began = now()
+    candidate.stage.refuse("lease.replace", Unavailable("no answer in time"))
+    winning = asyncio.ensure_future(candidate.win())
+    await asyncio.sleep(1)
+    second = candidate.stage.hold("lease.replace")
+    await asyncio.sleep(2)
+    assert candidate.stage.waiting == ["lease.replace"]
+    store.history.append(LeaseItem("a", 1, 0, "cluster"))  # the first, which others count from now on
+    second.set()
+    tenure = await winning
+    assert tenure.token == 1
+    assert tenure.until <= began + 15
+
+
+async def test_a_renewal_that_an_earlier_call_wrote_proves_nothing_anew() -> None:
+    store = InMemoryLeaseStore()
+    candidate = Candidate(store, "a")
+    tenure = await candidate.win()
+    began = now()
+    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
+    candidate.stage.away.add("lease.read")
+    async with keeping(candidate, tenure):
+        await asyncio.sleep(12)
+        assert candidate.stage.calls.count("lease.replace") == 3
+        assert [item.renewals for item in store.history] == [0, 1]
+        assert tenure.until <= began + 5 + 15
+
+
 async def test_a_renewal_whose_answer_was_lost_costs_nothing() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")

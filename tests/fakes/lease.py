@@ -25,9 +25,12 @@ class InMemoryLeaseStore(Port):
 
     @hooked
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
-        """Write the item if what stands there is the expected one; true too where exactly this item stands there."""
+        """Write the item if what stands there is the expected one; true too where this call has written it before.
+
+        Each call has an item object of its own: an equal one was written by another call.
+        """
         if _identity(self.item) != _identity(expected):
-            return self.item == item
+            return self.item is item
         self.history.append(item)
         return True
 

@@ -5,6 +5,7 @@ Who may take the lease, and when, is not decided here.
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from shared.records import Layout
 from worker.adapters.table import Condition, Item, Table, number, text
@@ -26,10 +27,10 @@ class DynamoLeaseStore:
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
         """Write the item if what stands there has the expected token, renewals and owner. False: it has not.
 
-        Where exactly our item stands there already, an earlier attempt of this call wrote it and the answer was
-        lost: nobody else writes our owner with our token and renewals.
+        True too where an earlier attempt of this very call wrote it, and the answer was lost: its mark stands there.
+        What an earlier call wrote does not count, be it the same: others count the lease from when that was written.
         """
-        new = {**self._key, **_attributes(item)}
+        new = {**self._key, **_attributes(item), "call": text(uuid4().hex)}
         present = await self._table.put(new, _still(expected))
         return present is None or present.item == new
 
