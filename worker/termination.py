@@ -35,6 +35,8 @@ class Termination:
 
     async def run(self) -> None:
         """Return when all are terminated. Raises GaveUp."""
+        if self._job.plan.get("lost"):
+            raise GaveUp(self._job.plan["why"])  # the worker before us had written that down, and came no further
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
             if intent is not None and intent["instance_id"] == node.instance_id:
@@ -188,16 +190,18 @@ class Termination:
 
     async def _lose(self, node: Leaving, group: Group) -> None:
         """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""
-        await self._job.note(
-            terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
-            lost=[*self._job.plan.get("lost", ()), node.name],
-        )
         expected = int(self._job.plan["intent"]["desired"]) - 1
-        raise GaveUp(
+        why = (
             f"Somebody else terminated {node.name} while it was being removed: the desired capacity of "
             f"{group.name} is {group.desired}, not {expected}. Repeat the request if there are still too many "
             f"{node_type(self._job)} nodes"
         )
+        await self._job.note(
+            terminated=[*self._job.plan.get("terminated", ()), node.instance_id],
+            lost=[*self._job.plan.get("lost", ()), node.name],
+            why=why,
+        )
+        raise GaveUp(why)
 
     async def _ends(self, node: Leaving) -> list[Activity]:
         """What ends the instance, as the group's activities have it; ours is what shrank the group."""

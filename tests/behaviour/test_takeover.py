@@ -195,6 +195,29 @@ async def test_a_termination_is_known_as_ours_by_its_activity_where_somebody_rai
         assert w.groups.killed == []
 
 
+async def test_who_finds_a_victim_written_off_as_lost_tells_so_and_takes_no_other() -> None:
+    async with world(workers=4, lease_seconds=3) as w:
+        first = await w.started()
+        first.stage.hold("groups.terminate")
+        request = w.down(by=2)
+        await w.until(lambda: "groups.terminate" in first.stage.waiting)
+        first.kill()
+        lost, spared = w.record(request).plan["leaving"]
+        w.groups.kill(lost["instance_id"])
+        second = w.start()
+        second.stage.watchers.append(
+            lambda call: second.kill() if call == "journal.save done" and w.record(request).plan.get("lost") else None
+        )
+        await w.until(second.task.done)
+        w.start()
+        record = await w.ended(request)
+        assert record.state == State.FAILED
+        assert f"Somebody else terminated {lost['name']} while it was being removed" in record.message
+        assert "the desired capacity of workers is 4, not 3" in record.message
+        assert w.desired == [4]
+        assert w.node(spared["instance_id"]).availability == "active"
+
+
 @pytest.mark.parametrize("step", [-20, 25, 3600])
 @pytest.mark.parametrize("made", ["", " done"])
 async def test_a_wall_clock_that_steps_makes_no_second_call_for_an_instance(step: int, made: str) -> None:
