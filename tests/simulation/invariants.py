@@ -36,7 +36,7 @@ class Drained:
     was: Availability
     """What it has to be given back as."""
     unseen: bool
-    """Somebody had only just changed it: we could not know that, and give back what we knew."""
+    """Somebody else had only just changed it, or to what we wanted: we could not know, and give back what we knew."""
 
 
 class Judge:
@@ -177,13 +177,17 @@ class Judge:
             self.violate(7, f"{call.request} demotes {node.hostname}, the last Ready manager")
 
     def touched(self, call: Call, node_id: str, before: Node, after: Node) -> None:
-        """We changed a node's availability or role."""
-        known = self._drained.get(node_id)
+        """We changed a node's availability or role, or set it to what somebody else had set it to already.
+
+        Who makes a node active that we are draining, and drains it again between two looks, leaves us nothing to see:
+        then what runs there when we set it once more is what has to move.
+        """
+        known, same = self._drained.get(node_id), before.availability == after.availability
         if after.availability == "active":
             self._drained.pop(node_id, None)
-        elif before.availability != after.availability and (known is None or known.request != call.request):
+        elif known is None or (not same and known.request != call.request):
             now = self._world.clockwork.now
-            unseen = self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
+            unseen = same or self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
             slots = self._slots_on(node_id)
             self._emptied.pop(node_id, None)
             self._drained[node_id] = Drained(now, slots, call.request, before.availability, unseen)
