@@ -60,7 +60,10 @@ class World:
         self.alerts_broken = ""
         self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
         self.fine_since: dict[str, float] = {}
-        """Nodes that are Ready and Active, as far as the Swarm knows, and since when."""
+        """Nodes that are Ready and Active, as far as the Swarm knows, and since when; managers that are reachable, too.
+
+        The managers hear at once that one of them does not answer, and call its node Down only later.
+        """
         self.workload = Workload(self, self._random("workload"))
         self.chaos = Chaos(self, self._random("chaos"))
         self._quiet_since: float | None = None
@@ -94,7 +97,7 @@ class World:
         most = sizes.choice((8, 8, 5))
         groups.add_group(WORKERS, desired=profile.workers, min_size=least, max_size=most, protects_new=profile.protects)
         self.swarm.listeners.append(self._swarm_changed)
-        self.swarm.lost = self.chaos.node_lost
+        self.swarm.lost = self._node_lost
         self.machines.settle()
         self._create_services()
         self.workload.arrange()
@@ -174,11 +177,16 @@ class World:
         loop = asyncio._get_running_loop()
         self.trace.log(loop.name if isinstance(loop, SimulatedLoop) else "world", event)
 
+    def _node_lost(self, node_id: str) -> None:
+        self.chaos.node_lost(node_id)
+        self._swarm_changed()
+
     def _swarm_changed(self) -> None:
         now = self.clockwork.now
         for group, history in self.ready_history.items():
             count = self.machines.ready(group)
             if not history or history[-1][1] != count:
                 history.append((now, count))
-        fine = [node.id for node in self.swarm.cluster.nodes.values() if node.ready and node.availability == "active"]
+        active = [each for each in self.swarm.cluster.nodes.values() if each.ready and each.availability == "active"]
+        fine = [node.id for node in active if node.manager is None or node.manager.reachable]
         self.fine_since = {node_id: self.fine_since.get(node_id, now) for node_id in fine}
