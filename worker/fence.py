@@ -43,9 +43,9 @@ class FencedGroups:
         """See GroupChanges."""
         await _proved(self.prove, lambda: self.inner.set_desired(name, desired))
 
-    async def terminate(self, instance_id: str) -> None:
+    async def terminate(self, instance_id: str) -> int | None:
         """See GroupChanges."""
-        await _proved(self.prove, lambda: self.inner.terminate(instance_id))
+        return await _proved(self.prove, lambda: self.inner.terminate(instance_id))
 
 
 @dataclass(frozen=True, slots=True)

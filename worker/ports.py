@@ -79,8 +79,8 @@ class Activity:
     """AWS's own sentence (StatusMessage), empty where all is well."""
     started_at: datetime
 
-    lowers_capacity: bool = False
-    """It shrank the group: the cause names a request that lowered the desired capacity."""
+    lowered_to: int | None = None
+    """It shrank the group: the desired capacity that a termination by name left. None: it lowered nothing."""
 
     @property
     def failed_launch(self) -> bool:
@@ -120,8 +120,11 @@ class GroupChanges(Protocol):
         """Set the desired capacity. Raises Refused with AWS's reason."""
         ...
 
-    async def terminate(self, instance_id: str) -> None:
-        """Terminate one instance and lower the desired capacity with it. Raises Refused with AWS's reason."""
+    async def terminate(self, instance_id: str) -> int | None:
+        """Terminate one instance and lower the desired capacity with it: to what, unless AWS does not say.
+
+        Raises Refused with AWS's reason.
+        """
         ...
 
 

@@ -40,15 +40,15 @@ class Termination:
         for node in left_standing(self._job):
             intent = self._job.plan.get("intent")
             if intent is not None and intent["instance_id"] == node.instance_id:
-                if await self._was_called(node):
-                    await self._count(node, just_now=False)
+                left = await self._left_by_call(node)
+                if left is not None:
+                    await self._count(node, left, just_now=False)
                     continue
                 await self._job.note(intent=None)  # time has told
             await self._prepare(node)
             while not await self._intend(node):
                 await self._prepare(node)
-            await self._call(node)
-            await self._count(node, just_now=True)
+            await self._count(node, await self._call(node), just_now=True)
 
     async def _prepare(self, node: Leaving) -> None:
         """The last look, and for a manager the demotion: as late as can be."""
@@ -162,15 +162,17 @@ class Termination:
         """
         return self._term.lag_of(f"termination of {node.instance_id}", LAG, anew=anew)
 
-    async def _call(self, node: Leaving) -> None:
+    async def _call(self, node: Leaving) -> int | None:
+        """Terminate it: the desired capacity that this left, by AWS's own word, if it has one."""
         try:
-            await self._term.change_groups.terminate(node.instance_id)
+            return await self._term.change_groups.terminate(node.instance_id)
         except Refused:
             await self._job.note(intent=None)  # it was certainly not done
             raise
 
-    async def _was_called(self, node: Leaving) -> bool:
-        """Whether the instance is on its way out by our call. Raises GaveUp where somebody else ended it.
+    async def _left_by_call(self, node: Leaving) -> int | None:
+        """The desired capacity that our call for the instance left. None: there was no call, and it is untouched.
+        Raises GaveUp where somebody else ended it.
 
         An instance that looks untouched was either not called for, or Describe lags: only time tells them apart. It
         also tells whether one that looks gone is not only too young for what Describe shows, or its end not recorded.
@@ -178,14 +180,15 @@ class Termination:
         limit = self._unseen(node)
         while True:
             ends = await self._ends(node)
-            if any(each.lowers_capacity for each in ends):
-                return True
+            left = next((each.lowered_to for each in ends if each.lowered_to is not None), None)
+            if left is not None:
+                return left
             group = await self._term.groups.describe(self._group_name)
             there = _instance(group, node)
             if ends or (limit.over and (there is None or there.leaving)):
                 await self._lose(node, group)
             if limit.over:
-                return False
+                return None
             await self._term.rest(self._job, limit.left, TICK_SECONDS / 5)
 
     async def _lose(self, node: Leaving, group: Group) -> None:
@@ -208,9 +211,11 @@ class Termination:
         activities = await self._term.groups.activities(self._group_name)
         return [each for each in activities if each.ends_instance and node.instance_id in each.description]
 
-    async def _count(self, node: Leaving, *, just_now: bool) -> None:
-        after = int(self._job.plan["intent"]["desired"]) - 1
-        await self._planning.changed(node_type(self._job), after, just_now=just_now)
+    async def _count(self, node: Leaving, left: int | None, *, just_now: bool) -> None:
+        """It is terminated. The intent's capacity may come from an old description: what is reckoned from it is no
+        more than a guess, which Describe has to confirm."""
+        after = int(self._job.plan["intent"]["desired"]) - 1 if left is None else left
+        await self._planning.changed(node_type(self._job), after, just_now=just_now and left is not None)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
         await self._job.note(terminated=terminated, intent=None, left=after)
         log.info("instance_terminated", request=self._job.id, instance=node.instance_id, node=node.name)

@@ -183,7 +183,15 @@ class TestTerminate:
             lambda: bench.groups.activities(bench.name),
             lambda found: any(first in one.description and one.description.startswith("Terminating") for one in found),
         )
-        assert [first in one.description for one in activities if one.lowers_capacity] == [True]
+        lowered = [one for one in activities if one.lowered_to is not None]
+        assert [(first in one.description, one.lowered_to) for one in lowered] == [(True, 1)]
+
+    async def test_its_answer_says_what_capacity_it_left_whatever_the_group_was_described_as(
+        self, bench: Bench
+    ) -> None:
+        first, _ = sorted(ids(await bench.settled()))
+        await bench.groups.set_desired(bench.name, 3)
+        assert await bench.groups.terminate(first) == 2
 
     async def test_the_minimum_holds(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))

@@ -329,6 +329,27 @@ async def test_an_up_right_after_a_down_is_done_however_late_describe_is(lag: fl
         assert w.desired == [3, 2, 3]
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_an_up_right_after_a_down_begins_from_what_that_left_though_somebody_had_raised_the_group_unseen(
+    told: bool,
+) -> None:
+    async with world(workers=3) as w:
+        process = await w.started()
+        group = w.groups.groups["workers"]
+        group.tells_capacity = told
+        gate = process.stage.hold("groups.terminate")
+        down = w.down()
+        await w.until(lambda: bool(process.stage.waiting))
+        w.groups.times.describe_lag = 20.0
+        await w.groups.set_desired("workers", 4)
+        gate.set()
+        message = (await w.ended(down)).message
+        assert not told or "; 3 worker nodes are up, " in message
+        record = await w.ended(w.up())
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 3, 4), record.message
+        assert w.desired == [3, 4, 3, 4]
+
+
 async def test_a_lost_answer_of_the_raise_is_no_second_raise() -> None:
     async with world() as w:
         process = await w.started()

@@ -51,6 +51,8 @@ class GroupState:
     refreshing: bool = False
     refusal: str | None = None
     """Why no instance can be launched at the moment."""
+    tells_capacity: bool = True
+    """Whether AWS says what capacity a termination left."""
     suspended: set[str] = field(default_factory=set)
     instances: dict[str, Instance] = field(default_factory=dict)
     activities: deque[Activity] = field(default_factory=lambda: deque(maxlen=100))
@@ -179,16 +181,17 @@ class InMemoryGroups(Port):
         self._desire(group, desired)
 
     @hooked
-    async def terminate(self, instance_id: str) -> None:
-        """Terminate one instance and lower the desired capacity with it."""
+    async def terminate(self, instance_id: str) -> int | None:
+        """Terminate one instance and lower the desired capacity with it: to what, unless that is not told."""
         group = self._group_of(instance_id)
         if "Terminate" in group.suspended:
             raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
         if group.desired <= group.min_size:
             raise Refused(f"Currently, desiredSize equals minSize ({group.min_size}). (ValidationError)")
         if self._end(group, instance_id):
-            group.activities[0] = replace(group.activities[0], lowers_capacity=True)
+            group.activities[0] = replace(group.activities[0], lowered_to=group.desired - 1)
         self._desire(group, group.desired - 1)
+        return group.desired if group.tells_capacity else None
 
     # --- How it works -------------------------------------------------------------------------------------------
 

@@ -226,16 +226,17 @@ class GroupsPort(_Port):
             self.world.evidence.violate(5, f"{self.process.name} writes {desired} where it has read {self.seen[name]}")
         await self.change("set_desired", lambda call: self._set_desired(call, name, desired), f"{name} {desired}")
 
-    async def terminate(self, instance_id: str) -> None:
+    async def terminate(self, instance_id: str) -> int | None:
         """See GroupChanges."""
-        await self.change("terminate", lambda call: self._terminate(call, instance_id), instance_id)
+        left: int = await self.change("terminate", lambda call: self._terminate(call, instance_id), instance_id)
+        return left
 
     def _set_desired(self, call: Call, name: str, desired: int) -> None:
         world, before = self.world, self.world.groups.groups[name].desired
         world.groups.write_desired("ours", name, desired)
         world.note(call, "desired", name, before, desired)
 
-    def _terminate(self, call: Call, instance_id: str) -> None:
+    def _terminate(self, call: Call, instance_id: str) -> int:
         world = self.world
         world.judge.before_terminate(call, instance_id)
         group = world.groups.groups[world.machines.group_of[instance_id]]
@@ -243,6 +244,7 @@ class GroupsPort(_Port):
         world.groups.terminate_named(instance_id)
         world.note(call, "terminate", instance_id, before, group.desired)
         world.judge.after_terminate(call, instance_id)
+        return group.desired
 
 
 class Subscription(AbstractAsyncContextManager["Subscription"]):

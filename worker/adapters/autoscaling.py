@@ -4,6 +4,7 @@ Group facts are merged with EC2's, which knows host names and launch times. Both
 told; an instance that EC2 does not show yet has those fields empty, and whoever judges must wait for them.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from worker.ports import Activity, Group, Instance
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
 # What the cause of a termination by name says that took its part of the desired capacity with it.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
-_LOWERED_BY_NAME = "in response to a user request, shrinking the capacity"
+_LOWERED_BY_NAME = re.compile(r"in response to a user request, shrinking the capacity from \d+ to (\d+)")
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -68,12 +69,16 @@ class AwsGroups:
                 AutoScalingGroupName=name, DesiredCapacity=desired, HonorCooldown=False
             )
 
-    async def terminate(self, instance_id: str) -> None:
-        """Terminate one instance and lower the desired capacity with it. Raises Refused with AWS's reason."""
+    async def terminate(self, instance_id: str) -> int | None:
+        """Terminate one instance and lower the desired capacity with it: to what, unless AWS does not say.
+
+        Raises Refused with AWS's reason.
+        """
         async with calling("TerminateInstanceInAutoScalingGroup", self._call_timeout):
-            await self._autoscaling.terminate_instance_in_auto_scaling_group(
+            answer = await self._autoscaling.terminate_instance_in_auto_scaling_group(
                 InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
             )
+        return _lowered_to(answer.get("Activity") or {})
 
     async def _machines(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         """What EC2 knows of the instances. A filter passes over unknown ids; naming them would be an error."""
@@ -126,5 +131,10 @@ def _activity(found: Mapping[str, Any]) -> Activity:
         description=found.get("Description") or "",
         reason=found.get("StatusMessage") or "",
         started_at=found["StartTime"],
-        lowers_capacity=_LOWERED_BY_NAME in (found.get("Cause") or ""),
+        lowered_to=_lowered_to(found),
     )
+
+
+def _lowered_to(activity: Mapping[str, Any]) -> int | None:
+    lowered = _LOWERED_BY_NAME.search(activity.get("Cause") or "")
+    return None if lowered is None else int(lowered[1])
