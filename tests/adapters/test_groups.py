@@ -279,3 +279,12 @@ async def test_many_instances_come_in_pages_and_a_new_one_that_ec2_does_not_show
     assert [one.id for one in group.instances] == members
     assert group.instances[0].private_dns_name == "i-0.internal"
     assert group.instances[449] == Instance(id="i-449", lifecycle="Pending")
+
+
+@pytest.mark.parametrize("answer", [{}, {"Activity": {}}, {"Activity": {"Cause": "in response to a user request."}}])
+async def test_a_termination_whose_answer_does_not_name_the_capacity_left_says_none(answer: dict[str, Any]) -> None:
+    class StubbedAutoScaling:
+        async def terminate_instance_in_auto_scaling_group(self, **_: Any) -> dict[str, Any]:
+            return answer
+
+    assert await AwsGroups(StubbedAutoScaling(), StubbedEc2(set()), CALL).terminate("i-1") is None
