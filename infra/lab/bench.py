@@ -9,26 +9,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from statistics import median
 from typing import Final, TypeVar
 
 from infra.lab.driver import Driver, Json, moment, step
 from infra.lab.watching import Seen, watching, web
+from infra.local.figures import Figures
 
 ROUNDS: Final = 3
 _SERVICES: Final = (("stop-first", 8100), ("start-first", 8600))
 _REPLICAS_BELOW: Final = "scale down: longest time below desired replicas, {}"
 
 Found = TypeVar("Found")
-Figures = dict[str, list[float]]
 
 
 async def measure(env: Path, say: Callable[[str], None]) -> tuple[Figures, list[Seen]]:
-    """Seconds, by what was measured; and what was seen of the services that answer."""
-    figures: Figures = defaultdict(list)
+    """What was measured; and what was seen of the services that answer."""
+    figures = Figures()
     async with Driver(env) as driver:
         for number in range(ROUNDS):
             say(f"round {number + 1} of {ROUNDS}: one worker up, one down, with demo")
@@ -46,13 +44,12 @@ async def _up(driver: Driver, figures: Figures) -> None:
     running = asyncio.create_task(_runs_at(driver, known))
     record = await driver.succeeded(await driver.scale("up"))
     asked, ready, runs = moment(record["requested_at"]), await booting, await running
-    figures["POST to desired capacity raised"].append(moment(record["plan"]["applied_at"]) - asked)
-    figures["node Ready to reschedule begun"].append(step(record, "reschedule") - ready)
-    figures["launch to node Ready (boot, join)"].append(ready - moment(record["plan"]["applied_at"]))
-    figures["POST to demo on the new node, less launch to Ready"].append(
-        runs - asked - (ready - moment(record["plan"]["applied_at"]))
-    )
-    figures["POST to demo rescheduled whole"].append(moment(record["ended_at"]) - asked)
+    figures.note("POST to desired capacity raised", moment(record["plan"]["applied_at"]) - asked)
+    figures.note("node Ready to reschedule begun", step(record, "reschedule") - ready)
+    launch = ready - moment(record["plan"]["applied_at"])
+    figures.note("launch to node Ready (boot, join)", launch)
+    figures.note("POST to demo on the new node, less launch to Ready", runs - asked - launch)
+    figures.note("POST to demo rescheduled whole", moment(record["ended_at"]) - asked)
     await driver.formed(workers=len(await driver.machines("worker")))
 
 
@@ -60,9 +57,9 @@ async def _down(driver: Driver, figures: Figures) -> None:
     """One worker less."""
     record = await driver.succeeded(await driver.scale("down"))
     asked = moment(record["requested_at"])
-    figures["scale down: POST to node empty"].append(step(record, "drain", "ended_at") - asked)
-    figures["scale down: POST to instance terminated"].append(step(record, "terminate", "ended_at") - asked)
-    figures["scale down: POST to node gone from the Swarm"].append(moment(record["ended_at"]) - asked)
+    figures.note("scale down: POST to node empty", step(record, "drain", "ended_at") - asked)
+    figures.note("scale down: POST to instance terminated", step(record, "terminate", "ended_at") - asked)
+    figures.note("scale down: POST to node gone from the Swarm", moment(record["ended_at"]) - asked)
     await driver.settled("demo", 6)
 
 
@@ -82,10 +79,11 @@ async def _with_services(driver: Driver, figures: Figures) -> list[Seen]:
 
 
 def _note_service(seen: Seen, down_began: float, figures: Figures) -> None:
-    figures[_REPLICAS_BELOW.format(seen.name)].append(seen.below(down_began)[0])
-    figures[f"up and down: fewest replicas of 6, {seen.name}"].append(float(seen.fewest))
-    figures[f"up and down: requests without an answer, {seen.name}"].append(float(seen.failures))
-    figures[f"up and down: requests answered, {seen.name}"].append(float(seen.answers))
+    figures.note(_REPLICAS_BELOW.format(seen.name), seen.below(down_began)[0])
+    both = f"up and down, {seen.name}:"
+    figures.note(f"{both} fewest replicas of 6", float(seen.fewest), unit="", more_is_better=True)
+    figures.note(f"{both} requests answered", float(seen.answers), unit="", more_is_better=True)
+    figures.note(f"{both} requests without an answer", float(seen.failures), unit="")
 
 
 async def _ready_at(driver: Driver, known: Iterable[str]) -> float:
@@ -116,17 +114,6 @@ async def _closely(driver: Driver, look: Callable[[], Awaitable[Found | None]], 
     return await driver.eventually(look, what, look_seconds=0.02)
 
 
-def table(figures: Figures) -> str:
-    """For a person."""
-    width = max(map(len, figures))
-    lines = [f"{'what':<{width}}  {'median':>8}  {'worst':>8}"]
-    for what, values in figures.items():
-        worst = min(values) if "fewest" in what else max(values)
-        unit = "" if "up and down" in what else " s"
-        lines.append(f"{what:<{width}}  {median(values):>6.2f}{unit:>2}  {worst:>6.2f}{unit:>2}")
-    return "\n".join(lines)
-
-
 def main() -> int:
     """Measure on the lab whose `env` is named; the exit code."""
 
@@ -134,7 +121,7 @@ def main() -> int:
         sys.stderr.write(f"{text}\n")
 
     figures, seen = asyncio.run(measure(Path(sys.argv[1]), say))
-    sys.stdout.write(f"{table(figures)}\n\nReplicas of 6 over time, one worker up and one down\n")
+    sys.stdout.write(f"{figures.table()}\n\nReplicas of 6 over time, one worker up and one down\n")
     sys.stdout.writelines(f"{one.name}: {one.course}\n" for one in seen)
     return 0
 
