@@ -38,7 +38,7 @@ test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
 
 slow: $(READY) $(MINISTACK) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
-	@$(BIN)/pytest -q -m "slow and not lab and not crash"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not lab and not crash"
 	@$(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
 
 crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
