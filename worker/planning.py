@@ -1,6 +1,6 @@
 """What ups and downs plan alike: whether a request still counts, and what the group and the Swarm look like now."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
@@ -105,7 +105,7 @@ class Planning:
         if job.record.by is None:
             await job.save(by=bounds.by)  # whatever becomes of it, people are told the step that a label set
         memory, nodes = await self._term.memory.of(node_type(job)), await self._term.swarm.nodes()
-        return Survey(without_ended(group, activities), activities, nodes, memory, present, bounds)
+        return Survey(without_ended(group, activities, self._term.ended), activities, nodes, memory, present, bounds)
 
     async def look(self, job: Job, *, fresh: bool = False) -> tuple[Group, int]:
         """The group, and the desired capacity that counts: our own last result until Describe shows it, then Describe.
@@ -248,11 +248,14 @@ class Planning:
                 log.warning("gone_node_not_removed", node=node.hostname, instance=instance_id, error=str(error))
 
 
-def without_ended(group: Group, activities: Sequence[Activity]) -> Group:
-    """The group without the instances whose end is among its activities: an old description still has them."""
-    ended = [each.description for each in activities if each.ends_instance]
-    staying = tuple(one for one in group.instances if not any(one.id in description for description in ended))
-    return replace(group, instances=staying)
+def without_ended(group: Group, activities: Sequence[Activity], by_us: Collection[str]) -> Group:
+    """The group without the instances that we have ended, or whose end is among its activities.
+
+    An old description still has them, and activities may come late, too.
+    """
+    told = [each.description for each in activities if each.ends_instance]
+    there = (one for one in group.instances if one.id not in by_us)
+    return replace(group, instances=tuple(one for one in there if not any(one.id in text for text in told)))
 
 
 async def begin(job: Job, reason: str | None) -> None:

@@ -41,6 +41,8 @@ class Term:
     memory: "Memory"
     service_locks: "ServiceLocks"
     lags: "dict[str, Countdown]" = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
+    """Instances that were terminated in this term, though a description may still show them."""
 
     def countdown(self, since: datetime, length: timedelta) -> "Countdown":
         """What is left of a length of time that began at a wall time, perhaps under another worker."""

@@ -214,6 +214,7 @@ class Termination:
     async def _count(self, node: Leaving, left: int | None, *, just_now: bool) -> None:
         """It is terminated. The intent's capacity may come from an old description: what is reckoned from it is no
         more than a guess, which Describe has to confirm."""
+        self._term.ended.add(node.instance_id)
         after = int(self._job.plan["intent"]["desired"]) - 1 if left is None else left
         await self._planning.changed(node_type(self._job), after, just_now=just_now and left is not None)
         terminated = [*self._job.plan.get("terminated", ()), node.instance_id]
