@@ -1,7 +1,8 @@
 """`make lab-bench`: the published figures, measured on the lab, as a table.
 
 Node scales with `demo` as in the tutorial, and with two services that answer HTTP, one of each update order; each scale
-`ROUNDS` times, median and worst shown. Times of the worker and of Swarm are the machine's one wall clock.
+`ROUNDS` times, median and worst shown. Times of the worker and of Swarm are the machine's one wall clock. That a node
+is Ready is seen by looking often: a time of less than nothing since then means that the worker has seen it first.
 """
 
 from __future__ import annotations
