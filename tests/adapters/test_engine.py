@@ -25,6 +25,7 @@ from worker.adapters.swarm_json import tasks_of
 from worker.ports import ServiceChange
 
 SHORT = timedelta(seconds=0.6)
+TRIES = 5
 SERVICE: dict[str, Any] = {
     "ID": "abc",
     "Version": {"Index": 7},
@@ -279,14 +280,20 @@ class TestAnswers:
 
 class TestTime:
     async def test_a_call_has_one_time_out_and_its_thread_ends(self, stub: Stub, swarm: DockerSwarm) -> None:
+        """The best of some: a busy machine adds to a time-out, and nothing takes from it."""
         stub.hangs("GET /nodes")
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        with pytest.raises(Unavailable, match="no answer in time"):
-            await swarm.nodes()
-        assert loop.time() - began < 2 * SHORT.total_seconds()
-        await swarm.idle()
-        assert loop.time() - began < 3 * SHORT.total_seconds()
+        loop, short = asyncio.get_running_loop(), SHORT.total_seconds()
+        answered: list[float] = []
+        idle: list[float] = []
+        while len(idle) < TRIES and (min(answered, default=9) >= 2 * short or min(idle, default=9) >= 3 * short):
+            began = loop.time()
+            with pytest.raises(Unavailable, match="no answer in time"):
+                await swarm.nodes()
+            answered.append(loop.time() - began)
+            await swarm.idle()
+            idle.append(loop.time() - began)
+        assert min(answered) < 2 * short
+        assert min(idle) < 3 * short
         stub.says("GET /nodes", [])
         assert await swarm.nodes() == []
 
