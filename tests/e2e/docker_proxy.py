@@ -52,7 +52,7 @@ class DockerProxy:
             self._listener = None
         self.path.unlink(missing_ok=True)
         for connection in list(self._connections):
-            connection.hang_up()
+            connection.leave()
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -82,6 +82,8 @@ class _Connection:
         self._tap = tap
         self._calls = calls
         self._asked: Call | None = None
+        self._answered = threading.Event()
+        self._answered.set()
 
     def run(self, way: Callable[[], None]) -> None:
         """One of the two ways; where one ends, so does the other."""
@@ -90,7 +92,13 @@ class _Connection:
         self.hang_up()
 
     def forth(self) -> None:
-        """Requests, one by one."""
+        """Requests, one by one. A client that goes takes none back: what has been asked is carried out, and seen so."""
+        try:
+            self._ask()
+        finally:
+            self._answered.wait()
+
+    def _ask(self) -> None:
         with self._client.makefile("rb") as reader:
             while request := _whole(reader):
                 head, body = request
@@ -101,15 +109,29 @@ class _Connection:
                 if self._tap.arrives(call):
                     return
                 self._asked = call
-                self._engine.sendall(head + body)
+                self._answered.clear()
+                try:
+                    self._engine.sendall(head + body)
+                except OSError:
+                    self._answered.set()
+                    raise
 
     def back(self) -> None:
         """Answers as they come; the first bytes of one tell how it went."""
-        while data := self._engine.recv(_CHUNK):
-            call, self._asked = self._asked, None
-            if call is not None and data.split(b" ", 2)[1].startswith(b"2") and self._tap.carried_out(call):
-                return
-            self._client.sendall(data)
+        try:
+            while data := self._engine.recv(_CHUNK):
+                call, self._asked = self._asked, None
+                if call is not None and data.split(b" ", 2)[1].startswith(b"2") and self._tap.carried_out(call):
+                    return
+                self._answered.set()
+                self._client.sendall(data)
+        finally:
+            self._answered.set()
+
+    def leave(self) -> None:
+        """Hang up on the client."""
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
 
     def hang_up(self) -> None:
         """In both directions, on both sides."""
