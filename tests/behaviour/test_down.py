@@ -267,6 +267,24 @@ async def test_a_victim_that_aws_takes_while_it_is_drained_is_told_with_both_num
         assert w.desired == [3]
 
 
+async def test_whom_we_have_terminated_is_not_chosen_again_by_a_description_from_before() -> None:
+    async with world(workers=3, reschedule_timeout=60) as w:
+        await w.started()
+        await w.passes(61)  # without a node it would be taken for one that never joined, and go first
+        before = w.clock.now()
+        await w.passes(5)
+        first = await w.ended(w.down())
+        w.groups.groups["workers"].refusal = "no machine can be had"
+        assert (await w.ended(w.up())).state == State.FAILED
+        # It shows our last result, 3, as well as the newest does; and the activities say nothing yet.
+        w.groups.times.describe_lag = w.groups.times.activities_lag = (w.clock.now() - before).total_seconds()
+        second = await w.ended(w.down())
+        assert second.state == State.SUCCEEDED, second.message
+        victims = [one.plan["leaving"][0]["instance_id"] for one in (first, second)]
+        assert len(set(victims)) == 2
+        assert w.desired == [3, 2, 3, 2]
+
+
 async def test_a_node_that_never_goes_down_is_removed_by_force_in_the_end() -> None:
     async with world(workers=3) as w:
         w.swarm.pace.down = 10_000.0
