@@ -11,7 +11,7 @@ import structlog
 
 from shared.clock import Clock
 from shared.errors import Unavailable
-from worker.errors import TermOver
+from worker.errors import TermOver, end_of_term
 from worker.executor import Executor
 from worker.fence import FencedGroups, FencedSwarm
 from worker.intake import Intake
@@ -70,7 +70,7 @@ class Worker:
             try:
                 await self._serve(tenure)
             except* TermOver as over:
-                log.warning("term_over", reason=str(over.exceptions[0]), token=tenure.token)
+                log.warning("term_over", reason=str(end_of_term(over)), token=tenure.token)
 
     async def _serve(self, tenure: Tenure) -> None:
         self._metrics.active.set(1)

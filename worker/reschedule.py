@@ -15,7 +15,7 @@ from typing import Any, Self
 import structlog
 
 from shared.errors import NotFound, Refused, Unavailable
-from worker.errors import TermOver
+from worker.errors import end_of_term
 from worker.ports import RESCHEDULE_LABEL, Service, ServiceChange
 from worker.term import TICK_SECONDS, Countdown, Term
 
@@ -96,10 +96,10 @@ class Rescheduler:
             async with asyncio.TaskGroup() as tasks:
                 running = [(service.name, tasks.create_task(one(service))) for service in services]
         except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what is raised in one once more
-            over = group.subgroup(TermOver)
+            over = end_of_term(group)
             if over is None:
                 raise
-            raise over.exceptions[0] from None
+            raise over from None
         ended = [(name, task.result()) for name, task in running]
         return Outcome(
             succeeded=tuple(name for name, reason in ended if reason is None),

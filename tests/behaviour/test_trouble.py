@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.errors import Unavailable
 from shared.records import State
@@ -63,14 +64,17 @@ async def test_one_failed_look_at_the_swarm_after_a_quiet_time_does_not_end_the_
         assert w.leases.item.token == 1
 
 
-async def test_a_worker_without_its_swarm_for_thirty_seconds_lets_another_be_the_active_one() -> None:
-    async with world() as w:
-        first = await w.started()
-        second = w.start()
-        first.stage.away.add("swarm")
-        await w.until(lambda: second.active, within=130)
-        assert not first.active
-        assert first.stage.calls.count("lease.replace") > 0
+async def test_a_worker_without_its_swarm_for_thirty_seconds_lets_another_be_the_active_one_and_says_why() -> None:
+    with capture_logs() as logs:
+        async with world() as w:
+            first = await w.started()
+            second = w.start()
+            first.stage.away.add("swarm")
+            await w.until(lambda: second.active, within=130)
+            assert not first.active
+            assert first.stage.calls.count("lease.replace") > 0
+            await w.until(lambda: any(line["event"] == "term_over" for line in logs))
+    assert [line["reason"] for line in logs if line["event"] == "term_over"] == ["swarm.identity: no answer"]
 
 
 async def test_a_notice_is_said_once_however_often_the_journal_refuses_to_hear_of_it() -> None:

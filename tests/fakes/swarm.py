@@ -223,9 +223,8 @@ class InMemorySwarm(Port):
         )
         self.cluster.put_service(new, template_changed=change.force or new.env != service.env)
 
-    @hooked
     async def idle(self) -> None:
-        """No call goes on after it was cancelled."""
+        """No call goes on after it was cancelled. Nobody is asked, so this is never without an answer."""
 
     # --- How it works -------------------------------------------------------------------------------------------
 
