@@ -11,6 +11,7 @@ import heapq
 from asyncio import Handle, TimerHandle
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import inf
 from random import Random
 from typing import Any
 
@@ -115,12 +116,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     # --- For the scheduler --------------------------------------------------------------------------------------
 
-    def next_due(self) -> float | None:
-        """The world's time at which this loop has something to do. None: never, as things are."""
+    def next_due(self) -> float:
+        """The world's time at which this loop has something to do; infinite where it has not, as things are."""
         timers = self.timers
         while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
-        return timers[0][0] + self.behind if timers else None
+        return timers[0][0] + self.behind if timers else inf
 
     def wake_due(self) -> None:
         """Make ready what is due."""
@@ -183,13 +184,15 @@ class Clockwork:
         """Run to a time, or until nothing is left, or `over` says so (asked whenever time moves)."""
         while not over():
             self._run_ready()
-            due = self.now if self._busy() else self._next_due()
-            if due is None or due > end:
+            awake = [loop for loop in self.loops if not loop.asleep]
+            dues = [loop.next_due() for loop in awake]
+            due = self.now if any(loop.ready for loop in awake) else min(dues, default=inf)
+            if due > end:
                 self.now = max(self.now, end)
                 return
             self.now = max(self.now, due)
-            for loop in self.loops:
-                if not loop.asleep:
+            for loop, its_due in zip(awake, dues, strict=True):
+                if its_due <= self.now:
                     loop.wake_due()
 
     def _run_ready(self) -> None:
@@ -202,11 +205,3 @@ class Clockwork:
                 self.steps += 1
                 self.now += STEP_SECONDS
                 loop.run_one()
-
-    def _busy(self) -> bool:
-        return any(loop.ready and not loop.asleep for loop in self.loops)
-
-    def _next_due(self) -> float | None:
-        return min(
-            (due for loop in self.loops if not loop.asleep and (due := loop.next_due()) is not None), default=None
-        )
