@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,11 @@ from infra.local.stage import ActScene, Scene, Stage, picture
 from infra.local.verdict import Act, checks, expected_messages
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+TICK = Message(
+    NOW,
+    *("reschedule_service", "reschedule", "pending", "Waiting for nodes to scale"),
+    "Waited 60 seconds for a total of 2 worker nodes to come online",
+)
 STEPS = {"up": ["plan", "apply", "wait", "reschedule"], "down": ["plan", "drain", "terminate", "remove"]}
 
 
@@ -75,9 +80,8 @@ def test_what_went_as_promised_passes(scale: str) -> None:
 
 def test_progress_reports_may_come_between() -> None:
     told = list(act("up").messages)
-    tick = "Waited 60 seconds for a total of 2 worker nodes to come online"
-    told.insert(2, Message(NOW, "reschedule_service", "reschedule", "pending", "Waiting for nodes to scale", tick))
-    assert wrong(act("up") if not told else dataclasses.replace(act("up"), messages=told)) == []
+    told.insert(2, TICK)
+    assert wrong(dataclasses.replace(act("up"), messages=told)) == []
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,24 @@ def test_what_is_off_is_found_by_name(scale: str, changes: dict[str, Any], name:
     assert all("expected" in check.problem for check in checks(found) if check.problem)
 
 
-@pytest.mark.parametrize("spoil", [lambda told: told[1:], lambda told: told[::-1], lambda told: told * 2])
+@pytest.mark.parametrize("place", range(3))
+def test_a_notification_may_come_again_right_after_itself(place: int) -> None:
+    told = list(act("up").messages)
+    told.insert(place, dataclasses.replace(told[place], at=NOW + timedelta(seconds=2.5)))
+    assert wrong(dataclasses.replace(act("up"), messages=told)) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda told: told[1:],
+        lambda told: told[::-1],
+        lambda told: told * 2,
+        lambda told: [*told, told[0]],
+        lambda told: [told[0], TICK, *told],
+        lambda told: [told[0], *(dataclasses.replace(one, status="error") for one in told[:1]), *told[1:]],
+    ],
+)
 def test_a_notification_too_few_too_many_or_too_early_is_found(spoil: Callable[[Any], Any]) -> None:
     found = act("up")
     assert wrong(dataclasses.replace(found, messages=spoil(found.messages))) == ["the notifications, word by word"]
