@@ -81,6 +81,7 @@ class _Connection:
         self._engine = engine
         self._tap = tap
         self._calls = calls
+        self._sender = _peer(client)
         self._asked: Call | None = None
         self._answered = threading.Event()
         self._answered.set()
@@ -139,9 +140,10 @@ class _Connection:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
 
-    def _sender(self) -> int:
-        found = self._client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return int(_CREDENTIALS.unpack(found)[0])
+
+def _peer(client: socket.socket) -> int:
+    """The process at the other end."""
+    return int(_CREDENTIALS.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0])
 
 
 def _whole(reader: BinaryIO) -> tuple[bytes, bytes] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -20,12 +21,10 @@ from tests.e2e.processes import Process
 from tests.e2e.stage import Caller, Stage, until
 from tests.e2e.tap import Point, Spring, Tap, Trap
 
-KEY: Final = "AKIACRASHCREW0000001"
 VISIBILITY_SECONDS: Final = 5
 LEASE_SECONDS: Final = 3
 SETTINGS: Final[Mapping[str, str]] = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
-    "AWS_ACCESS_KEY_ID": KEY,
     "DEFAULT_MAX_WORKER_NODES": "10",
     "DEFAULT_MAX_MANAGER_NODES": "9",
     "DEFAULT_MAX_REPLICAS": "5",
@@ -47,11 +46,13 @@ class House:
         self._exits = ExitStack()
         self.tap = Tap()
         self.crew: list[Process] = []
+        self._hired: dict[str, int] = {}
+        self._hiring = threading.Lock()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             self.stage = exits.enter_context(Stage(self._folder, {"BOOT_DELAY": "0.5"}, workers=0))
-            exits.enter_context(tapped(self.stage.aws, KEY, self.tap))
+            exits.enter_context(tapped(self.stage.aws, self._process_of, self.tap))
             sockets = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="scaler-")))
             engine = Path(self.stage.variables["DOCKER_HOST"].removeprefix("unix://"))
             self.docker = exits.enter_context(proxied(sockets / "docker.sock", engine, self.tap))
@@ -90,7 +91,15 @@ class House:
 
     def hire(self) -> None:
         """One worker more."""
-        self.crew.append(self._exits.enter_context(self.stage.process("worker", self.variables)))
+        with self._hiring:
+            worker = self._exits.enter_context(self.stage.process("worker", self.variables))
+            self._hired[worker.access_key] = worker.pid
+        self.crew.append(worker)
+
+    def _process_of(self, access_key: str) -> int | None:
+        """Who of those that were ever hired bears it."""
+        with self._hiring:
+            return self._hired.get(access_key)
 
     def active(self) -> Process:
         """The worker that holds the lease."""

@@ -29,6 +29,8 @@ class Process:
     log: Path
     popen: subprocess.Popen[bytes]
     began: float
+    access_key: str
+    """Its own, unless its settings said otherwise: what it asks of AWS is known by it."""
 
     @property
     def pid(self) -> int:
@@ -85,7 +87,7 @@ def started(module: str, environ: Mapping[str, str], log: Path, port: int) -> It
     began = time.monotonic()
     with log.open("wb") as output:
         popen = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    process = Process(module, f"http://127.0.0.1:{port}", log, popen, began)
+    process = Process(module, f"http://127.0.0.1:{port}", log, popen, began, environ.get("AWS_ACCESS_KEY_ID", ""))
     try:
         yield process
     finally:

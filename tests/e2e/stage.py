@@ -320,12 +320,18 @@ class Stage:
     def process(self, module: str, settings: Mapping[str, str | None]) -> Iterator[Process]:
         """One more process, killed at the end if it still runs. None takes a variable away."""
         port = next(self._ports)
-        name = f"{module}-{next(self._numbers)}"
+        number = next(self._numbers)
+        name = f"{module}-{number}"
         own = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": str(port), "WORKER_PORT": str(port)}
+        own |= {"AWS_ACCESS_KEY_ID": f"AKIAPROCESS{number:09}"}
         given = {**self._settings, "NO_PROXY": "127.0.0.1", **self.variables, **own, **settings}
         environ = {name: value for name, value in given.items() if value is not None}
         with started(module, environ, self.log_folder / f"{name}.log", port) as process:
             yield process
+
+    def stands_by(self, worker: Process) -> bool:
+        """Whether it has looked at the lease and looked again: by being ready a worker says only that it lives."""
+        return int(self.aws.calls.counts(worker.access_key).get("dynamodb.GetItem", 0)) >= 2
 
     @contextmanager
     def troupe(
@@ -340,4 +346,5 @@ class Stage:
             exits.callback(caller.close)
             until(processes[0].is_ready, "a ready ingest")
             until(lambda: not workers or any(one.is_active() for one in processes[1:]), "an active worker")
+            until(lambda: all(one.is_active() or self.stands_by(one) for one in processes[1:]), "who stands by")
             yield Troupe(variables, caller, processes)

@@ -24,7 +24,7 @@ class Call:
 
     name: str
     body: Mapping[str, Any]
-    sender: Callable[[], int]
+    sender: int
     """The process that made it."""
     at: float = field(default_factory=time.monotonic)
 
@@ -55,20 +55,18 @@ class Trap:
         self.sprung = threading.Event()
         self._spring = spring
         self._since = list(point.since)
-        self._taken = threading.Lock()
+        self._lock = threading.Lock()
 
     def meets(self, call: Call, *, after: bool) -> bool:
         """Whether the call, or its answer, is to be kept back."""
-        if not self._since:
-            return after == self.point.after and self.point.matches(call) and self._once(call)
-        if after and self._since[0](call):
-            self._since.pop(0)
-        return False
-
-    def _once(self, call: Call) -> bool:
-        if not self._taken.acquire(blocking=False):
-            return False
-        self.sender = call.sender()
+        with self._lock:
+            if self._since:
+                if after and self._since[0](call):
+                    self._since.pop(0)
+                return False
+            if self.sender is not None or after != self.point.after or not self.point.matches(call):
+                return False
+            self.sender = call.sender
         try:
             return self._spring(self.sender)
         finally:

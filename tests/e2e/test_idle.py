@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.docker_proxy import proxied
+from tests.e2e.docker_proxy import DockerProxy, proxied
 from tests.e2e.stage import Measured, Stage, until
 
 WORKERS = 0
@@ -29,11 +29,11 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
         own = {**stage.own_queue(), **settings, "DOCKER_HOST": f"unix://{docker.path}"}
         with stage.process("worker", own) as worker:
             until(worker.is_active, "an active worker")
-            _wait_for_the_start_to_be_over(stage)
+            _wait_for_the_start_to_be_over(stage, docker)
             begun, wall = time.monotonic(), time.time()
             until(lambda: time.monotonic() - begun >= OBSERVED, "the time of watching", OBSERVED + 10)
             asked = docker.since(begun)
-            assert worker.is_active()
+            until(worker.is_active, "a worker that is still active")
     calls = [call for call in stage.aws.calls.since(wall, KEY) if call.at < wall + MINUTE]
     counted = Counter(f"{call.service}.{call.action}" for call in calls)
     measured("AWS calls of an idle worker in 60 s", f"{len(calls)}: {dict(counted)}")
@@ -43,11 +43,16 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
     assert len(asked) <= 2
 
 
-def _wait_for_the_start_to_be_over(stage: Stage) -> None:
-    """The first look for open records and the first long poll have been sent."""
+def _wait_for_the_start_to_be_over(stage: Stage, docker: DockerProxy) -> None:
+    """The first look for open records and the first long poll have been sent.
+
+    So have the subscription to events, and who the Swarm is has been asked twice: for the lease, and in the term.
+    """
 
     def asked() -> bool:
         counts = stage.aws.calls.counts(KEY)
-        return "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts
+        ends = [call.partition("?")[0].rpartition("/")[2] for call in docker.since(0)]
+        swarm = "events" in ends and ends.count("info") >= 2
+        return swarm and "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts
 
     until(asked, "the first calls of the term")

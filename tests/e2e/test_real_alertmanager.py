@@ -87,7 +87,7 @@ class Alertmanager:
         """Whether it answers."""
         try:
             return self.http.get(f"{self.url}/-/ready", timeout=2).status_code == 200
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.crash_rows import UPDATE
+from tests.e2e.docker_proxy import proxied
+from tests.e2e.house import killing
 from tests.e2e.processes import Process
-from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, until
+from tests.e2e.stage import DOWN, NODES, UP, WITHIN, Measured, Stage, Troupe, until
+from tests.e2e.tap import Point, Tap, Trap
 
 WORKERS = 1
 _WIDE = {"com.df.scaleMax": "50"}
@@ -103,32 +109,38 @@ def test_a_service_scale_ends_within_a_second_while_the_update_of_another_is_stu
 
 
 @pytest.fixture
-def pair(stage: Stage) -> Iterator[Troupe]:
-    """An ingest and two workers of our own."""
-    with stage.troupe({}, workers=2) as troupe:
-        yield troupe
+def tapped(stage: Stage) -> Iterator[tuple[Troupe, Tap]]:
+    """An ingest and one worker of our own, and the tap by which comes what the worker asks of Docker."""
+    tap, engine = Tap(), Path(stage.variables["DOCKER_HOST"].removeprefix("unix://"))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        proxied(Path(folder) / "docker.sock", engine, tap) as docker,
+        stage.troupe({"DOCKER_HOST": f"unix://{docker.path}"}) as troupe,
+    ):
+        yield troupe, tap
 
 
 @pytest.mark.slow
 def test_a_change_that_was_made_before_the_crash_is_not_made_again_over_what_a_person_did_since(
-    stage: Stage, pair: Troupe
+    stage: Stage, tapped: tuple[Troupe, Tap]
 ) -> None:
+    troupe, tap = tapped
     stage.create("touched", 3, labels=_WIDE)
-    stage.fault("docker", api=[{"prefix": "/services/", "delay": 0.7, "method": "POST"}])
-    request = pair.caller.queued("/v1/scale-service?service=touched&scale=up&by=2")
-    pair.caller.at_step(request, "apply")
-    stage.fault("aws", down=["dynamodb"])
-    until(lambda: stage.replicas("touched") == 5, "the change")
-    _active(pair).kill()
-    stage.mend()
+    trap = Trap(Point("after the service is scaled", UPDATE, True), killing)
+    tap.set(trap)
+    request = troupe.caller.queued("/v1/scale-service?service=touched&scale=up&by=2")
+    assert trap.sprung.wait(WITHIN), "nobody scaled it"
+    troupe.worker.popen.wait(10)
+    assert stage.replicas("touched") == 5
     assert stage.service("touched")["Spec"]["Labels"]["com.df.scaler.request"] == request
-    record = pair.caller.record(request)
+    record = troupe.caller.record(request)
     assert record is not None
-    assert record["state"] == "running", "the change was journaled: the crash came too late to prove anything"
+    assert (record["state"], record["step"]) == ("running", "apply")
     stage.set_replicas("touched", 3)
     version = stage.service("touched")["Version"]["Index"]
 
-    ended = pair.caller.ended(request)
+    with stage.process("worker", troupe.variables):
+        ended = troupe.caller.ended(request)
 
     assert (ended["state"], ended["message"]) == (
         "succeeded",
@@ -136,6 +148,14 @@ def test_a_change_that_was_made_before_the_crash_is_not_made_again_over_what_a_p
     )
     assert stage.replicas("touched") == 3
     assert stage.service("touched")["Version"]["Index"] == version
+    assert len(tap.done(UPDATE)) == 1
+
+
+@pytest.fixture
+def pair(stage: Stage) -> Iterator[Troupe]:
+    """An ingest and two workers of our own."""
+    with stage.troupe({}, workers=2) as troupe:
+        yield troupe
 
 
 @pytest.mark.slow
@@ -157,7 +177,7 @@ def test_a_worker_that_wakes_up_after_its_lease_was_taken_changes_nothing_and_st
     finally:
         os.kill(sleeper.pid, signal.SIGCONT)
     until(lambda: "scaler_active 0.0" in sleeper.text("/metrics"), "the sleeper stands by")
-    assert other.is_active()
+    until(other.is_active, "who took over is still active")
     assert before == (stage.service("slept")["Version"]["Index"], pair.caller.record(request))
 
 
