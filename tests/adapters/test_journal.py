@@ -12,6 +12,7 @@ from shared.clock import SystemClock
 from shared.errors import Refused, Unavailable
 from shared.records import Layout, Record, State, Step
 from tests.adapters.conftest import CALL
+from tests.adapters.eventually import tries
 from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.table import PAGE
@@ -285,10 +286,13 @@ class TestOverDynamoDB:
     ) -> None:
         hasty = DynamoJournal(dynamodb, table, layout, timedelta(seconds=0.3), SystemClock())
         aws.knobs.set(latency_seconds={"dynamodb": 2.0})
-        began = asyncio.get_running_loop().time()
-        with pytest.raises(Unavailable):
-            await hasty.get("one")
-        assert asyncio.get_running_loop().time() - began < 1.0
+        loop = asyncio.get_running_loop()
+        for one in tries():
+            began = loop.time()
+            with pytest.raises(Unavailable):
+                await hasty.get("one")
+            with one:
+                assert loop.time() - began < 1.0
 
     async def test_a_missing_table_is_no_matter_of_patience(self, dynamodb: Any, layout: Layout) -> None:
         nowhere = DynamoJournal(dynamodb, "no-such-table", layout, CALL, SystemClock())

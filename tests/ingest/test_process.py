@@ -17,6 +17,7 @@ import pytest
 
 from infra.local.aws import EmbeddedAws, deploy
 from shared.records import Layout, State
+from tests.adapters.eventually import tries
 from tests.ingest.fakes import record
 from tests.ingest.process import Ingest, ended, started
 from tests.ingest.serving import PAYLOADS
@@ -101,21 +102,24 @@ def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_answers_those_who_wait_and_exits_0(environ: dict[str, str], number: signal.Signals) -> None:
-    with (
-        started(environ) as ingest,
-        socket.create_connection(("127.0.0.1", ingest.port)),  # idle
-        ThreadPoolExecutor() as pool,
-    ):
-        asked = [pool.submit(ingest.ask, "POST", f"{UP}&wait=600") for _ in range(5)]
-        until(lambda: ingest.log.count("request queued") >= 5)
-        until(lambda: "scaler_http_waiting 5.0" in ingest.ask("GET", "/metrics")[1])
-        began = time.monotonic()
-        assert ingest.stop(number) == 0
-        assert time.monotonic() - began < 3
-        for answer in asked:
-            code, text = answer.result(1)
-            assert (code, text["message"]) == (202, "Queued (ingest is stopping)")
-        assert "Traceback" not in ingest.log
+    for one in tries():
+        with (
+            started(environ) as ingest,
+            socket.create_connection(("127.0.0.1", ingest.port)),  # idle
+            ThreadPoolExecutor() as pool,
+        ):
+            asked = [pool.submit(ingest.ask, "POST", f"{UP}&wait=600") for _ in range(5)]
+            until(lambda: ingest.log.count("request queued") >= 5)
+            until(lambda: "scaler_http_waiting 5.0" in ingest.ask("GET", "/metrics")[1])
+            began = time.monotonic()
+            assert ingest.stop(number) == 0
+            took = time.monotonic() - began
+            for answer in asked:
+                code, text = answer.result(10)
+                assert (code, text["message"]) == (202, "Queued (ingest is stopping)")
+            assert "Traceback" not in ingest.log
+        with one:
+            assert took < 3
 
 
 def test_it_is_ready_within_two_seconds(environ: dict[str, str]) -> None:
@@ -123,7 +127,9 @@ def test_it_is_ready_within_two_seconds(environ: dict[str, str]) -> None:
     with started(environ) as running:
         spent = psutil.Process(running.process.pid).cpu_times()
         assert spent.user + spent.system < 2
-        assert running.ask("GET", "/readyz")[0] == 200
+        for one in tries():
+            with one:
+                assert running.ask("GET", "/readyz")[0] == 200
 
 
 def test_ten_bodies_of_50_mb_at_once_are_refused_without_being_held(ingest: Ingest) -> None:
@@ -177,16 +183,24 @@ def _three_bursts(ingest: Ingest) -> tuple[int, int, int]:
     ],
 )
 def test_a_client_that_never_finishes_is_cut_off_within_15_seconds(ingest: Ingest, sent: bytes, drip: bytes) -> None:
+    for one in tries():
+        took = cut_off_after(ingest, sent, drip)
+        assert took > 8
+        with one:
+            assert took < 15
+
+
+def cut_off_after(ingest: Ingest, sent: bytes, drip: bytes) -> float:
+    """Seconds until the server hangs up, which is no longer waited for after 15."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", ingest.port), timeout=1) as connection:
         connection.sendall(sent)
-        while not hung_up(connection):
-            assert time.monotonic() - began < 15
+        while time.monotonic() - began < 15 and not hung_up(connection):
             try:
                 connection.sendall(drip)
             except OSError:
                 break
-    assert 8 < time.monotonic() - began < 15
+    return time.monotonic() - began
 
 
 def test_idle_it_calls_nobody(aws: EmbeddedAws, ingest: Ingest) -> None:
@@ -202,7 +216,7 @@ def test_idle_it_calls_nobody(aws: EmbeddedAws, ingest: Ingest) -> None:
 @pytest.fixture
 def silent() -> Iterator[str]:
     """An endpoint that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
@@ -219,17 +233,18 @@ def test_without_sqs_callers_get_503_within_5_seconds(
 ) -> None:
     url = request.getfixturevalue(endpoint)
     with started({**environ, "AWS_ENDPOINT_URL": url}) as ingest, ThreadPoolExecutor(60) as pool:
-        asked = [pool.submit(timed, ingest, "POST", UP) for _ in range(40)]
-        ready = pool.submit(timed, ingest, "GET", "/readyz")
-        reads = pool.submit(timed, ingest, "GET", "/v1/requests/x")
-        alive = pool.submit(timed, ingest, "GET", "/healthz")
-        for answer in asked:
-            code, seconds = answer.result()
-            assert code == 503
-            assert seconds < 5
-        assert (ready.result()[0], alive.result()[0], reads.result()[0]) == (503, 200, 503)
-        assert ready.result()[1] < 3
-        assert "scaler_queue_send_failures_total 40.0" in ingest.ask("GET", "/metrics")[1]
+        for number, one in enumerate(tries(), 1):
+            asked = [pool.submit(timed, ingest, "POST", UP) for _ in range(40)]
+            ready = pool.submit(timed, ingest, "GET", "/readyz")
+            reads = pool.submit(timed, ingest, "GET", "/v1/requests/x")
+            alive = pool.submit(timed, ingest, "GET", "/healthz")
+            sent = [answer.result() for answer in asked]
+            assert [code for code, _ in sent] == [503] * 40
+            assert (ready.result()[0], alive.result()[0], reads.result()[0]) == (503, 200, 503)
+            assert f"scaler_queue_send_failures_total {40.0 * number}" in ingest.ask("GET", "/metrics")[1]
+            with one:
+                assert max(seconds for _, seconds in sent) < 5
+                assert ready.result()[1] < 3
 
 
 def test_a_queue_that_is_not_there_is_503(environ: dict[str, str]) -> None:

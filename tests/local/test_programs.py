@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-QUICK = {**os.environ, "BOOT_DELAY": "0.5", "LEASE_SECONDS": "3"}
+QUICK = {**os.environ, "BOOT_DELAY": "0.5"}
 
 
 @contextmanager
