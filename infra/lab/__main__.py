@@ -135,12 +135,14 @@ def _on_a_lab(command: Callable[[Path], list[str]]) -> int:
     running = sweep.recalled().get("pid") in sweep.marked()
     if not running and up() != 0:
         return 1
+    gone = 0
     try:
         words = command(Path(sweep.recalled()["env"]))
-        return subprocess.run(words, check=False).returncode  # noqa: S603 - ours
+        code = subprocess.run(words, check=False).returncode  # noqa: S603 - ours
     finally:
         if not running:
-            down()
+            gone = down()
+    return code or gone
 
 
 def _say(text: str) -> None:

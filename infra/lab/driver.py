@@ -26,6 +26,9 @@ Found = TypeVar("Found")
 
 PATIENCE: Final = 90.0
 _LOOK_SECONDS: Final = 0.1
+_FORMED_SECONDS: Final = 180.0
+"""A node that returns in the moment in which it is given up may be shown as Down for some time: see docs/lab.md."""
+_TRIES: Final = 4
 _ENDED: Final = ("succeeded", "failed", "skipped")
 _ANSWER: Final = aiohttp.ClientTimeout(total=120)
 
@@ -149,9 +152,13 @@ class Driver:
 
     async def update_node(self, name: str, **change: Any) -> None:
         """Change a node's specification."""
-        node = await self.node(name)
-        spec = {**node["Spec"], **change}
-        await self.swarm("POST", f"/nodes/{node['ID']}/update?version={node['Version']['Index']}", json=spec)
+
+        async def read_and_write() -> None:
+            node = await self.node(name)
+            spec = {**node["Spec"], **change}
+            await self.swarm("POST", f"/nodes/{node['ID']}/update?version={node['Version']['Index']}", json=spec)
+
+        await _in_sequence(read_and_write)
 
     async def tasks(self, service: str) -> list[Json]:
         """The tasks of a service that are wanted."""
@@ -180,10 +187,14 @@ class Driver:
 
     async def update(self, service: str, change: Callable[[Json], None]) -> None:
         """Change a service's specification."""
-        found = await self.swarm("GET", f"/services/{service}")
-        change(found["Spec"])
-        path = f"/services/{found['ID']}/update?version={found['Version']['Index']}"
-        await self.swarm("POST", path, json=found["Spec"])
+
+        async def read_and_write() -> None:
+            found = await self.swarm("GET", f"/services/{service}")
+            change(found["Spec"])
+            path = f"/services/{found['ID']}/update?version={found['Version']['Index']}"
+            await self.swarm("POST", path, json=found["Spec"])
+
+        await _in_sequence(read_and_write)
 
     # The machines and what watches them
 
@@ -199,6 +210,16 @@ class Driver:
         """The machines of the lab, or those of a role."""
         machines: list[Json] = await self.control("GET", "/machines")
         return [one for one in machines if role in (None, one["role"])]
+
+    async def owning(self, **number: int) -> None:
+        """Wait until there are so many machines of a role (`workers=1`): one is taken apart after its node has gone."""
+        for role, wanted in number.items():
+            kind = role.removesuffix("s")
+
+            async def as_many(kind: str = kind, wanted: int = wanted) -> bool:
+                return len(await self.machines(kind)) == wanted
+
+            await self.eventually(as_many, f"{wanted} machines that are {role}")
 
     async def machine(self, name: str) -> Json:
         """The machine of that name."""
@@ -257,7 +278,7 @@ class Driver:
             return len(nodes) == managers + workers and Counter(map(_usable_role, nodes)) == wanted
 
         try:
-            await self.eventually(as_wanted, f"{managers} managers and {workers} workers, all Ready")
+            await self.eventually(as_wanted, f"{managers} managers and {workers} workers, all Ready", _FORMED_SECONDS)
         except NeverCame as error:
             raise NeverCame(f"{error}; there are: {'; '.join(map(_told, await self.nodes()))}") from error
 
@@ -288,6 +309,17 @@ class Driver:
                 return "scaler_active 1.0" in await answer.text()
         except aiohttp.ClientError:
             return False
+
+
+async def _in_sequence(read_and_write: Callable[[], Awaitable[None]]) -> None:
+    """Read and write again where the Swarm wrote in between, as it does when a node reports."""
+    for _ in range(_TRIES):
+        try:
+            return await read_and_write()
+        except EngineError as error:
+            if "update out of sequence" not in str(error):
+                raise
+    return await read_and_write()
 
 
 def _usable_role(node: Mapping[str, Any]) -> str:

@@ -53,7 +53,8 @@ STACK: Final = "lab"
 """The Swarm's stack; the groups' names begin with `lab-ManagerAsg-` and `lab-NodeAsg-`."""
 _NODES: Final[Mapping[Role, int]] = {"manager": 3, "worker": 1}
 _WORKERS: Final = 2
-_SET_UP_SECONDS: Final = 60.0
+_SET_UP_SECONDS: Final = 240.0
+"""More than its parts may take: a machine's engine 60, its joining 90."""
 
 _log = logging.getLogger(__name__)
 Say = Callable[[str], None]

@@ -27,6 +27,9 @@ PROGRAMS: Final = {
 """The package that each program comes from."""
 _SPLIT: Final = {"docker": "docker-cli"}
 """Where newer releases have put what is not in that package any more."""
+_PATIENT: Final = ("-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3")
+_TRIES: Final = 3
+_PAUSE_SECONDS: Final = 10.0
 _POLICY: Final = Path("/usr/sbin/policy-rc.d")
 _HEADERS: Final = ((32, 8), (54, 2), (56, 2))  # where it says where its program headers are, and how many
 _INTERPRETER: Final = 3
@@ -62,18 +65,29 @@ def missing(programs: Mapping[str, str] = PROGRAMS) -> list[str]:
     return sorted({package for program, package in programs.items() if where(program) is None})
 
 
-async def install(say: Callable[[str], None]) -> None:
+async def install(say: Callable[[str], None], programs: Mapping[str, str] = PROGRAMS) -> None:
     """Put in what is missing. Raises SetUpFailed."""
-    if not missing():
+    if not missing(programs):
         return
     if shutil.which("apt-get", path=search_path()) is None:
-        raise SetUpFailed(f"The lab needs {', '.join(missing())}, and there is no apt-get to install them with")
+        raise SetUpFailed(f"The lab needs {', '.join(missing(programs))}, and there is no apt-get to install them with")
     with _nothing_started():
-        await _apt_get("update")
-        await _put_in(missing(), say)
+        await _updated(say)
+        await _put_in(missing(programs), say)
         await _put_in(missing(_SPLIT), say)
-    if missing():
-        raise SetUpFailed(f"Installed, but still missing: {', '.join(missing())}")
+    if missing(programs):
+        raise SetUpFailed(f"Installed, but still missing: {', '.join(missing(programs))}")
+
+
+async def _updated(say: Callable[[str], None]) -> None:
+    """The lists of packages. Who else reads them, reads them for seconds only."""
+    for _ in range(_TRIES):
+        try:
+            return await _apt_get("update")
+        except SetUpFailed as error:
+            say(f"{error}\nIn {_PAUSE_SECONDS:.0f} s once more")
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return await _apt_get("update")
 
 
 async def _put_in(packages: list[str], say: Callable[[str], None]) -> None:
@@ -85,7 +99,7 @@ async def _put_in(packages: list[str], say: Callable[[str], None]) -> None:
 async def _apt_get(*words: str) -> None:
     """It is not left half-way: who is told to stop stops afterwards, and to `sweep` it is no process of the lab's."""
     more = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive", MARK: ""}
-    running = asyncio.ensure_future(run("apt-get", "-q", *words, more=more))
+    running = asyncio.ensure_future(run("apt-get", "-q", *_PATIENT, *words, more=more))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -55,11 +55,11 @@ async def sweep() -> None:
     await network.close_bridge()
     for mount in mounts():
         await commands.run("umount", "--lazy", mount)
-    for _ in range(20):  # the kernel lets a group go a moment after its last process
+    deadline = time.monotonic() + _STOP_SECONDS
+    cgroups.remove(CGROUP)
+    while any(cgroups.present(CGROUP)) and time.monotonic() < deadline:
+        await asyncio.sleep(_LOOK_SECONDS)  # the kernel lets a group go a moment after its last process
         cgroups.remove(CGROUP)
-        if not any(cgroups.present(CGROUP)):
-            break
-        await asyncio.sleep(_LOOK_SECONDS)
     _give_back()
     await asyncio.to_thread(shutil.rmtree, ROOT, True)
 

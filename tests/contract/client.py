@@ -18,6 +18,7 @@ Found = TypeVar("Found")
 API_VERSION = "1.41"
 DEADLINE = 40.0
 SECOND = 1_000_000_000
+_TRIES = 4
 ENDED = ("shutdown", "complete", "failed", "rejected", "orphaned", "remove")
 
 
@@ -28,6 +29,18 @@ class RefusedError(Exception):
         super().__init__(f"{status}: {message}")
         self.status = status
         self.message = message
+
+
+class OutOfSequenceError(RefusedError):
+    """The object has been written since it was read."""
+
+
+def _in_sequence(read_and_write: Callable[[], None]) -> None:
+    """Read and write again where the Swarm itself wrote in between, as it does when a node reports."""
+    for _ in range(_TRIES):
+        with suppress(OutOfSequenceError):
+            return read_and_write()
+    return read_and_write()
 
 
 @dataclass
@@ -56,7 +69,9 @@ class SwarmClient:
         """The answer's JSON (None when it is empty); RefusedError for an error."""
         answer = self.raw(method, version + path, body, **query)
         if answer.status_code >= 400:
-            raise RefusedError(answer.status_code, answer.json()["message"])
+            message = answer.json()["message"]
+            kind = OutOfSequenceError if "update out of sequence" in message else RefusedError
+            raise kind(answer.status_code, message)
         return answer.json() if answer.content.strip() else None
 
     def raw(self, method: str, path: str, body: Json | None = None, **query: Any) -> requests.Response:
@@ -75,8 +90,12 @@ class SwarmClient:
 
     def set_node(self, node_id: str, **change: object) -> None:
         """Change the node's specification, as it is now."""
-        node = self.get(f"/nodes/{node_id}")
-        self.update_node(node_id, node["Version"]["Index"], {**node["Spec"], **change})
+
+        def read_and_write() -> None:
+            node = self.get(f"/nodes/{node_id}")
+            self.update_node(node_id, node["Version"]["Index"], {**node["Spec"], **change})
+
+        _in_sequence(read_and_write)
 
     def update_node(self, node_id: str, version: int, spec: Json) -> None:
         self._post(f"/nodes/{node_id}/update?version={version}", spec)
@@ -105,9 +124,13 @@ class SwarmClient:
 
     def update(self, service_id: str, change: Callable[[Json], None]) -> None:
         """Read the service, change its specification, write it."""
-        service = self.service(service_id)
-        change(service["Spec"])
-        self.update_to(service_id, service["Version"]["Index"], service["Spec"])
+
+        def read_and_write() -> None:
+            service = self.service(service_id)
+            change(service["Spec"])
+            self.update_to(service_id, service["Version"]["Index"], service["Spec"])
+
+        _in_sequence(read_and_write)
 
     def update_to(self, service_id: str, version: int, spec: Json, rollback: str = "") -> None:
         back = f"&rollback={rollback}" if rollback else ""

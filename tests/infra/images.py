@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.lab import packages
+from infra.local.surroundings import inherited
 
 ROOT: Final = Path(__file__).parents[2]
 REGISTRY: Final = "127.0.0.1:1"
@@ -37,7 +38,7 @@ _APPLETS: Final = ("sh", "cp", "mkdir", "ls", "cat", "id", "touch", "sleep")
 
 def docker(socket: Path | str, *words: str, stdin: bytes = b"") -> str:
     """The real command, to one engine. The classic builder, since Debian's engine has no other."""
-    own = {**os.environ, "DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": "0"}
+    own = {**inherited(os.environ), "DOCKER_HOST": f"unix://{socket}", "DOCKER_BUILDKIT": "0"}
     done = subprocess.run(["docker", *words], input=stdin, env=own, capture_output=True, check=False)
     assert done.returncode == 0, f"docker {' '.join(words)}: {(done.stdout + done.stderr).decode()[-3000:]}"
     return done.stdout.decode().strip()

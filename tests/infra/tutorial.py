@@ -109,7 +109,7 @@ class Reader(ABC):
     def url(self) -> str:
         """Where ingest is reached."""
 
-    def wait(self, coroutine: Coroutine[Any, Any, T], within: float = 90) -> T:
+    def wait(self, coroutine: Coroutine[Any, Any, T], within: float = 300) -> T:
         """Have the event loop do it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(within)
 

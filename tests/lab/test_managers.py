@@ -24,6 +24,7 @@ async def test_managers_go_from_three_to_five_and_back_with_the_one_the_active_w
     down = await driver.succeeded(await driver.scale("down", "manager", 2), within=150)
     assert (down["nodes_before"], down["nodes_after"]) == (5, 3)
     await driver.formed(managers=3, workers=workers)
+    await driver.owning(managers=3)
     assert sorted(one["name"] for one in await driver.machines("manager")) == sorted(kept)
     for name in kept:
         await driver.update_node(name, Labels={})

@@ -1,5 +1,7 @@
 """The tutorial's two chapters on the lab: scaling nodes by hand, and by Prometheus and Alertmanager."""
 
+import json
+
 import pytest
 
 from infra.lab.driver import Driver, Json
@@ -16,9 +18,8 @@ curl --silent --show-error --request POST \
 
 async def test_a_person_adds_and_removes_a_worker_with_curl(driver: Driver, lab_env: object) -> None:
     before = await desired_workers(driver)
-    told = await shell(CURL.format(env=lab_env, direction="up"))
-    assert '"status":"OK"' in told
-    up = await driver.newest()
+    up = json.loads(await shell(CURL.format(env=lab_env, direction="up")))
+    assert up["status"] == "OK"
     record = await driver.succeeded(up["id"])
     assert (record["nodes_before"], record["nodes_after"]) == (before, before + 1)
     await driver.formed(workers=before + 1)
@@ -28,14 +29,13 @@ async def test_a_person_adds_and_removes_a_worker_with_curl(driver: Driver, lab_
     assert "demo." in listed
     assert (await driver.running("demo"))[(await driver.node(new))["ID"]] > 0
 
-    await shell(CURL.format(env=lab_env, direction="down"))
-    down = await driver.newest()
+    down = json.loads(await shell(CURL.format(env=lab_env, direction="down")))
     assert down["id"] != up["id"]
     record = await driver.succeeded(down["id"])
     assert (record["nodes_before"], record["nodes_after"]) == (before + 1, before)
     await driver.formed(workers=before)
     await driver.settled("demo", 6)
-    assert len(await driver.machines("worker")) == before
+    await driver.owning(workers=before)
 
 
 async def test_memory_above_the_threshold_adds_a_worker_and_below_it_removes_one(driver: Driver) -> None:
