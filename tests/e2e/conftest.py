@@ -33,13 +33,3 @@ def measured(request: pytest.FixtureRequest) -> Measured:
         request.node.user_properties.append((name, str(value)))
 
     return note
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures that tests have taken down."""
-    reports = [one for outcome in ("passed", "failed") for one in terminalreporter.getreports(outcome)]
-    figures = [figure for one in reports if one.when == "call" for figure in one.user_properties]
-    if figures:
-        terminalreporter.section("measured")
-        for name, value in figures:
-            terminalreporter.write_line(f"{name}: {value}")
