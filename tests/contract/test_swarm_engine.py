@@ -530,6 +530,11 @@ def listening(swarm: SwarmClient, **filters: str) -> Iterator[list[Json]]:
         listener.join(10)
 
 
+def of(identity: str, events: list[Json]) -> list[Json]:
+    """Those of one object."""
+    return [event for event in events if event["Actor"]["ID"] == identity]
+
+
 def test_events_come_in_the_order_of_the_changes(swarm: SwarmClient) -> None:
     spec = swarm.spec()
     with listening(swarm, type="service") as seen:
@@ -539,8 +544,8 @@ def test_events_come_in_the_order_of_the_changes(swarm: SwarmClient) -> None:
         swarm.update_state(service_id, "completed")
         swarm.update(service_id, lambda body: body.update(Mode={"Replicated": {"Replicas": 2}}))
         swarm.call("DELETE", f"/services/{service_id}")
-        swarm.eventually(lambda: [e for e in seen if e["Action"] == "remove"], "the last event")
-    own = [event for event in seen if event["Actor"]["ID"] == service_id]
+        swarm.eventually(lambda: [one for one in of(service_id, seen) if one["Action"] == "remove"], "the last event")
+    own = of(service_id, seen)
     actions = [event["Action"] for event in own]
     assert (actions[0], actions[-1]) == ("create", "remove")
     assert {event["scope"] for event in own} == {"swarm"}
