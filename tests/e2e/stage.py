@@ -52,6 +52,17 @@ def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look
     return found
 
 
+def quickest(measure: Callable[[], float], within: float, tries: int = 3) -> float:
+    """Seconds that something takes: the first measured that is `within`, or the least of all.
+
+    For bounds in real time: a busy machine adds to some tries, a fault to each of them.
+    """
+    taken = [measure()]
+    while min(taken) > within and len(taken) < tries:
+        taken.append(measure())
+    return min(taken)
+
+
 class Caller:
     """Someone who uses one ingest over HTTP."""
 

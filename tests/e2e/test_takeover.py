@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.e2e.processes import Process
-from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, until
+from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, quickest, until
 
 WORKERS = 1
 LEASE_SECONDS = 3.0
@@ -21,7 +21,6 @@ KILLS = int(os.environ.get("E2E_KILLS", "3"))
 """How many take-overs the test of them wants to see in time, one after the other."""
 IN_TIME = 1.25 * LEASE_SECONDS
 AT_ONCE = LEASE_SECONDS / 2
-_TRIES = 3
 _WAITING = 7.0
 
 
@@ -36,14 +35,8 @@ class Pair:
         self.caller = troupe.caller
 
     def taken_over(self, within: float, end: Callable[[Process], object]) -> float:
-        """Seconds from the end of the active worker until the other is active.
-
-        Tried again, as far as `_TRIES`, where it took longer than `within`: what the machine did is not so each time.
-        """
-        taken: list[float] = []
-        while len(taken) < _TRIES and min(taken, default=within) >= within:
-            taken.append(self._once(end))
-        return min(taken)
+        """Seconds from the end of the active worker until the other is active."""
+        return quickest(lambda: self._once(end), within)
 
     def _once(self, end: Callable[[Process], object]) -> float:
         active = until(lambda: next((one for one in self.workers if one.is_active()), None), "an active worker")
