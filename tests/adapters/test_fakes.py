@@ -18,18 +18,11 @@ from tests.fakes import (
     LoopClock,
     Scripted,
 )
-from worker.ports import (
-    AlertSink,
-    GroupChanges,
-    Groups,
-    Inbox,
-    Journal,
-    LeaseItem,
-    LeaseStore,
-    ServiceChange,
-    Swarm,
-    SwarmChanges,
-)
+from worker.ports.alerts import AlertSink
+from worker.ports.queue import Inbox
+from worker.ports.scaling import GroupChanges, Groups
+from worker.ports.storage import Journal, LeaseItem, LeaseStore
+from worker.ports.swarm import ServiceChange, Swarm, SwarmChanges
 
 pytestmark = pytest.mark.looptime
 

@@ -15,7 +15,7 @@ from tests.adapters.conftest import CALL, unique
 from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
 from worker.adapters.autoscaling import AwsGroups
-from worker.ports import Group, GroupChanges, Groups, Instance
+from worker.ports.scaling import Group, GroupChanges, Groups, Instance
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,7 @@ from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.table import PAGE
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Journal, Overtaken
+from worker.ports.storage import GroupMemory, Journal, Overtaken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -13,7 +13,7 @@ from tests.adapters.conftest import CALL
 from tests.adapters.eventually import eventually
 from tests.adapters.yards import HOSTS, MANAGER, ApiYard, MemoryYard, Yard, api_yard
 from worker.adapters.swarm import DockerSwarm
-from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task
+from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.engine]
 

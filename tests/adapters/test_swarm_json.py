@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
-from worker.ports import Manager, Node, Service, Task
+from worker.ports.swarm import Manager, Node, Service, Task
 
 
 def service(**spec: Any) -> Service:

@@ -13,8 +13,8 @@ from tests.behaviour.stage import Clock, Stage
 from tests.behaviour.world import world
 from tests.fakes import InMemoryLeaseStore
 from worker.errors import LeaseLost
-from worker.lease import Lease, Tenure
-from worker.ports import LeaseItem
+from worker.leadership.lease import HeldLease, Lease
+from worker.ports.storage import LeaseItem
 
 FIFTEEN = timedelta(seconds=15)
 PROOF = timedelta(seconds=5)
@@ -28,20 +28,20 @@ class Candidate:
         self.lease = Lease(store.through(self.stage), self.clock, FIFTEEN, name)
         self.beating = True
 
-    async def win(self) -> Tenure:
+    async def win(self) -> HeldLease:
         """Compete."""
         return await self.lease.win(self._eligible)
 
     async def _eligible(self) -> str | None:
         return self.swarm
 
-    def keep(self, tenure: Tenure) -> "asyncio.Task[None]":
+    def keep(self, tenure: HeldLease) -> "asyncio.Task[None]":
         """Renew from now on."""
         return asyncio.ensure_future(self.lease.keep(tenure, lambda: self.beating))
 
 
 @asynccontextmanager
-async def keeping(candidate: Candidate, tenure: Tenure) -> "AsyncIterator[asyncio.Task[None]]":
+async def keeping(candidate: Candidate, tenure: HeldLease) -> "AsyncIterator[asyncio.Task[None]]":
     """It renews inside."""
     task = candidate.keep(tenure)
     try:

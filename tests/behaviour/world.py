@@ -18,9 +18,9 @@ from tests.fakes import (
     Launcher,
 )
 from tests.unit.build import settings
-from worker.active import Ports, Worker
+from worker.lifecycle import Ports, Worker
 from worker.metrics import Metrics
-from worker.ports import Node, Service
+from worker.ports.swarm import Node, Service
 
 RESCHEDULED = {"com.df.reschedule": "true"}
 LOOK_SECONDS = 0.05

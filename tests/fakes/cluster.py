@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from tests.fakes.clock import START
 from tests.fakes.places import Places, eligible
-from worker.ports import Manager, Node, Service, Task
+from worker.ports.swarm import Manager, Node, Service, Task
 
 ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "orphaned"})
 OLD_TASKS_KEPT = 2

@@ -14,7 +14,7 @@ from typing import Protocol
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports import Activity, Group, Instance
+from worker.ports.scaling import Activity, Group, Instance
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 

@@ -8,7 +8,7 @@ from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_KEY_BYTES = 1024

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from worker.ports import Node, Service
+from worker.ports.swarm import Node, Service
 
 if TYPE_CHECKING:
     from tests.fakes.cluster import Job

@@ -10,16 +10,7 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from tests.fakes.cluster import Cluster, Pace
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports import (
-    Availability,
-    Manager,
-    Node,
-    Service,
-    ServiceChange,
-    ServiceMode,
-    SwarmIdentity,
-    Task,
-)
+from worker.ports.swarm import Availability, Manager, Node, Service, ServiceChange, ServiceMode, SwarmIdentity, Task
 
 GIB = 1024**3
 

@@ -10,7 +10,7 @@ from tests.simulation.cloud import MANAGERS, WORKERS
 from tests.simulation.loops import SimulatedLoop
 from tests.simulation.network import Fate
 from tests.simulation.processes import Process
-from worker.ports import Availability
+from worker.ports.swarm import Availability
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -12,7 +12,7 @@ from shared.messages import Role
 from shared.records import Record, State
 from tests.simulation.cloud import ROLES
 from tests.simulation.processes import START
-from worker.ports import Service
+from worker.ports.swarm import Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process

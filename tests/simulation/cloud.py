@@ -16,7 +16,8 @@ from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Activity, Group, Instance, Node
+from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.swarm import Node
 
 T = TypeVar("T")
 

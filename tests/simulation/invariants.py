@@ -14,7 +14,7 @@ from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
-from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
+from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process

@@ -15,19 +15,10 @@ from shared.records import Record
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
 from tests.simulation.queue import POLL_SECONDS
-from worker.ports import (
-    Activity,
-    Availability,
-    Group,
-    GroupMemory,
-    LeaseItem,
-    Message,
-    Node,
-    Service,
-    ServiceChange,
-    SwarmIdentity,
-    Task,
-)
+from worker.ports.queue import Message
+from worker.ports.scaling import Activity, Group
+from worker.ports.storage import GroupMemory, LeaseItem
+from worker.ports.swarm import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process

@@ -11,7 +11,7 @@ from tests.simulation import __main__ as command
 from tests.simulation.report import FAULTS, Summary
 from tests.simulation.run import observe, run
 from tests.simulation.twins import TWINS, Twin, prove_nothing
-from worker.lease import Lease
+from worker.leadership.lease import Lease
 
 QUICK = range(1, 151)
 MOST = 2000

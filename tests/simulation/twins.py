@@ -16,16 +16,17 @@ from tests.simulation.ports import GroupsPort
 from tests.simulation.profile import Profile
 from tests.simulation.run import run
 from tests.simulation.world import World
-from worker.drain import give_back
-from worker.intake import Intake
-from worker.job import Job
-from worker.lease import Lease
-from worker.planning import LAG, Planning
-from worker.ports import Group, Overtaken
-from worker.preflight import EVER
-from worker.scale_down import ScaleDown
-from worker.term import Countdown
-from worker.termination import Termination
+from worker.decisions.preflight import EVER
+from worker.flows.down import ScaleDown
+from worker.flows.drain import give_back
+from worker.flows.planning import LAG, Planning
+from worker.flows.terminate import Termination
+from worker.intake.receiver import Intake
+from worker.leadership.deadline import Deadline
+from worker.leadership.lease import Lease
+from worker.ports.scaling import Group
+from worker.ports.storage import Overtaken
+from worker.requests.request import OpenRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +106,23 @@ async def _never_a_duplicate(_intake: Intake, _record: object, _key: object) -> 
 
 
 @_instead(Planning, "look")
-async def _believe_describe(planning: Planning, job: Job, *, fresh: bool = False) -> tuple[Group, int]:
+async def _believe_describe(planning: Planning, job: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
     """Whatever is described is so."""
     del fresh
-    group = await planning._term.groups.describe(planning.group_name(job))
+    group = await planning._leadership.groups.describe(planning.group_name(job))
     return group, group.desired
 
 
 @_instead(Termination, "_unseen")
-def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Countdown:
+def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Deadline:
     """What looks untouched has not been called for."""
     del anew
-    return termination._term.countdown(EVER, LAG)
+    return termination._leadership.deadline(EVER, LAG)
 
 
 def _wait_for_nothing(_world: World, stack: ExitStack) -> None:
     """What was moved away need not run elsewhere."""
-    stack.enter_context(mock.patch("worker.fit.unsettled", return_value=()))
+    stack.enter_context(mock.patch("worker.decisions.displacement.unsettled", return_value=()))
 
 
 def _no_protection(profile: Profile) -> Profile:
@@ -129,12 +130,12 @@ def _no_protection(profile: Profile) -> Profile:
 
 
 @_instead(ScaleDown, "give_up")
-async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
+async def _undo_unwritten(down: ScaleDown, job: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
     touched = job.record.step in {"drain", "terminate"}
     await down._planning.fail(job, reason)
     if touched:
-        await give_back(down._term, job)
+        await give_back(down._leadership, job)
 
 
 TWINS = (

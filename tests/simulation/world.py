@@ -22,7 +22,7 @@ from tests.simulation.queue import Queue
 from tests.simulation.trace import Trace
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
-from worker.active import Ports
+from worker.lifecycle import Ports
 
 LONGEST_SECONDS = 2000.0
 """By then everything must have ended, whatever has happened."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.ports import Activity, Group, Instance, Manager, Node, Service, Task
+from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.swarm import Manager, Node, Service, Task
 from worker.settings import WorkerSettings
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)

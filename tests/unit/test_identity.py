@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import group, host, instance, node
-from worker.identity import matched, members
-from worker.ports import Instance, Node
+from worker.decisions.matching import matched, members
+from worker.ports.scaling import Instance
+from worker.ports.swarm import Node
 
 
 def test_the_engine_label_names_the_instance() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.messages import Direction, Role
 from tests.unit.build import group, settings
-from worker.limits import AtBound, Limits, Target, node_limits, service_limits, target
+from worker.decisions.bounds import AtBound, Limits, Target, node_limits, service_limits, target
 
 DIRECTIONS = st.sampled_from(["up", "down"])
 HUGE = 9223372036854775807

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import NOW, activity, ago, group, instance
-from worker.ports import Activity
-from worker.preflight import down_refusal, launch_failure, up_refusal
+from worker.decisions.preflight import down_refusal, launch_failure, up_refusal
+from worker.ports.scaling import Activity
 
 NO_CAPACITY = "We currently do not have sufficient m5.large capacity in the Availability Zone you requested."
 FAILED = activity("Failed", 60, reason=NO_CAPACITY)

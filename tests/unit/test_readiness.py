@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from shared.messages import Role
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node
-from worker.ports import Group, Instance, Manager, Node
-from worker.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes
+from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes
+from worker.ports.scaling import Group, Instance
+from worker.ports.swarm import Manager, Node
 
 
 def expected(target: int, base: int, present: Group, nodes: list[Node], node_type: Role = "worker") -> Expectation:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
-from worker.ports import Group, Instance, Node, Task
-from worker.victims import PROTECT_LABEL, Refusal, Victim, choose
+from worker.decisions.victims import PROTECT_LABEL, Refusal, Victim, choose
+from worker.ports.scaling import Group, Instance
+from worker.ports.swarm import Node, Task
 
 WEB = service("web", replicas=9)
 JOB = service("backup", mode="replicated-job")

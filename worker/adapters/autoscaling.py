@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import NotFound
 from worker.adapters.calls import calling
-from worker.ports import Activity, Group, Instance
+from worker.ports.scaling import Activity, Group, Instance
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
@@ -81,7 +81,7 @@ class AwsGroups:
         return _lowered_to(answer.get("Activity") or {})
 
     async def _machines(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """What EC2 knows of the instances. A filter passes over unknown ids; naming them would be an error."""
+        """What EC2 knows of the instances. A filter batches over unknown ids; naming them would be an error."""
         found: dict[str, Mapping[str, Any]] = {}
         for start in range(0, len(instance_ids), _FILTER_VALUES):
             some = list(instance_ids[start : start + _FILTER_VALUES])

@@ -17,7 +17,7 @@ from shared.messages import Role
 from shared.records import OPEN_INDEX, Layout, Record, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken
 
 log = structlog.get_logger()
 

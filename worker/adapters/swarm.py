@@ -14,7 +14,7 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
-from worker.ports import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
+from worker.ports.swarm import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""

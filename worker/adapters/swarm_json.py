@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from shared.clock import parse_rfc3339
 from shared.errors import Unavailable
-from worker.ports import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
+from worker.ports.swarm import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
 
 H = TypeVar("H", bound=Hashable)
 Json = Mapping[str, Any]

@@ -1,0 +1,137 @@
+"""How far a scale may go: bounds and step from labels, settings and the group, and the target they allow.
+
+A label beats the default, a request's own `by` beats the label, and a group's MinSize and MaxSize, which nobody here
+ever changes, narrow both bounds. A label that makes no sense is passed over and told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.messages import MAX_BY, Direction, Role
+from worker.ports.scaling import Group
+from worker.settings import WorkerSettings
+
+MOST = 10_000
+"""The highest bound that settings and labels may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds and the step of one scale, and what was odd about the labels."""
+
+    minimum: int
+    maximum: int
+    by: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The number there is, and the number there shall be."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtBound:
+    """Nothing to do: the real number is at this bound already, or beyond it."""
+
+    number: int
+    bound: Literal["maximum", "minimum"]
+
+
+def node_limits(
+    settings: WorkerSettings,
+    labels: Mapping[str, str],
+    node_type: Role,
+    direction: Direction,
+    by: int | None,
+    group: Group,
+) -> Limits:
+    """The limits of a node scale. `labels` are those of the service that the request names, or none."""
+    kind = f"{node_type}_nodes"
+    reader = _Reader(labels)
+    minimum = reader.read(
+        _text(settings, f"min_scale_{node_type}_node_label"), _number(settings, f"default_min_{kind}")
+    )
+    maximum = reader.read(
+        _text(settings, f"max_scale_{node_type}_node_label"), _number(settings, f"default_max_{kind}")
+    )
+    step = _step(settings, reader, f"scale_{node_type}_node_{direction}_by", by)
+    minimum, maximum = max(minimum, group.min_size), min(maximum, group.max_size)
+    return _limits(minimum, maximum, step, reader.warnings, f"{node_type} nodes (group {group.name} included)")
+
+
+def service_limits(settings: WorkerSettings, labels: Mapping[str, str], direction: Direction, by: int | None) -> Limits:
+    """The limits of a replica scale. `labels` are those of the service itself."""
+    reader = _Reader(labels)
+    minimum = reader.read(settings.min_scale_label, settings.default_min_replicas)
+    maximum = reader.read(settings.max_scale_label, settings.default_max_replicas)
+    label = _text(settings, f"scale_{direction}_by_label")
+    default = _number(settings, f"default_scale_service_{direction}_by")
+    step = reader.read(label, default, lowest=1, highest=MAX_BY) if by is None else by
+    return _limits(minimum, maximum, step, reader.warnings, "replicas")
+
+
+def target(direction: Direction, present: int, limits: Limits) -> Target | AtBound:
+    """Where a scale leads. An up never lowers, a down never raises, and a down never takes more than its step.
+
+    An up from below the minimum goes at least to the minimum. Where the minimum is above the maximum, an up still
+    ends at the maximum and a down at the minimum: of the numbers that could be meant, the one that changes least.
+    """
+    if direction == "up":
+        after = min(max(present + limits.by, limits.minimum), limits.maximum)
+        return Target(present, after) if after > present else AtBound(present, "maximum")
+    after = max(present - limits.by, limits.minimum)
+    return Target(present, after) if after < present else AtBound(present, "minimum")
+
+
+class _Reader:
+    """Reads whole numbers from labels, and notes what is wrong with them."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = labels
+        self.warnings: list[str] = []
+
+    def read(self, label: str, default: int, lowest: int = 0, highest: int = MOST) -> int:
+        """The label's number, or the default where there is none."""
+        value = self._labels.get(label)
+        if value is None:
+            return default
+        number = int(value) if value.isascii() and value.isdigit() and len(value) <= 12 else -1
+        if lowest <= number <= highest:
+            return number
+        self.warnings.append(
+            f"Label {label}={_short(value)} is not a whole number from {lowest} to {highest}: {default} is used instead"
+        )
+        return default
+
+
+def _step(settings: WorkerSettings, reader: _Reader, name: str, by: int | None) -> int:
+    if by is not None:
+        return by
+    return reader.read(_text(settings, f"{name}_label"), _number(settings, f"default_{name}"), 1, MAX_BY)
+
+
+def _limits(minimum: int, maximum: int, by: int, warnings: list[str], what: str) -> Limits:
+    if minimum > maximum:
+        warnings.append(
+            f"The minimum of {what}, {minimum}, is more than the maximum, {maximum}: an up stops at {maximum}, "
+            f"a down at {minimum}; correct the labels, the settings or the group"
+        )
+    return Limits(minimum, maximum, by, tuple(warnings))
+
+
+def _text(settings: WorkerSettings, name: str) -> str:
+    return str(getattr(settings, name))
+
+
+def _number(settings: WorkerSettings, name: str) -> int:
+    return int(getattr(settings, name))
+
+
+def _short(value: str) -> str:
+    text = "".join(char if char.isprintable() else "?" for char in value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

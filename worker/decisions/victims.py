@@ -1,0 +1,188 @@
+"""Which instances a scale-down takes: those that cost least to remove, and never one that somebody protects.
+
+The order: what never joined the Swarm, then nodes that are not Ready, then the nodes with the fewest tasks to move,
+then one of the fullest zone, then the newest. A node on which something runs that cannot move comes after those that
+are free, and the worker's own node last of all. Whether their tasks fit elsewhere, and whether the managers keep
+their quorum, is asked elsewhere.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, islice
+
+from shared.messages import Role
+from worker.decisions.displacement import holders, movable
+from worker.decisions.matching import matched, members
+from worker.ports.scaling import Group, Instance
+from worker.ports.swarm import Node, Service, Task
+
+PROTECT_LABEL = "com.df.scaler.protect"
+"""The swarm node label that, being `true`, keeps a node."""
+
+_NAMED = 8
+"""At most so many instances are named in a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """An instance that goes, and its node if it has one."""
+
+    instance_id: str
+    node_id: str | None
+    name: str
+    """The node's hostname, or the instance id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing is removed: what, why, what to do."""
+
+    reason: str
+
+
+def choose(
+    count: int,
+    *,
+    group: Group,
+    nodes: Sequence[Node],
+    tasks: Sequence[Task],
+    services: Sequence[Service],
+    node_type: Role,
+    own_node_id: str,
+    now: datetime,
+    join_timeout: timedelta,
+) -> tuple[Victim, ...] | Refusal:
+    """`count` victims of the group, in the order in which they should go, or why there are none."""
+    node_of = matched(nodes, group.instances)
+    if not node_of:
+        return _nothing_matches(count, group)
+    cutoff = now - join_timeout if _all_matched(nodes, node_of, node_type) else None
+    obstacle = {
+        instance.id: _obstacle(instance, node_of.get(instance.id), group, cutoff) for instance in members(group)
+    }
+    eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
+    if len(eligible) < count:
+        return _too_few(count, len(eligible), group, node_of, obstacle)
+    costs = _Costs(node_of, movable(tasks, services), holders(tasks, services), own_node_id)
+    zones = Counter(instance.zone for instance in members(group))
+    return tuple(_victim(instance, node_of) for instance in islice(_cheapest(eligible, costs, zones), count))
+
+
+# --- Who may be taken -------------------------------------------------------------------------------------------
+
+
+def _all_matched(nodes: Sequence[Node], node_of: Mapping[str, Node], node_type: Role) -> bool:
+    """Whether no Ready node of the role could be an instance that seems to have none."""
+    known = {node.id for node in node_of.values()}
+    return all(node.id in known for node in nodes if node.ready and node_type in _roles(node))
+
+
+def _roles(node: Node) -> set[Role]:
+    """The role that is wanted, and the one it has."""
+    return {node.role, "worker" if node.manager is None else "manager"}
+
+
+def _obstacle(instance: Instance, node: Node | None, group: Group, cutoff: datetime | None) -> str | None:
+    """Why an instance must not be taken. None: it may. `cutoff`: before it launched, it should have joined."""
+    if instance.protected and not group.protects_new:
+        return "protected from scale-in"
+    if node is not None and node.labels.get(PROTECT_LABEL, "").strip().lower() == "true":
+        return f"node label {PROTECT_LABEL}=true"
+    if node is not None:
+        return None if instance.lifecycle == "InService" else instance.lifecycle
+    if cutoff is None:
+        return "no node of the Swarm can be matched to it, and Ready nodes are there that match no instance"
+    joined_never = instance.launched_at is not None and instance.launched_at < cutoff
+    return None if joined_never else "has not joined the Swarm yet"
+
+
+# --- Who goes first ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """What it costs to remove an instance, zones and age aside."""
+
+    node_of: Mapping[str, Node]
+    tasks: Mapping[str, int]
+    holders: frozenset[str]
+    own_node_id: str
+
+    def of(self, instance: Instance) -> tuple[bool, int, bool, int]:
+        """The smaller, the sooner it goes."""
+        node = self.node_of.get(instance.id)
+        if node is None:
+            return False, 0, False, 0
+        return node.id == self.own_node_id, 1 + node.ready, node.id in self.holders, self.tasks.get(node.id, 0)
+
+
+def _cheapest(eligible: Sequence[Instance], costs: _Costs, zones: Counter[str]) -> Iterator[Instance]:
+    """The instances by cost; among equals always one of the zone that is the fullest by then, its newest."""
+    for _, equals in groupby(sorted(eligible, key=costs.of), key=costs.of):
+        yield from _by_zone(list(equals), zones)
+
+
+def _by_zone(equals: Sequence[Instance], zones: Counter[str]) -> Iterator[Instance]:
+    queues: dict[str, deque[Instance]] = {}
+    for instance in sorted(equals, key=_age, reverse=True):
+        queues.setdefault(instance.zone, deque()).append(instance)
+    while queues:
+        zone = max(queues, key=lambda zone: (zones[zone], _age(queues[zone][0])))
+        yield queues[zone].popleft()
+        zones[zone] -= 1
+        queues = {name: queue for name, queue in queues.items() if queue}
+
+
+def _age(instance: Instance) -> tuple[datetime, str]:
+    return instance.launched_at or datetime.min.replace(tzinfo=UTC), instance.id
+
+
+def _victim(instance: Instance, node_of: Mapping[str, Node]) -> Victim:
+    node = node_of.get(instance.id)
+    return (
+        Victim(instance.id, None, instance.id) if node is None else Victim(instance.id, node.id, _name(instance, node))
+    )
+
+
+def _name(instance: Instance, node: Node | None) -> str:
+    return (node.hostname if node is not None else "") or instance.id
+
+
+# --- Why nobody goes --------------------------------------------------------------------------------------------
+
+
+def _nothing_matches(count: int, group: Group) -> Refusal:
+    present = [instance.id for instance in members(group)]
+    if not present:
+        return Refusal(f"Auto Scaling group {group.name} has no instance that could be removed")
+    return Refusal(
+        f"Cannot choose {count} of the instances of Auto Scaling group {group.name} ({_listed(present)}): no node of "
+        "the Swarm can be matched to any of them, so nobody knows what runs there. Give the Docker engines the "
+        "label instance_id=INSTANCE_ID, or hostnames equal to the private DNS names; instances that never joined "
+        "can be ended with `aws autoscaling terminate-instance-in-auto-scaling-group "
+        "--should-decrement-desired-capacity --instance-id INSTANCE_ID`"
+    )
+
+
+def _too_few(
+    count: int, eligible: int, group: Group, node_of: Mapping[str, Node], obstacle: Mapping[str, str | None]
+) -> Refusal:
+    kept = [
+        f"{_name(instance, node_of.get(instance.id))} ({obstacle[instance.id]})"
+        for instance in members(group)
+        if obstacle[instance.id] is not None
+    ]
+    why = f": {_listed(kept)}" if kept else ""
+    return Refusal(
+        f"Only {eligible} of the {len(members(group))} instances of Auto Scaling group {group.name} can be removed, "
+        f"{count} should be{why}. Remove fewer, wait until all are InService and in the Swarm, or lift the "
+        f"protection (`docker node update --label-rm {PROTECT_LABEL} NODE`, "
+        "`aws autoscaling set-instance-protection --no-protected-from-scale-in`)"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
