@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tests.unit.build import activity, group, instance
-from worker.flows.planning import without_ended
+from worker.flows.survey import without_ended
 
 ALL = group([instance(number) for number in range(4)])
 
