@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from tests.unit.build import group, host, instance, node
 from worker.decisions.matching import matched, members
-from worker.ports.scaling import Instance
+from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 
 
@@ -45,7 +45,7 @@ def test_an_instance_without_a_private_dns_name_has_no_node_without_a_hostname()
 
 
 def test_an_address_that_came_back_belongs_to_the_instance_that_stays() -> None:
-    gone = instance(2, private_dns_name=instance(1).private_dns_name, lifecycle="Terminating:Wait")
+    gone = instance(2, private_dns_name=instance(1).private_dns_name, phase=Phase.LEAVING)
     assert matched([node(1)], [gone, instance(1)]) == {"i-0001": node(1)}
 
 
@@ -54,10 +54,9 @@ def test_a_name_that_two_instances_could_have_stands_for_neither() -> None:
     assert matched([node(1)], [instance(1), other]) == {}
 
 
-def test_instances_on_their_way_out_or_in_standby_are_no_members() -> None:
-    lifecycles = ["InService", "Pending:Wait", "Standby", "EnteringStandby", "Terminating:Wait", "Detaching"]
-    present = group(instance(number, lifecycle=word) for number, word in enumerate(lifecycles))
-    assert [member.lifecycle for member in members(present)] == ["InService", "Pending:Wait"]
+def test_instances_on_their_way_out_in_standby_or_in_the_warm_pool_are_no_members() -> None:
+    present = group(instance(number, phase=phase) for number, phase in enumerate(Phase))
+    assert [member.phase for member in members(present)] == [Phase.PENDING, Phase.IN_SERVICE]
 
 
 NAMES = ["", *(host(number) for number in (1, 12, 129)), "ip-10-0-3-1.ec2.internal", "IP-10-0-3-1", "ip-10-0-3-12."]
@@ -66,7 +65,7 @@ INSTANCES = st.lists(
         instance,
         st.integers(0, 5),
         private_dns_name=st.sampled_from(NAMES),
-        lifecycle=st.sampled_from(["InService", "Terminating"]),
+        phase=st.sampled_from([Phase.IN_SERVICE, Phase.LEAVING]),
     ),
     max_size=5,
     unique_by=lambda found: found.id,

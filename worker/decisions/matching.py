@@ -7,11 +7,14 @@ guessing is how the wrong machine is taken away.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from worker.ports.scaling import Group, Instance
+from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node
 
 INSTANCE_LABEL = "instance_id"
 """The engine label that the cluster template's user data sets."""
+
+
+_COUNTED = frozenset({Phase.PENDING, Phase.IN_SERVICE})
 
 
 def matched(nodes: Sequence[Node], instances: Sequence[Instance]) -> dict[str, Node]:
@@ -30,11 +33,11 @@ def matched(nodes: Sequence[Node], instances: Sequence[Instance]) -> dict[str, N
 
 
 def members(group: Group) -> tuple[Instance, ...]:
-    """The instances that desired capacity counts: those on their way out, and those in standby, it does not.
+    """The instances that desired capacity counts: not those on their way out, in standby or in the warm pool.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
     """
-    return tuple(instance for instance in group.staying if "Standby" not in instance.lifecycle)
+    return tuple(instance for instance in group.instances if instance.phase in _COUNTED)
 
 
 def _weight(node: Node) -> tuple[bool, bool, bool, str]:

@@ -15,7 +15,7 @@ from itertools import groupby, islice
 from shared.messages import Role
 from worker.decisions.displacement import holders, movable
 from worker.decisions.matching import matched, members
-from worker.ports.scaling import Group, Instance
+from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, Service, Task
 
 PROTECT_LABEL = "com.df.scaler.protect"
@@ -91,7 +91,7 @@ def _obstacle(instance: Instance, node: Node | None, group: Group, cutoff: datet
     if node is not None and node.labels.get(PROTECT_LABEL, "").strip().lower() == "true":
         return f"node label {PROTECT_LABEL}=true"
     if node is not None:
-        return None if instance.lifecycle == "InService" else instance.lifecycle
+        return None if instance.phase is Phase.IN_SERVICE else instance.phase.value
     if cutoff is None:
         return "no node of the Swarm can be matched to it, and Ready nodes are there that match no instance"
     joined_never = instance.launched_at is not None and instance.launched_at < cutoff

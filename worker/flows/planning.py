@@ -15,7 +15,7 @@ from worker.decisions.preflight import EVER
 from worker.errors import GaveUp
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import Leadership
-from worker.ports.scaling import Activity, Group
+from worker.ports.scaling import Activities, Group
 from worker.ports.storage import GroupMemory
 from worker.ports.swarm import Node
 from worker.requests import wording
@@ -47,7 +47,7 @@ class Survey:
 
     group: Group
     """Without the instances that the group's activities name as ended, be the description as old as it may."""
-    activities: Sequence[Activity]
+    activities: Activities
     nodes: Sequence[Node]
     memory: GroupMemory
     present: int
@@ -258,14 +258,13 @@ class Planning:
                 log.warning("gone_node_not_removed", node=node.hostname, instance=instance_id, error=str(error))
 
 
-def without_ended(group: Group, activities: Sequence[Activity], by_us: Collection[str]) -> Group:
+def without_ended(group: Group, activities: Activities, by_us: Collection[str]) -> Group:
     """The group without the instances that we have ended, or whose end is among its activities.
 
     An old description still has them, and activities may come late, too.
     """
-    told = [each.description for each in activities if each.ends_instance]
-    there = (one for one in group.instances if one.id not in by_us)
-    return replace(group, instances=tuple(one for one in there if not any(one.id in text for text in told)))
+    ended = activities.ended.union(by_us)
+    return replace(group, instances=tuple(each for each in group.instances if each.id not in ended))
 
 
 async def begin(request: OpenRequest, reason: str | None) -> None:

@@ -19,7 +19,7 @@ from worker.flows.drain import DepartingNode, Drain, remaining
 from worker.flows.planning import LAG, STALE_SECONDS, Planning, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS, Leadership
-from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.scaling import Fate, Group, Instance
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -126,13 +126,13 @@ class Termination:
         limit = self._leadership.deadline(self._leadership.clock.now(), LAG)
         while True:
             group, present = await self._planning.look(self._request)
-            ends, there = await self._ends(node), _instance(group, node)
-            if there is not None and not there.leaving and not ends:
+            fate, there = await self._fate(node), _instance(group, node)
+            if there is not None and not there.leaving and fate is None:
                 if present >= self._expected:
                     return present
                 if limit.passed:
                     raise GaveUp(self._lowered(group, present))
-            elif there is not None or ends or limit.passed:
+            elif there is not None or fate is not None or limit.passed:
                 raise GaveUp(self._taken(group, node))
             await self._leadership.rest(self._request.id, STALE_SECONDS, limit.remaining)
 
@@ -180,13 +180,12 @@ class Termination:
         """
         limit = self._unseen(node)
         while True:
-            ends = await self._ends(node)
-            left = next((each.lowered_to for each in ends if each.lowered_to is not None), None)
-            if left is not None:
-                return left
+            fate = await self._fate(node)
+            if fate is not None and fate.lowered_to is not None:
+                return fate.lowered_to
             group = await self._leadership.groups.describe(self._group_name)
             there = _instance(group, node)
-            if ends or (limit.passed and (there is None or there.leaving)):
+            if fate is not None or (limit.passed and (there is None or there.leaving)):
                 await self._record_foreign_end(node, group)
             if limit.passed:
                 return None
@@ -207,10 +206,9 @@ class Termination:
         )
         raise GaveUp(why)
 
-    async def _ends(self, node: DepartingNode) -> list[Activity]:
+    async def _fate(self, node: DepartingNode) -> Fate | None:
         """What ends the instance, as the group's activities have it; ours is what shrank the group."""
-        activities = await self._leadership.groups.activities(self._group_name)
-        return [each for each in activities if each.ends_instance and node.instance_id in each.description]
+        return (await self._leadership.groups.activities(self._group_name)).fate_of(node.instance_id)
 
     async def _count(self, node: DepartingNode, left: int | None, *, just_now: bool) -> None:
         """It is terminated. The intent's capacity may come from an old description: what is reckoned from it is no

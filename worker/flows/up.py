@@ -13,7 +13,7 @@ import structlog
 from shared.clock import parse_rfc3339, rfc3339
 from shared.records import State
 from worker.decisions.matching import matched, members
-from worker.decisions.preflight import launch_failure, up_refusal
+from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress
 from worker.errors import GaveUp
 from worker.flows.batch import Batches
@@ -212,13 +212,13 @@ class _Wait:
         if self._activities_due > SHORTEST_SECONDS:
             return
         self._activities_read = self._limit.elapsed
-        failure = launch_failure(await self._leadership.groups.activities(self._group_name), self._applied_at)
-        if failure is None or failure.reason == self._request.plan.get("launch_failure"):
+        reason = (await self._leadership.groups.activities(self._group_name)).why_not(self._applied_at)
+        if reason is None or reason == self._request.plan.get("launch_failure"):
             return
-        log.warning("launch_failed", request=self._request.id, reason=failure.reason)
-        self._request.say(wording.launch_failed(node_type(self._request), self._expectation.target, failure.reason))
-        message = wording.joined(_changing(self._request), wording.launch_reason(failure.reason))
-        await self._request.save(message=message, plan={**self._request.plan, "launch_failure": failure.reason})
+        log.warning("launch_failed", request=self._request.id, reason=reason)
+        self._request.say(wording.launch_failed(node_type(self._request), self._expectation.target, reason))
+        message = wording.joined(_changing(self._request), wording.launch_reason(reason))
+        await self._request.save(message=message, plan={**self._request.plan, "launch_failure": reason})
 
     def _tick(self) -> None:
         seconds = self._ticks.due()
