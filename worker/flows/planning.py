@@ -11,6 +11,7 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Direction, Role
 from shared.records import State
 from worker.decisions import bounds
+from worker.decisions.pools import node_pools
 from worker.decisions.preflight import EVER
 from worker.errors import GaveUp
 from worker.leadership.deadline import Deadline
@@ -71,14 +72,14 @@ class Planning:
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
+        self._pools = node_pools(leadership.settings)
         self._unconfirmed: set[Role] = set()
         self._lag: dict[Role, Deadline] = {}
 
     def group_name(self, request: OpenRequest) -> str:
         """The group of a request's node type. Raises Refused where none is configured."""
-        settings = self._leadership.settings
-        name = settings.aws_manager_asg if node_type(request) == "manager" else settings.aws_worker_asg
-        if settings.node_scaler_backend != "aws" or not name:
+        name = self._pools[node_type(request)].group
+        if not name:
             raise Refused(
                 "Node scaling is off (NODE_SCALER_BACKEND is none). Set it to aws, with AWS_MANAGER_ASG and "
                 "AWS_WORKER_ASG, to scale nodes"
@@ -106,7 +107,7 @@ class Planning:
         activities = await self._leadership.groups.activities(name)
         labels = await self._labels(request.record.service)
         limits = bounds.node_limits(
-            self._leadership.settings, labels, node_type(request), direction(request), request.record.by, group
+            self._pools[node_type(request)], labels, direction(request), request.record.by, group
         )
         if request.record.by is None:
             await request.save(by=limits.by)  # whatever becomes of it, people are told the step that a label set
@@ -181,9 +182,7 @@ class Planning:
         """The `request` annotation of this job's alerts."""
         by = request.record.by
         if by is None:
-            by = getattr(
-                self._leadership.settings, f"default_scale_{request.record.type}_node_{request.record.scale}_by"
-            )
+            by = self._pools[node_type(request)].tunables.steps[direction(request)].default
         return wording.nodes_request(direction(request), by, node_type(request))
 
     async def permit(self, survey: Survey, refusal: Callable[..., str | None]) -> None:
@@ -217,11 +216,9 @@ class Planning:
         await request.end(State.FAILED, message, wording.nodes("error", self.request(request), message))
 
     async def _cooling(self, request: OpenRequest) -> str | None:
-        up = request.record.scale == "up"
-        settings = self._leadership.settings
-        length = settings.scale_up_cooldown if up else settings.scale_down_cooldown
+        length = self._pools[node_type(request)].cooldowns[direction(request)]
         memory = await self._leadership.memory.of(node_type(request))
-        ended = memory.up_ended_at if up else memory.down_ended_at
+        ended = memory.up_ended_at if direction(request) == "up" else memory.down_ended_at
         if ended is None or not timedelta(0) <= (gone := self._leadership.clock.now() - ended) < length:
             return None
         return (
