@@ -369,3 +369,28 @@ async def test_what_is_neither_launch_nor_termination_ends_nothing() -> None:
     ends = {"Description": "Terminating EC2 instance: i-01", "StatusCode": "MidLifecycleAction"}
     assert (await recorded(ends)).fate_of("i-01") == Fate(None)
     assert (await recorded(ends)).fate_of("i-0") is None
+
+
+def weighing(weight: str | None) -> dict[str, Any]:
+    """A group with a mixed-instances policy of two types, one of which has this weight."""
+    heavy = {"InstanceType": "m5.xlarge", **({} if weight is None else {"WeightedCapacity": weight})}
+    return {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": [{"InstanceType": "m5.large"}, heavy]}}}
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        ({}, "instances"),
+        ({"DesiredCapacityType": "units"}, "instances"),
+        ({"DesiredCapacityType": "vcpu"}, "vCPUs"),
+        ({"DesiredCapacityType": "memory-mib"}, "MiB of memory"),
+        (weighing(None), "instances"),
+        (weighing("1"), "instances"),
+        (weighing("3"), "weights"),
+        ({"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": {}}}}, "instances"),
+        ({"Instances": [{"InstanceId": "i-1", "LifecycleState": "InService", "WeightedCapacity": "2"}]}, "weights"),
+        ({"Instances": [{"InstanceId": "i-1", "LifecycleState": "InService", "WeightedCapacity": "1"}]}, "instances"),
+    ],
+)
+async def test_what_the_capacity_counts(group: dict[str, Any], unit: str) -> None:
+    assert (await described(**group)).unit == unit

@@ -14,7 +14,7 @@ from typing import Protocol
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports.scaling import Activities, Activity, ActivityKind, Group, Instance, Outcome, Phase
+from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
@@ -51,6 +51,8 @@ class GroupState:
     refreshing: bool = False
     refusal: str | None = None
     """Why no instance can be launched at the moment."""
+    unit: CapacityUnit = "instances"
+    """What its capacity counts."""
     tells_capacity: bool = True
     """Whether AWS says what capacity a termination left."""
     suspended: set[str] = field(default_factory=set)
@@ -267,6 +269,7 @@ class InMemoryGroups(Port):
             launches_suspended="Launch" in group.suspended,
             terminations_suspended="Terminate" in group.suspended,
             protects_new=group.protects_new,
+            unit=group.unit,
         )
         group.history.append((asyncio.get_running_loop().time(), seen))
 

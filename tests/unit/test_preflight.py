@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.build import ago, group, instance, launch
-from worker.decisions.preflight import down_refusal, up_refusal
+from worker.decisions.preflight import down_refusal, unit_refusal, up_refusal
 from worker.ports.scaling import Activities, Phase
 
 NO_CAPACITY = "We currently do not have sufficient m5.large capacity in the Availability Zone you requested."
@@ -38,6 +38,14 @@ def test_only_the_process_that_is_needed_must_run() -> None:
     stopped = group([instance(1)], terminations_suspended=True)
     assert up_refusal(stopped, NONE, False) is None
     assert "The process Terminate" in told(down_refusal(stopped, 1, NONE, False))
+
+
+def test_a_group_that_counts_its_capacity_in_something_else_is_not_scaled() -> None:
+    weighted = group([instance(1), instance(2)], desired=6, unit="weights")
+    refusal = told(unit_refusal(weighted))
+    assert "swarm-NodeAsg-1 counts its capacity in weights, not in instances: 6 desired, 2 instances" in refusal
+    assert "Take the weights out of its mixed-instances policy" in refusal
+    assert unit_refusal(group([instance(1)])) is None
 
 
 def test_an_instance_refresh_is_waited_for_by_the_operator() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.errors import NotFound
 from worker.adapters.calls import calling
-from worker.ports.scaling import Activities, Activity, ActivityKind, Group, Instance, Outcome, Phase
+from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
@@ -21,6 +21,8 @@ _LOWERED_BY_NAME = re.compile(r"in response to a user request, shrinking the cap
 _INSTANCE_ID = re.compile(r"\bi-[0-9a-f]+\b")
 _KINDS: Mapping[str, ActivityKind] = {"Launching": "launch", "Terminating": "termination"}
 """The first word of an activity's description, and what kind that is."""
+_UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
+"""DesiredCapacityType, where it is not `units`."""
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -115,7 +117,20 @@ def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) 
         launches_suspended="Launch" in suspended,
         terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
+        unit=_unit(found),
     )
+
+
+def _unit(group: Mapping[str, Any]) -> CapacityUnit:
+    """What the group's capacity counts.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+    """
+    if (unit := _UNITS.get(group.get("DesiredCapacityType") or "")) is not None:
+        return unit
+    policy = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    weighted = [*group.get("Instances", []), *(policy.get("Overrides") or [])]
+    return "weights" if any((each.get("WeightedCapacity") or "1") != "1" for each in weighted) else "instances"
 
 
 def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance:

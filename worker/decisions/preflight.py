@@ -12,6 +12,21 @@ from worker.ports.scaling import Activities, Group
 EVER = datetime.min.replace(tzinfo=UTC)
 
 
+def unit_refusal(group: Group) -> str | None:
+    """Why a group whose capacity is not its number of instances is not scaled. None: its capacity is just that.
+
+    To be asked first: no bound, target or debt means anything there.
+    """
+    if group.unit == "instances":
+        return None
+    return (
+        f"Auto Scaling group {group.name} counts its capacity in {group.unit}, not in instances: {group.desired} "
+        f"desired, {len(members(group))} instances. Numbers of nodes cannot be told from that, so it is not scaled. "
+        "Take the weights out of its mixed-instances policy (or set them to 1), set its desired capacity type to "
+        "units, then repeat the request"
+    )
+
+
 def up_refusal(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> str | None:
     """Why this group must not be scaled up now. None: it may.
 

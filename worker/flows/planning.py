@@ -12,7 +12,7 @@ from shared.messages import Direction, Role
 from shared.records import State
 from worker.decisions import bounds
 from worker.decisions.pools import node_pools
-from worker.decisions.preflight import EVER
+from worker.decisions.preflight import EVER, unit_refusal
 from worker.errors import GaveUp
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import Leadership
@@ -93,6 +93,8 @@ class Planning:
     async def target(self, request: OpenRequest) -> tuple[Survey, bounds.Target] | None:
         """What there is, and where the request leads. None: nowhere, and it has ended so."""
         survey = await self._survey(request)
+        if (reason := unit_refusal(survey.group)) is not None:
+            raise GaveUp(reason)
         found = bounds.target(direction(request), survey.present, survey.limits)
         if isinstance(found, bounds.AtBound):
             await self._skip_at_bound(request, found)

@@ -44,6 +44,10 @@ class Instance:
         return self.phase is Phase.LEAVING
 
 
+CapacityUnit = Literal["instances", "weights", "vCPUs", "MiB of memory"]
+"""What a group's capacity counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """An Auto Scaling group."""
@@ -57,6 +61,8 @@ class Group:
     terminations_suspended: bool = False
     protects_new: bool = True
     """New instances are protected from scale-in."""
+    unit: CapacityUnit = "instances"
+    """What its desired capacity and its sizes count."""
 
     @property
     def staying(self) -> tuple[Instance, ...]:
