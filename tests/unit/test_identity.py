@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import group, host, instance, node
-from worker.decisions.matching import matched, members
+from worker.decisions.matching import claimants, dispute, disputed, matched, members
 from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 
@@ -35,9 +35,19 @@ def test_of_two_nodes_on_one_instance_the_ready_one_counts() -> None:
     assert matched([old, new], [instance(1)]) == matched([new, old], [instance(1)]) == {"i-0001": new}
 
 
-def test_of_two_ready_nodes_on_one_instance_the_labelled_one_counts() -> None:
-    by_name, by_label = node(1, id="z"), node(1, id="a", engine_labels={"instance_id": "i-0001"})
-    assert matched([by_label, by_name], [instance(1)]) == {"i-0001": by_label}
+def test_of_two_ready_nodes_that_claim_one_instance_neither_is_guessed() -> None:
+    by_name, by_label = node(1, id="z"), node(9, id="a", engine_labels={"instance_id": "i-0001"})
+    old = node(1, id="old", state="down")
+    assert matched([by_label, by_name, old, node(2)], [instance(1), instance(2)]) == {"i-0002": node(2)}
+    claiming = claimants([by_name, old, by_label], [instance(1)])["i-0001"]
+    assert disputed(claiming)
+    assert dispute(claiming) == "claimed by two Ready nodes, ip-10-0-3-9 (a) and ip-10-0-3-1 (z)"
+
+
+def test_all_nodes_that_claim_an_instance_are_told_the_one_that_counts_first() -> None:
+    old, older, new = node(1, id="y", state="down"), node(1, id="x", state="unknown"), node(1, id="a")
+    assert claimants([older, node(3), old, new], [instance(1), instance(2)]) == {"i-0001": (new, old, older)}
+    assert not disputed((new, old, older))
 
 
 def test_an_instance_without_a_private_dns_name_has_no_node_without_a_hostname() -> None:
@@ -94,10 +104,21 @@ def test_every_match_has_its_reason_and_no_node_is_matched_twice(nodes: list[Nod
 
 
 @given(NODES, INSTANCES)
-def test_a_ready_node_never_loses_to_one_that_is_not(nodes: list[Node], instances: list[Instance]) -> None:
-    found = matched(nodes, instances)
+def test_a_ready_node_never_loses_to_one_that_is_not_and_never_wins_over_another(
+    nodes: list[Node], instances: list[Instance]
+) -> None:
+    found, claims = matched(nodes, instances), claimants(nodes, instances)
+    ready = {member.id: [n for n in claims.get(member.id, ()) if n.ready] for member in instances}
     labelled = {n.engine_labels["instance_id"] for n in nodes if n.ready and n.engine_labels.get("instance_id")}
-    assert all(found[member.id].ready for member in instances if member.id in labelled)
+    assert all(ready[member.id] for member in instances if member.id in labelled)
+    assert all(found[member.id] == ready[member.id][0] for member in instances if len(ready[member.id]) == 1)
+    assert all(member.id not in found for member in instances if len(ready[member.id]) > 1)
+
+
+@given(NODES, INSTANCES)
+def test_each_node_claims_one_instance_at_the_most(nodes: list[Node], instances: list[Instance]) -> None:
+    claiming = [node.id for each in claimants(nodes, instances).values() for node in each]
+    assert len(claiming) == len(set(claiming))
 
 
 @given(NODES, INSTANCES)

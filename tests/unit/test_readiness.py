@@ -94,6 +94,16 @@ def test_an_excluded_node_tells_its_state() -> None:
     assert excluded_names(wanted, before, [node(2)]) == ("ip-10-0-3-2 (was not in use when the scale began)",)
 
 
+def test_an_instance_that_two_ready_nodes_claim_is_not_counted_and_both_are_named() -> None:
+    nodes = [node(1), node(2), node(9, engine_labels={"instance_id": "i-0002"})]
+    before = group([instance(1), young(2)])
+    wanted = expected(3, 2, before, nodes)
+    assert wanted.excluded == ("i-0002",)
+    assert excluded_names(wanted, before, nodes) == (
+        "i-0002 (claimed by two Ready nodes, ip-10-0-3-9 (n-0009) and ip-10-0-3-2 (n-0002))",
+    )
+
+
 def test_where_no_node_matches_the_ready_nodes_of_the_role_are_counted() -> None:
     strays = [node(91), node(92, state="down"), manager(93)]
     wanted = expected(3, 1, group([instance(1)]), strays)

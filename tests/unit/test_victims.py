@@ -142,6 +142,19 @@ def test_the_ready_node_of_an_instance_on_its_way_out_is_no_stranger() -> None:
     assert names(chosen(1, present, [node(1), node(3)])) == ["i-0002"]
 
 
+def test_an_instance_that_two_ready_nodes_claim_is_never_taken_and_both_are_named() -> None:
+    nodes = [node(1), node(9, engine_labels={"instance_id": "i-0001"}), node(2)]
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, nodes)) == ["2"]
+    for told in (reason(chosen(2, present, nodes)), reason(chosen(1, group([instance(1)]), nodes))):
+        assert "i-0001 (claimed by two Ready nodes, ip-10-0-3-9 (n-0009) and ip-10-0-3-1 (n-0001): give each" in told
+
+
+def test_a_label_on_any_node_that_claims_an_instance_protects_it() -> None:
+    old = node(1, id="old", state="down", labels={PROTECT_LABEL: "true"})
+    assert "node label com.df.scaler.protect=true" in reason(chosen(1, group([instance(1)]), [node(1), old]))
+
+
 def test_where_no_node_matches_any_instance_nothing_is_taken() -> None:
     told = reason(chosen(1, group([instance(1), instance(2)]), [node(98), node(99)]))
     assert "(i-0001, i-0002): no node of the Swarm can be matched to any of them" in told

@@ -12,7 +12,7 @@ import structlog
 
 from shared.clock import parse_rfc3339, rfc3339
 from shared.errors import NotFound, Refused, Unavailable
-from worker.decisions.matching import matched
+from worker.decisions.matching import claimants
 from worker.decisions.quorum import demotion_refusal
 from worker.errors import GaveUp
 from worker.flows.drain import DepartingNode, Drain, remaining
@@ -67,7 +67,7 @@ class Termination:
     async def _has_joined(self, node: DepartingNode) -> bool:
         """An instance that was chosen because it had not: it may only have been slow."""
         group = await self._leadership.groups.describe(self._group_name)
-        return node.instance_id in matched(await self._leadership.swarm.nodes(), group.instances)
+        return node.instance_id in claimants(await self._leadership.swarm.nodes(), group.instances)
 
     async def _demote(self, node: DepartingNode) -> None:
         refusal = demotion_refusal(await self._leadership.swarm.nodes(), str(node.node_id))
