@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from shared.clock import Clock
+from worker.decisions.pools import node_pools
 from worker.dispatch.executor import Executor
 from worker.errors import LeadershipOver, leadership_end
 from worker.intake.receiver import Receiver
@@ -98,6 +99,7 @@ class Worker:
         return Leadership(
             token=held.token,
             settings=settings,
+            pools=node_pools(settings),
             clock=self._clock,
             journal=ports.journal,
             groups=ports.groups,

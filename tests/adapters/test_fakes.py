@@ -119,7 +119,8 @@ async def test_a_launch_that_is_refused_is_tried_again_until_it_works() -> None:
     world.groups.groups["workers"].refusal = "InsufficientInstanceCapacity"
     await world.groups.set_desired("workers", 2)
     await asyncio.sleep(12)
-    failures = [activity for activity in await world.groups.activities("workers") if activity.failed_launch]
+    recorded = (await world.groups.activities("workers")).recorded
+    failures = [activity for activity in recorded if activity.kind == "launch" and activity.outcome == "failed"]
     assert len(failures) == 3
     world.groups.groups["workers"].refusal = None
     await asyncio.sleep(6)

@@ -123,6 +123,12 @@ async def run_once(w: World) -> None:
     await w.passes(2)
 
 
+async def weigh(w: World) -> None:
+    """A group whose capacity is no number of instances."""
+    w.groups.groups["workers"].unit = "weights"
+    w.groups.follow("workers")
+
+
 async def at_work(w: World) -> None:
     """A job on every node."""
     for number in range(3):
@@ -139,6 +145,7 @@ async def at_work(w: World) -> None:
         (unmatch, "no node of the Swarm can be matched", "Give the Docker engines the label instance_id="),
         (suspend, "The process Terminate of Auto Scaling group workers is suspended", "aws autoscaling resume-proc"),
         (refresh, "An instance refresh of Auto Scaling group workers is running", "Wait until it has ended, or cancel"),
+        (weigh, "workers counts its capacity in weights", "Take the weights out of its mixed-instances policy"),
         (owe, "AWS could not launch the rest: No p5 capacity", "set the desired capacity back to what there is"),
         (at_work, "A task of the job job", "Wait until it has ended, or remove the job"),
         (run_once, "(restart condition none)", "Wait until it has ended, or give the service another restart"),

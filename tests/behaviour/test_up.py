@@ -73,6 +73,7 @@ async def test_a_group_that_somebody_put_above_our_maximum_stays_there() -> None
         ({"suspended": {"Launch"}}, "The process Launch of Auto Scaling group workers is suspended"),
         ({"refreshing": True}, "An instance refresh of Auto Scaling group workers is running"),
         ({"desired": 2, "refusal": "No p5 capacity"}, "AWS could not launch the rest: No p5 capacity"),
+        ({"unit": "weights", "max_size": 1}, "Auto Scaling group workers counts its capacity in weights"),
     ],
 )
 async def test_a_group_that_can_not_launch_gets_no_further_orders(changes: dict[str, Any], words: str) -> None:

@@ -5,7 +5,7 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.scaling import Activities, Group, Instance, Phase
 from worker.ports.swarm import Node
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class SimulatedGroups(InMemoryGroups):
             self.counts["aws: Describe goes back"] += 1
         self._newest[seen.name] = max((newest, shown), (moment, seen), key=lambda one: one[0])
 
-    def recent(self, name: str) -> Sequence[Activity]:
+    def recent(self, name: str) -> Activities:
         """The activities, the newest of them perhaps not yet."""
         self.times.activities_lag = self._random.random() * min(self.worst_lag, WORST_ACTIVITIES_LAG)
         return at_once(self.activities(name))
@@ -101,7 +101,7 @@ class SimulatedGroups(InMemoryGroups):
     def rebalance(self, name: str) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards."""
         group = self.groups[name]
-        serving = [one for one in group.staying if one.lifecycle == "InService"]
+        serving = [one for one in group.staying if one.phase is Phase.IN_SERVICE]
         if not serving or "Launch" in group.suspended or group.refusal is not None:
             return None
         victim = self._random.choice(serving).id
@@ -234,7 +234,7 @@ class Machines:
 
 def _facts(group: Group) -> tuple[object, ...]:
     """What a plan goes by."""
-    return group.desired, tuple((one.id, one.lifecycle) for one in group.instances)
+    return group.desired, tuple((one.id, one.phase) for one in group.instances)
 
 
 CPUS = 4 * 10**9

@@ -16,7 +16,7 @@ from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
 from tests.simulation.queue import POLL_SECONDS
 from worker.ports.queue import Message
-from worker.ports.scaling import Activity, Group
+from worker.ports.scaling import Activities, Group
 from worker.ports.storage import GroupMemory, LeaseItem
 from worker.ports.swarm import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
@@ -196,9 +196,9 @@ class GroupsPort(_Port):
         self.seen[name] = group.desired
         return group
 
-    async def activities(self, name: str) -> Sequence[Activity]:
+    async def activities(self, name: str) -> Activities:
         """See Groups."""
-        found: Sequence[Activity] = await self.ask("activities", lambda _: self.world.groups.recent(name))
+        found: Activities = await self.ask("activities", lambda _: self.world.groups.recent(name))
         return found
 
     async def refreshing(self, name: str) -> bool:

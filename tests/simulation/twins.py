@@ -110,7 +110,7 @@ async def _never_a_duplicate(_receiver: Receiver, _record: object, _request: obj
 async def _believe_describe(view: CapacityView, request: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
     """Whatever is described is so."""
     del fresh
-    group = await view._leadership.groups.describe(group_name(view._leadership.settings, request))
+    group = await view._leadership.groups.describe(group_name(view._leadership, request))
     return group, group.desired
 
 
@@ -134,7 +134,7 @@ def _no_protection(profile: Profile) -> Profile:
 async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
     touched = request.record.step in {"drain", "terminate"}
-    await fail(down._leadership.settings, request, reason)
+    await fail(down._leadership, request, reason)
     if touched:
         await give_back(down._leadership, request)
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import group, host, instance, node
-from worker.decisions.matching import matched, members
-from worker.ports.scaling import Instance
+from worker.decisions.matching import claimants, dispute, disputed, matched, members
+from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 
 
@@ -35,9 +35,19 @@ def test_of_two_nodes_on_one_instance_the_ready_one_counts() -> None:
     assert matched([old, new], [instance(1)]) == matched([new, old], [instance(1)]) == {"i-0001": new}
 
 
-def test_of_two_ready_nodes_on_one_instance_the_labelled_one_counts() -> None:
-    by_name, by_label = node(1, id="z"), node(1, id="a", engine_labels={"instance_id": "i-0001"})
-    assert matched([by_label, by_name], [instance(1)]) == {"i-0001": by_label}
+def test_of_two_ready_nodes_that_claim_one_instance_neither_is_guessed() -> None:
+    by_name, by_label = node(1, id="z"), node(9, id="a", engine_labels={"instance_id": "i-0001"})
+    old = node(1, id="old", state="down")
+    assert matched([by_label, by_name, old, node(2)], [instance(1), instance(2)]) == {"i-0002": node(2)}
+    claiming = claimants([by_name, old, by_label], [instance(1)])["i-0001"]
+    assert disputed(claiming)
+    assert dispute(claiming) == "claimed by two Ready nodes, ip-10-0-3-9 (a) and ip-10-0-3-1 (z)"
+
+
+def test_all_nodes_that_claim_an_instance_are_told_the_one_that_counts_first() -> None:
+    old, older, new = node(1, id="y", state="down"), node(1, id="x", state="unknown"), node(1, id="a")
+    assert claimants([older, node(3), old, new], [instance(1), instance(2)]) == {"i-0001": (new, old, older)}
+    assert not disputed((new, old, older))
 
 
 def test_an_instance_without_a_private_dns_name_has_no_node_without_a_hostname() -> None:
@@ -45,7 +55,7 @@ def test_an_instance_without_a_private_dns_name_has_no_node_without_a_hostname()
 
 
 def test_an_address_that_came_back_belongs_to_the_instance_that_stays() -> None:
-    gone = instance(2, private_dns_name=instance(1).private_dns_name, lifecycle="Terminating:Wait")
+    gone = instance(2, private_dns_name=instance(1).private_dns_name, phase=Phase.LEAVING)
     assert matched([node(1)], [gone, instance(1)]) == {"i-0001": node(1)}
 
 
@@ -54,10 +64,9 @@ def test_a_name_that_two_instances_could_have_stands_for_neither() -> None:
     assert matched([node(1)], [instance(1), other]) == {}
 
 
-def test_instances_on_their_way_out_or_in_standby_are_no_members() -> None:
-    lifecycles = ["InService", "Pending:Wait", "Standby", "EnteringStandby", "Terminating:Wait", "Detaching"]
-    present = group(instance(number, lifecycle=word) for number, word in enumerate(lifecycles))
-    assert [member.lifecycle for member in members(present)] == ["InService", "Pending:Wait"]
+def test_instances_on_their_way_out_in_standby_or_in_the_warm_pool_are_no_members() -> None:
+    present = group(instance(number, phase=phase) for number, phase in enumerate(Phase))
+    assert [member.phase for member in members(present)] == [Phase.PENDING, Phase.IN_SERVICE]
 
 
 NAMES = ["", *(host(number) for number in (1, 12, 129)), "ip-10-0-3-1.ec2.internal", "IP-10-0-3-1", "ip-10-0-3-12."]
@@ -66,7 +75,7 @@ INSTANCES = st.lists(
         instance,
         st.integers(0, 5),
         private_dns_name=st.sampled_from(NAMES),
-        lifecycle=st.sampled_from(["InService", "Terminating"]),
+        phase=st.sampled_from([Phase.IN_SERVICE, Phase.LEAVING]),
     ),
     max_size=5,
     unique_by=lambda found: found.id,
@@ -95,10 +104,21 @@ def test_every_match_has_its_reason_and_no_node_is_matched_twice(nodes: list[Nod
 
 
 @given(NODES, INSTANCES)
-def test_a_ready_node_never_loses_to_one_that_is_not(nodes: list[Node], instances: list[Instance]) -> None:
-    found = matched(nodes, instances)
+def test_a_ready_node_never_loses_to_one_that_is_not_and_never_wins_over_another(
+    nodes: list[Node], instances: list[Instance]
+) -> None:
+    found, claims = matched(nodes, instances), claimants(nodes, instances)
+    ready = {member.id: [n for n in claims.get(member.id, ()) if n.ready] for member in instances}
     labelled = {n.engine_labels["instance_id"] for n in nodes if n.ready and n.engine_labels.get("instance_id")}
-    assert all(found[member.id].ready for member in instances if member.id in labelled)
+    assert all(ready[member.id] for member in instances if member.id in labelled)
+    assert all(found[member.id] == ready[member.id][0] for member in instances if len(ready[member.id]) == 1)
+    assert all(member.id not in found for member in instances if len(ready[member.id]) > 1)
+
+
+@given(NODES, INSTANCES)
+def test_each_node_claims_one_instance_at_the_most(nodes: list[Node], instances: list[Instance]) -> None:
+    claiming = [node.id for each in claimants(nodes, instances).values() for node in each]
+    assert len(claiming) == len(set(claiming))
 
 
 @given(NODES, INSTANCES)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
 from worker.decisions.victims import PROTECT_LABEL, Refusal, Victim, choose
-from worker.ports.scaling import Group, Instance
+from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, Task
 
 WEB = service("web", replicas=9)
@@ -106,15 +106,15 @@ def test_an_instance_that_never_joined_may_be_protected_too() -> None:
     assert names(chosen(1, present, [node(1)])) == ["1"]
 
 
-@pytest.mark.parametrize("lifecycle", ["Pending", "Pending:Wait", "Standby", "Terminating"])
-def test_what_is_not_in_service_is_not_taken(lifecycle: str) -> None:
-    present = group([instance(1), instance(2, lifecycle=lifecycle)])
+@pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.IN_SERVICE}))
+def test_what_is_not_in_service_is_not_taken(phase: Phase) -> None:
+    present = group([instance(1), instance(2, phase=phase)])
     assert names(chosen(1, present, [node(1), node(2)])) == ["1"]
     assert isinstance(chosen(2, present, [node(1), node(2)]), Refusal)
 
 
-def test_what_hangs_in_its_launch_hook_and_never_joined_is_taken() -> None:
-    present = group([instance(1), instance(2, lifecycle="Pending:Wait")])
+def test_what_never_left_its_launch_and_never_joined_is_taken() -> None:
+    present = group([instance(1), instance(2, phase=Phase.PENDING)])
     assert names(chosen(1, present, [node(1)])) == ["i-0002"]
 
 
@@ -138,8 +138,21 @@ def test_a_node_that_is_being_demoted_could_be_either() -> None:
 
 
 def test_the_ready_node_of_an_instance_on_its_way_out_is_no_stranger() -> None:
-    present = group([instance(1), instance(2), instance(3, lifecycle="Terminating:Wait")])
+    present = group([instance(1), instance(2), instance(3, phase=Phase.LEAVING)])
     assert names(chosen(1, present, [node(1), node(3)])) == ["i-0002"]
+
+
+def test_an_instance_that_two_ready_nodes_claim_is_never_taken_and_both_are_named() -> None:
+    nodes = [node(1), node(9, engine_labels={"instance_id": "i-0001"}), node(2)]
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, nodes)) == ["2"]
+    for told in (reason(chosen(2, present, nodes)), reason(chosen(1, group([instance(1)]), nodes))):
+        assert "i-0001 (claimed by two Ready nodes, ip-10-0-3-9 (n-0009) and ip-10-0-3-1 (n-0001): give each" in told
+
+
+def test_a_label_on_any_node_that_claims_an_instance_protects_it() -> None:
+    old = node(1, id="old", state="down", labels={PROTECT_LABEL: "true"})
+    assert "node label com.df.scaler.protect=true" in reason(chosen(1, group([instance(1)]), [node(1), old]))
 
 
 def test_where_no_node_matches_any_instance_nothing_is_taken() -> None:
@@ -162,7 +175,7 @@ def test_a_refusal_stays_readable_in_a_large_group() -> None:
 MACHINES = st.lists(
     st.fixed_dictionaries(
         {
-            "lifecycle": st.sampled_from(["InService", "InService", "InService", "Pending", "Standby", "Terminating"]),
+            "phase": st.sampled_from([*Phase, Phase.IN_SERVICE, Phase.IN_SERVICE]),
             "age": st.sampled_from([30, 2000, 3600]),
             "zone": st.sampled_from(["a", "b"]),
             "protected": st.booleans(),
@@ -180,7 +193,7 @@ def world(machines: Machines, *, protects_new: bool) -> tuple[Group, list[Node],
     instances = [
         instance(
             number,
-            lifecycle=one["lifecycle"],
+            phase=one["phase"],
             launched_at=ago(one["age"]),
             zone=one["zone"],
             protected=one["protected"],
@@ -206,8 +219,8 @@ def may_go(one: dict[str, Any], *, protects_new: bool) -> bool:
     if (one["protected"] and not protects_new) or (one["state"] and one["label"] == "true"):
         return False
     if one["state"]:
-        return bool(one["lifecycle"] == "InService")
-    return one["age"] > 1000 and one["lifecycle"] in {"InService", "Pending"}
+        return bool(one["phase"] == Phase.IN_SERVICE)
+    return one["age"] > 1000 and one["phase"] in {Phase.IN_SERVICE, Phase.PENDING}
 
 
 @given(MACHINES, st.integers(1, 4), st.booleans(), st.integers(0, 6))
@@ -238,7 +251,7 @@ def cost(machines: Machines, number: int, own: int) -> tuple[bool, int, int]:
 
 @given(MACHINES, st.integers(1, 4))
 def test_among_equals_no_zone_is_left_much_fuller_than_it_must_be(machines: Machines, count: int) -> None:
-    equal = [{**one, "lifecycle": "InService", "state": "ready", "tasks": 0, "label": ""} for one in machines]
+    equal = [{**one, "phase": Phase.IN_SERVICE, "state": "ready", "tasks": 0, "label": ""} for one in machines]
     present, nodes, tasks = world(equal, protects_new=True)
     found = chosen(count, present, nodes, tasks)
     if isinstance(found, Refusal):

@@ -11,13 +11,18 @@ from typing import Any
 
 from shared.errors import NotFound
 from worker.adapters.calls import calling
-from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
 # What the cause of a termination by name says that took its part of the desired capacity with it.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
 _LOWERED_BY_NAME = re.compile(r"in response to a user request, shrinking the capacity from \d+ to (\d+)")
+_INSTANCE_ID = re.compile(r"\bi-[0-9a-f]+\b")
+_KINDS: Mapping[str, ActivityKind] = {"Launching": "launch", "Terminating": "termination"}
+"""The first word of an activity's description, and what kind that is."""
+_UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
+"""DesiredCapacityType, where it is not `units`."""
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -40,11 +45,11 @@ class AwsGroups:
             machines = await self._machines([one["InstanceId"] for one in found[0].get("Instances", [])])
         return _group(found[0], machines)
 
-    async def activities(self, name: str) -> Sequence[Activity]:
-        """The newest activities, newest first."""
+    async def activities(self, name: str) -> Activities:
+        """The newest activities, at most 100."""
         async with calling("DescribeScalingActivities", self._call_timeout):
-            answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)
-        return sorted(map(_activity, answer["Activities"]), key=lambda one: one.started_at, reverse=True)
+            answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
+        return Activities(tuple(map(_activity, answer["Activities"])))
 
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
@@ -102,21 +107,36 @@ class AwsGroups:
 
 
 def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:
+    suspended = {process["ProcessName"] for process in found.get("SuspendedProcesses", [])}
     return Group(
         name=found["AutoScalingGroupName"],
         desired=found["DesiredCapacity"],
         min_size=found["MinSize"],
         max_size=found["MaxSize"],
         instances=tuple(_instance(one, machines.get(one["InstanceId"], {})) for one in found.get("Instances", [])),
-        suspended=frozenset(process["ProcessName"] for process in found.get("SuspendedProcesses", [])),
+        launches_suspended="Launch" in suspended,
+        terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
+        unit=_unit(found),
     )
+
+
+def _unit(group: Mapping[str, Any]) -> CapacityUnit:
+    """What the group's capacity counts.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+    """
+    if (unit := _UNITS.get(group.get("DesiredCapacityType") or "")) is not None:
+        return unit
+    policy = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    weighted = [*group.get("Instances", []), *(policy.get("Overrides") or [])]
+    return "weights" if any((each.get("WeightedCapacity") or "1") != "1" for each in weighted) else "instances"
 
 
 def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance:
     return Instance(
         id=member["InstanceId"],
-        lifecycle=member["LifecycleState"],
+        phase=_phase(member["LifecycleState"]),
         protected=bool(member.get("ProtectedFromScaleIn", False)),
         zone=member.get("AvailabilityZone", ""),
         private_dns_name=machine.get("PrivateDnsName") or "",
@@ -124,15 +144,43 @@ def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance
     )
 
 
+def _phase(state: str) -> Phase:
+    """The phase of a lifecycle state. One that is new here counts as pending: a member that nobody takes.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+    """
+    if state == "InService":
+        return Phase.IN_SERVICE
+    if state.startswith("Warmed"):
+        return Phase.WARM
+    if state.startswith(("Terminat", "Detach")):
+        return Phase.LEAVING
+    return Phase.STANDBY if state in {"EnteringStandby", "Standby"} else Phase.PENDING
+
+
 def _activity(found: Mapping[str, Any]) -> Activity:
+    description, message = found.get("Description") or "", found.get("StatusMessage") or ""
+    outcome = _outcome(found["StatusCode"], message)
     return Activity(
-        id=found["ActivityId"],
-        status=found["StatusCode"],
-        description=found.get("Description") or "",
-        reason=found.get("StatusMessage") or "",
+        kind=_KINDS.get(description.partition(" ")[0], "other"),
+        outcome=outcome,
         started_at=found["StartTime"],
+        instance_ids=frozenset(_INSTANCE_ID.findall(description)),
+        reason=(message or description) if outcome == "failed" else "",
         lowered_to=_lowered_to(found),
     )
+
+
+def _outcome(status: str, message: str) -> Outcome:
+    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
+    """
+    if status == "Failed" or (status == "Cancelled" and message):
+        return "failed"
+    if status == "Cancelled":
+        return "cancelled"
+    return "succeeded" if status == "Successful" else "open"
 
 
 def _lowered_to(activity: Mapping[str, Any]) -> int | None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from shared.messages import MAX_BY, Direction, Role
+from shared.messages import MAX_BY, Direction
+from worker.decisions.pools import NodePool, Tunable, replica_tunables
 from worker.ports.scaling import Group
 from worker.settings import WorkerSettings
 
@@ -43,35 +44,21 @@ class AtBound:
 
 
 def node_limits(
-    settings: WorkerSettings,
-    labels: Mapping[str, str],
-    node_type: Role,
-    direction: Direction,
-    by: int | None,
-    group: Group,
+    pool: NodePool, labels: Mapping[str, str], direction: Direction, by: int | None, group: Group
 ) -> Limits:
     """The limits of a node scale. `labels` are those of the service that the request names, or none."""
-    kind = f"{node_type}_nodes"
     reader = _Reader(labels)
-    minimum = reader.read(
-        _text(settings, f"min_scale_{node_type}_node_label"), _number(settings, f"default_min_{kind}")
-    )
-    maximum = reader.read(
-        _text(settings, f"max_scale_{node_type}_node_label"), _number(settings, f"default_max_{kind}")
-    )
-    step = _step(settings, reader, f"scale_{node_type}_node_{direction}_by", by)
+    minimum, maximum = reader.read(pool.tunables.minimum), reader.read(pool.tunables.maximum)
+    step = reader.read(pool.tunables.steps[direction], 1, MAX_BY) if by is None else by
     minimum, maximum = max(minimum, group.min_size), min(maximum, group.max_size)
-    return _limits(minimum, maximum, step, reader.warnings, f"{node_type} nodes (group {group.name} included)")
+    return _limits(minimum, maximum, step, reader.warnings, f"{pool.name} nodes (group {group.name} included)")
 
 
 def service_limits(settings: WorkerSettings, labels: Mapping[str, str], direction: Direction, by: int | None) -> Limits:
     """The limits of a replica scale. `labels` are those of the service itself."""
-    reader = _Reader(labels)
-    minimum = reader.read(settings.min_scale_label, settings.default_min_replicas)
-    maximum = reader.read(settings.max_scale_label, settings.default_max_replicas)
-    label = _text(settings, f"scale_{direction}_by_label")
-    default = _number(settings, f"default_scale_service_{direction}_by")
-    step = reader.read(label, default, lowest=1, highest=MAX_BY) if by is None else by
+    reader, tunables = _Reader(labels), replica_tunables(settings)
+    minimum, maximum = reader.read(tunables.minimum), reader.read(tunables.maximum)
+    step = reader.read(tunables.steps[direction], 1, MAX_BY) if by is None else by
     return _limits(minimum, maximum, step, reader.warnings, "replicas")
 
 
@@ -95,24 +82,19 @@ class _Reader:
         self._labels = labels
         self.warnings: list[str] = []
 
-    def read(self, label: str, default: int, lowest: int = 0, highest: int = MOST) -> int:
+    def read(self, tunable: Tunable, lowest: int = 0, highest: int = MOST) -> int:
         """The label's number, or the default where there is none."""
-        value = self._labels.get(label)
+        value = self._labels.get(tunable.label)
         if value is None:
-            return default
+            return tunable.default
         number = int(value) if value.isascii() and value.isdigit() and len(value) <= 12 else -1
         if lowest <= number <= highest:
             return number
         self.warnings.append(
-            f"Label {label}={_short(value)} is not a whole number from {lowest} to {highest}: {default} is used instead"
+            f"Label {tunable.label}={_short(value)} is not a whole number from {lowest} to {highest}: "
+            f"{tunable.default} is used instead"
         )
-        return default
-
-
-def _step(settings: WorkerSettings, reader: _Reader, name: str, by: int | None) -> int:
-    if by is not None:
-        return by
-    return reader.read(_text(settings, f"{name}_label"), _number(settings, f"default_{name}"), 1, MAX_BY)
+        return tunable.default
 
 
 def _limits(minimum: int, maximum: int, by: int, warnings: list[str], what: str) -> Limits:
@@ -122,14 +104,6 @@ def _limits(minimum: int, maximum: int, by: int, warnings: list[str], what: str)
             f"a down at {minimum}; correct the labels, the settings or the group"
         )
     return Limits(minimum, maximum, by, tuple(warnings))
-
-
-def _text(settings: WorkerSettings, name: str) -> str:
-    return str(getattr(settings, name))
-
-
-def _number(settings: WorkerSettings, name: str) -> int:
-    return int(getattr(settings, name))
 
 
 def _short(value: str) -> str:

@@ -7,38 +7,61 @@ guessing is how the wrong machine is taken away.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from worker.ports.scaling import Group, Instance
+from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node
 
 INSTANCE_LABEL = "instance_id"
 """The engine label that the cluster template's user data sets."""
 
 
+_COUNTED = frozenset({Phase.PENDING, Phase.IN_SERVICE})
+
+
 def matched(nodes: Sequence[Node], instances: Sequence[Instance]) -> dict[str, Node]:
     """Instance id to its node, for the instances that have one. No node is the node of two instances.
 
-    The engine label counts first; without one, the hostname. Of two nodes on one instance the Ready one counts.
+    Of the nodes that claim one instance the Ready one counts. Where two Ready nodes claim it, neither does.
+    """
+    claims = claimants(nodes, instances)
+    return {instance_id: claiming[0] for instance_id, claiming in claims.items() if not disputed(claiming)}
+
+
+def claimants(nodes: Sequence[Node], instances: Sequence[Instance]) -> dict[str, tuple[Node, ...]]:
+    """Instance id to all nodes that say they are it, the one that counts first: an engine that left and joined again
+    has two. The engine label says so; without one, the hostname.
     """
     known = {instance.id for instance in instances}
     names = _names(instances)
-    found: dict[str, Node] = {}
-    for node in sorted(nodes, key=_weight):
+    claims: dict[str, list[Node]] = defaultdict(list)
+    for node in sorted(nodes, key=_weight, reverse=True):
         instance_id = _instance_id(node, known, names)
         if instance_id is not None:
-            found[instance_id] = node
-    return found
+            claims[instance_id].append(node)
+    return {instance_id: tuple(claiming) for instance_id, claiming in claims.items()}
+
+
+def disputed(claiming: Sequence[Node]) -> bool:
+    """Whether more than one Ready node is among those that claim an instance: nobody can tell which is it."""
+    return sum(node.ready for node in claiming) > 1
+
+
+def dispute(claiming: Sequence[Node]) -> str:
+    """The same in words, with the names: `claimed by two Ready nodes, a (n-1) and b (n-2)`."""
+    names = [f"{node.hostname} ({node.id})" for node in claiming if node.ready]
+    number = "two" if len(names) == 2 else str(len(names))
+    return f"claimed by {number} Ready nodes, {', '.join(names[:-1])} and {names[-1]}"
 
 
 def members(group: Group) -> tuple[Instance, ...]:
-    """The instances that desired capacity counts: those on their way out, and those in standby, it does not.
+    """The instances that desired capacity counts: not those on their way out, in standby or in the warm pool.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-enter-exit-standby.html
     """
-    return tuple(instance for instance in group.staying if "Standby" not in instance.lifecycle)
+    return tuple(instance for instance in group.instances if instance.phase in _COUNTED)
 
 
 def _weight(node: Node) -> tuple[bool, bool, bool, str]:
-    """The last of the nodes that claim one instance is the one that counts."""
+    """The greatest of the nodes that claim one instance is the one that counts."""
     return node.ready, bool(node.engine_labels.get(INSTANCE_LABEL)), node.availability == "active", node.id
 
 

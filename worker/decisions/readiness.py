@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from shared.messages import Role
-from worker.decisions.matching import matched, members
+from worker.decisions.matching import claimants, dispute, disputed, matched, members
 from worker.ports.documents import Document
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import Node
@@ -63,11 +63,13 @@ def expect(
 ) -> Expectation:
     """What to wait for when a group goes from `base` to `target`."""
     instances = members(group)
-    node_of = matched(nodes, group.instances)
+    node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     excluded = tuple(
         instance.id
         for instance in instances
-        if _out_of_use(node_of.get(instance.id)) or _stuck(instance, node_of, node_type, now - join_timeout)
+        if disputed(claims.get(instance.id, ()))
+        or _out_of_use(node_of.get(instance.id))
+        or _stuck(instance, node_of, node_type, now - join_timeout)
     )
     evidence = any(instance.launched_at is None or instance.launched_at < now - join_timeout for instance in instances)
     matching: Matching = "matched" if node_of else "unmatched" if evidence else "unknown"
@@ -93,9 +95,9 @@ def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node
 
 def excluded_names(expectation: Expectation, group: Group, nodes: Sequence[Node]) -> tuple[str, ...]:
     """The instances that are not counted and still there, short, with why: `ip-10-0-3-12 (drained)`."""
-    node_of = matched(nodes, members(group))
-    present = (instance for instance in members(group) if instance.id in expectation.excluded)
-    return tuple(_with_why(instance, node_of.get(instance.id)) for instance in present)
+    claims = claimants(nodes, members(group))
+    excluded = (instance for instance in members(group) if instance.id in expectation.excluded)
+    return tuple(_with_why(instance, claims.get(instance.id, ())) for instance in excluded)
 
 
 def ready_nodes(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
@@ -128,9 +130,12 @@ def _stuck(instance: Instance, node_of: Mapping[str, Node], node_type: Role, bef
     return launched is not None and launched < before and not _serves(node_of.get(instance.id), node_type)
 
 
-def _with_why(instance: Instance, node: Node | None) -> str:
-    if node is None:
+def _with_why(instance: Instance, claiming: Sequence[Node]) -> str:
+    if not claiming:
         return f"{instance.id} (never joined)"
+    if disputed(claiming):
+        return f"{instance.id} ({dispute(claiming)})"
+    node = claiming[0]
     if not node.ready:
         return f"{node.hostname or instance.id} ({node.state})"
     words = {"drain": "drained", "pause": "paused", "active": "was not in use when the scale began"}

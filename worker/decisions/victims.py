@@ -14,8 +14,8 @@ from itertools import groupby, islice
 
 from shared.messages import Role
 from worker.decisions.displacement import holders, movable
-from worker.decisions.matching import matched, members
-from worker.ports.scaling import Group, Instance
+from worker.decisions.matching import claimants, dispute, disputed, matched, members
+from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, Service, Task
 
 PROTECT_LABEL = "com.df.scaler.protect"
@@ -55,12 +55,12 @@ def choose(
     join_timeout: timedelta,
 ) -> tuple[Victim, ...] | Refusal:
     """`count` victims of the group, in the order in which they should go, or why there are none."""
-    node_of = matched(nodes, group.instances)
-    if not node_of:
+    node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
+    if not claims:
         return _nothing_matches(count, group)
     cutoff = now - join_timeout if _all_matched(nodes, node_of, node_type) else None
     obstacle = {
-        instance.id: _obstacle(instance, node_of.get(instance.id), group, cutoff) for instance in members(group)
+        instance.id: _obstacle(instance, claims.get(instance.id, ()), group, cutoff) for instance in members(group)
     }
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
@@ -84,14 +84,19 @@ def _roles(node: Node) -> set[Role]:
     return {node.role, "worker" if node.manager is None else "manager"}
 
 
-def _obstacle(instance: Instance, node: Node | None, group: Group, cutoff: datetime | None) -> str | None:
-    """Why an instance must not be taken. None: it may. `cutoff`: before it launched, it should have joined."""
+def _obstacle(instance: Instance, claiming: Sequence[Node], group: Group, cutoff: datetime | None) -> str | None:
+    """Why an instance must not be taken. None: it may. `cutoff`: launched before it, it should have joined.
+
+    One of the nodes that claim it being protected is enough: it may be that one.
+    """
     if instance.protected and not group.protects_new:
         return "protected from scale-in"
-    if node is not None and node.labels.get(PROTECT_LABEL, "").strip().lower() == "true":
+    if any(node.labels.get(PROTECT_LABEL, "").strip().lower() == "true" for node in claiming):
         return f"node label {PROTECT_LABEL}=true"
-    if node is not None:
-        return None if instance.lifecycle == "InService" else instance.lifecycle
+    if disputed(claiming):
+        return f"{dispute(claiming)}: give each Docker engine its own label instance_id=INSTANCE_ID"
+    if claiming:
+        return None if instance.phase is Phase.IN_SERVICE else instance.phase.value
     if cutoff is None:
         return "no node of the Swarm can be matched to it, and Ready nodes are there that match no instance"
     joined_never = instance.launched_at is not None and instance.launched_at < cutoff

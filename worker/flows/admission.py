@@ -39,10 +39,9 @@ def _stale(leadership: Leadership, request: OpenRequest) -> str | None:
 
 async def _cooling(leadership: Leadership, request: OpenRequest) -> str | None:
     """Why a node scale comes too soon after the last one in its direction. None: it does not."""
-    settings, memory = leadership.settings, await leadership.memory.of(node_type(request))
-    up = direction(request) == "up"
-    cooldown = settings.scale_up_cooldown if up else settings.scale_down_cooldown
-    ended = memory.up_ended_at if up else memory.down_ended_at
+    cooldown = leadership.pools[node_type(request)].cooldowns[direction(request)]
+    memory = await leadership.memory.of(node_type(request))
+    ended = memory.up_ended_at if direction(request) == "up" else memory.down_ended_at
     if ended is None or not timedelta(0) <= (elapsed := leadership.clock.now() - ended) < cooldown:
         return None
     return (

@@ -49,7 +49,7 @@ class CapacityView:
         """
 
         async def described() -> tuple[Group, int] | None:
-            group = await self._leadership.groups.describe(group_name(self._leadership.settings, request))
+            group = await self._leadership.groups.describe(group_name(self._leadership, request))
             if await self.confirm(kind, group) or not await self._lags(kind):
                 return group, group.desired
             if not fresh and kind in self._unconfirmed:
@@ -71,7 +71,7 @@ class CapacityView:
 
     async def observe(self, request: OpenRequest) -> None:
         """See whether Describe shows our own last result yet. No matter if it cannot be read now."""
-        name = group_name(self._leadership.settings, request)
+        name = group_name(self._leadership, request)
         try:
             await self.confirm(node_type(request), await self._leadership.groups.describe(name))
         except Unavailable as error:

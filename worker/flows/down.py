@@ -70,7 +70,7 @@ class ScaleDown:
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership.settings, request)
+        return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
         planned = await plan(self._context, request)
@@ -126,7 +126,7 @@ class ScaleDown:
         # More are up than was planned, where somebody raised the group meanwhile.
         number = int(request.record.nodes_after or 0) if down.desired_after is None else down.desired_after
         summary = wording.removed(kind, number, [node.name for node in down.nodes])
-        alert = wording.nodes("success", headline(self._leadership.settings, request), summary)
+        alert = wording.nodes("success", headline(self._leadership, request), summary)
         await request.end(State.SUCCEEDED, wording.joined(request.record.message, summary), alert)
 
     async def _undo(self, request: OpenRequest) -> None:
@@ -139,7 +139,7 @@ class ScaleDown:
         await self._fail(request, wording.joined(down.why, partly, _unknown(down)))
 
     async def _fail(self, request: OpenRequest, message: str) -> None:
-        await fail(self._leadership.settings, request, message)
+        await fail(self._leadership, request, message)
 
 
 def _names(departing: Sequence[DepartingNode]) -> str:

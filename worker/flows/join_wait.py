@@ -9,7 +9,6 @@ from datetime import timedelta
 import structlog
 
 from worker.decisions.matching import matched, members
-from worker.decisions.preflight import launch_failure
 from worker.decisions.readiness import Expectation, Progress, excluded_names, progress
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
@@ -35,7 +34,7 @@ class JoinWait:
         self._capacity = context.capacity
         self._request = request
         self._kind = node_type(request)
-        self._group_name = group_name(self._leadership.settings, request)
+        self._group_name = group_name(self._leadership, request)
         self._expectation = self._plan.expectation or Expectation()
         self._deadline = self._leadership.deadline(
             request.entered("wait"), self._leadership.settings.reschedule_timeout
@@ -110,13 +109,13 @@ class JoinWait:
         plan = self._plan
         if plan.applied_at is None:
             return
-        failure = launch_failure(await self._leadership.groups.activities(self._group_name), plan.applied_at)
-        if failure is None or failure.reason == plan.launch_failure:
+        reason = (await self._leadership.groups.activities(self._group_name)).why_not(plan.applied_at)
+        if reason is None or reason == plan.launch_failure:
             return
-        log.warning("launch_failed", request=self._request.id, reason=failure.reason)
-        self._request.say(wording.launch_failed(self._kind, self._expectation.target, failure.reason))
-        message = wording.joined(changing(self._request), wording.launch_reason(failure.reason))
-        await self._request.save(message=message, plan=plan.but(launch_failure=failure.reason))
+        log.warning("launch_failed", request=self._request.id, reason=reason)
+        self._request.say(wording.launch_failed(self._kind, self._expectation.target, reason))
+        message = wording.joined(changing(self._request), wording.launch_reason(reason))
+        await self._request.save(message=message, plan=plan.but(launch_failure=reason))
 
     def _report(self) -> None:
         seconds = self._reports.due()

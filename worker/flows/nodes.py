@@ -7,9 +7,9 @@ from shared.errors import Refused
 from shared.messages import Direction, Role
 from shared.records import State
 from worker.decisions.bounds import AtBound
+from worker.leadership.period import Leadership
 from worker.requests import wording
 from worker.requests.request import OpenRequest
-from worker.settings import WorkerSettings
 
 
 def node_type(request: OpenRequest) -> Role:
@@ -22,10 +22,10 @@ def direction(request: OpenRequest) -> Direction:
     return cast("Direction", request.record.scale)
 
 
-def group_name(settings: WorkerSettings, request: OpenRequest) -> str:
-    """The group of a request's node type. Raises Refused where none is configured."""
-    name = settings.aws_manager_asg if node_type(request) == "manager" else settings.aws_worker_asg
-    if settings.node_scaler_backend != "aws" or not name:
+def group_name(leadership: Leadership, request: OpenRequest) -> str:
+    """The group of a request's node pool. Raises Refused where none is configured."""
+    name = leadership.pools[node_type(request)].group
+    if not name:
         raise Refused(
             "Node scaling is off (NODE_SCALER_BACKEND is none). Set it to aws, with AWS_MANAGER_ASG and "
             "AWS_WORKER_ASG, to scale nodes"
@@ -33,28 +33,30 @@ def group_name(settings: WorkerSettings, request: OpenRequest) -> str:
     return name
 
 
-def headline(settings: WorkerSettings, request: OpenRequest) -> str:
+def headline(leadership: Leadership, request: OpenRequest) -> str:
     """The `request` annotation of a request's alerts."""
     by = request.record.by
     if by is None:
-        by = getattr(settings, f"default_scale_{request.record.type}_node_{request.record.scale}_by")
+        by = leadership.pools[node_type(request)].tunables.steps[direction(request)].default
     return wording.nodes_request(direction(request), by, node_type(request))
 
 
-def retry_budget(settings: WorkerSettings, request: OpenRequest) -> timedelta:
+def retry_budget(leadership: Leadership, request: OpenRequest) -> timedelta:
     """How long a step of a node scale may go on being Unavailable."""
+    settings = leadership.settings
     return settings.request_max_age if request.record.step == "plan" else settings.reschedule_timeout
 
 
-async def skip_at_bound(settings: WorkerSettings, request: OpenRequest, at: AtBound) -> None:
+async def skip_at_bound(leadership: Leadership, request: OpenRequest, at: AtBound) -> None:
     """End it: there is nothing to do. It starts no cool-down."""
+    settings = leadership.settings
     summary = wording.at_bound(node_type(request), at.bound, at.number)
     wanted = settings.alert_node_max if at.bound == "maximum" else settings.alert_node_min
-    alerts = [wording.nodes("success", headline(settings, request), summary)] if wanted else []
+    alerts = [wording.nodes("success", headline(leadership, request), summary)] if wanted else []
     await request.save(nodes_before=at.number, nodes_after=at.number)
     await request.end(State.SKIPPED, summary, *alerts)
 
 
-async def fail(settings: WorkerSettings, request: OpenRequest, message: str) -> None:
+async def fail(leadership: Leadership, request: OpenRequest, message: str) -> None:
     """End it: it failed, or was refused."""
-    await request.end(State.FAILED, message, wording.nodes("error", headline(settings, request), message))
+    await request.end(State.FAILED, message, wording.nodes("error", headline(leadership, request), message))

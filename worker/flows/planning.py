@@ -1,6 +1,8 @@
 """How both directions of a node scale begin: tidy up, look at everything, turn the request into a target."""
 
 from worker.decisions.bounds import AtBound, Target, target
+from worker.decisions.preflight import unit_refusal
+from worker.errors import GaveUp
 from worker.flows.flow import Context
 from worker.flows.gone_nodes import remove_gone_nodes
 from worker.flows.nodes import direction, skip_at_bound
@@ -12,10 +14,12 @@ async def plan(context: Context, request: OpenRequest) -> tuple[Survey, Target] 
     """What there is, and where the request leads. None: nowhere, and it has ended so."""
     await remove_gone_nodes(context.leadership, request)
     surveyed = await survey(context.leadership, context.capacity, request)
+    if (reason := unit_refusal(surveyed.group)) is not None:
+        raise GaveUp(reason)
     if request.record.by is None:
         await request.save(by=surveyed.limits.by)  # whatever becomes of it, people are told the step that a label set
     found = target(direction(request), surveyed.desired, surveyed.limits)
     if isinstance(found, AtBound):
-        await skip_at_bound(context.leadership.settings, request, found)
+        await skip_at_bound(context.leadership, request, found)
         return None
     return surveyed, found

@@ -10,7 +10,7 @@ from worker.errors import GaveUp
 from worker.flows.capacity import CapacityView
 from worker.flows.nodes import direction, group_name, node_type
 from worker.leadership.period import Leadership
-from worker.ports.scaling import Activity, Group
+from worker.ports.scaling import Activities, Group
 from worker.ports.storage import GroupMemory
 from worker.ports.swarm import Node
 from worker.requests.request import OpenRequest
@@ -22,7 +22,7 @@ class Survey:
 
     group: Group
     """Without the instances that the group's activities name as ended, be the description as old as it may."""
-    activities: Sequence[Activity]
+    activities: Activities
     nodes: Sequence[Node]
     memory: GroupMemory
     desired: int
@@ -43,9 +43,9 @@ class Survey:
 
 async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRequest) -> Survey:
     """Look at everything. Raises Unavailable, Refused."""
-    settings = leadership.settings
+    pool = leadership.pools[node_type(request)]
     group, desired = await capacity.look(request, fresh=direction(request) == "down")
-    activities = await leadership.groups.activities(group_name(settings, request))
+    activities = await leadership.groups.activities(group_name(leadership, request))
     labels = await _labels(leadership, request.record.service)
     return Survey(
         group=without_ended(group, activities, leadership.terminated),
@@ -53,7 +53,7 @@ async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRe
         nodes=await leadership.swarm.nodes(),
         memory=await leadership.memory.of(node_type(request)),
         desired=desired,
-        limits=node_limits(settings, labels, node_type(request), direction(request), request.record.by, group),
+        limits=node_limits(pool, labels, direction(request), request.record.by, group),
     )
 
 
@@ -69,14 +69,13 @@ async def permit(leadership: Leadership, survey: Survey, refusal: Callable[..., 
         raise GaveUp(reason)
 
 
-def without_ended(group: Group, activities: Sequence[Activity], by_us: Collection[str]) -> Group:
+def without_ended(group: Group, activities: Activities, by_us: Collection[str]) -> Group:
     """The group without the instances that we have ended, or whose end is among its activities.
 
     An old description still has them, and activities may come late, too.
     """
-    ends = [activity.description for activity in activities if activity.ends_instance]
-    kept = (instance for instance in group.instances if instance.id not in by_us)
-    return replace(group, instances=tuple(each for each in kept if not any(each.id in text for text in ends)))
+    ended = activities.ended.union(by_us)
+    return replace(group, instances=tuple(each for each in group.instances if each.id not in ended))
 
 
 async def _labels(leadership: Leadership, service: str | None) -> Mapping[str, str]:

@@ -5,13 +5,12 @@ the instance. One that is leaving or gone is never called for again, and never r
 it was our call that ended it, the group's activities tell.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
 from shared.errors import Refused, Unavailable
-from worker.decisions.matching import matched
+from worker.decisions.matching import claimants
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.demote import demote
@@ -20,7 +19,7 @@ from worker.flows.flow import Context
 from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
-from worker.ports.scaling import Activity, Group, Instance
+from worker.ports.scaling import Fate, Group, Instance
 from worker.requests import wording
 from worker.requests.plans import DepartingNode, DownPlan, Intent
 from worker.requests.request import OpenRequest
@@ -36,7 +35,7 @@ class Termination:
         self._capacity = context.capacity
         self._request = request
         self._kind = node_type(request)
-        self._group_name = group_name(context.leadership.settings, request)
+        self._group_name = group_name(context.leadership, request)
 
     @property
     def _plan(self) -> DownPlan:
@@ -90,7 +89,7 @@ class Termination:
     async def _has_joined(self, node: DepartingNode) -> bool:
         """An instance that was chosen because it had not: it may only have been slow."""
         group = await self._leadership.groups.describe(self._group_name)
-        return node.instance_id in matched(await self._leadership.swarm.nodes(), group.instances)
+        return node.instance_id in claimants(await self._leadership.swarm.nodes(), group.instances)
 
     async def _intend(self, node: DepartingNode) -> bool:
         """Journal that the call will be made. False: not yet, for meanwhile something runs there again, or misses."""
@@ -117,12 +116,12 @@ class Termination:
 
         async def described() -> int | None:
             group, desired = await self._capacity.look(self._request)
-            ends, member = await self._ends(node), _member(group, node)
-            if member is not None and not member.leaving and not ends:
+            fate, member = await self._fate(node), _member(group, node)
+            if member is not None and not member.leaving and fate is None:
                 if desired < self._expected and grace.passed:
                     raise GaveUp(self._lowered(group, desired))
                 return desired if desired >= self._expected else None
-            if member is not None or ends or grace.passed:
+            if member is not None or fate is not None or grace.passed:
                 raise GaveUp(self._taken(group, node))
             return None
 
@@ -172,13 +171,12 @@ class Termination:
         """
 
         async def described() -> int | None:
-            ends = await self._ends(node)
-            desired = next((end.lowered_to for end in ends if end.lowered_to is not None), None)
-            if desired is not None:
-                return desired
+            fate = await self._fate(node)
+            if fate is not None and fate.lowered_to is not None:
+                return fate.lowered_to
             group = await self._leadership.groups.describe(self._group_name)
             member = _member(group, node)
-            if ends or (lag.passed and (member is None or member.leaving)):
+            if fate is not None or (lag.passed and (member is None or member.leaving)):
                 await self._record_foreign_end(node, group)
             return None
 
@@ -195,10 +193,9 @@ class Termination:
         await self._note(terminated=(*plan.terminated, node.instance_id), lost=(*plan.lost, node.name), why=why)
         raise GaveUp(why)
 
-    async def _ends(self, node: DepartingNode) -> Sequence[Activity]:
+    async def _fate(self, node: DepartingNode) -> Fate | None:
         """What ends the instance, as the group's activities have it; ours is what lowered the capacity."""
-        activities = await self._leadership.groups.activities(self._group_name)
-        return [each for each in activities if each.ends_instance and node.instance_id in each.description]
+        return (await self._leadership.groups.activities(self._group_name)).fate_of(node.instance_id)
 
     async def _count(self, node: DepartingNode, *, just_now: bool) -> None:
         """It is terminated. The intent's capacity may come from an old description: what is reckoned from it is no

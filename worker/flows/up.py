@@ -53,11 +53,11 @@ class ScaleUp:
             message = wording.joined(changing(request), reason)
             await request.end(State.FAILED, message, wording.nodes_timeout(reason))
         else:
-            await fail(self._leadership.settings, request, reason)
+            await fail(self._leadership, request, reason)
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership.settings, request)
+        return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
         planned = await plan(self._context, request)
@@ -92,10 +92,10 @@ class ScaleUp:
         kind, after = node_type(request), int(request.record.nodes_after or 0)
         lower = await self._is_lower(request, after)
         if lower:
-            await self._leadership.change_groups.set_desired(group_name(self._leadership.settings, request), after)
+            await self._leadership.change_groups.set_desired(group_name(self._leadership, request), after)
         now = await self._capacity.changed(kind, after, just_now=lower)
         request.say(
-            wording.nodes("success", headline(self._leadership.settings, request), changing(request)),
+            wording.nodes("success", headline(self._leadership, request), changing(request)),
             wording.waiting(kind, int(request.record.nodes_before or 0), after),
         )
         applied = UpPlan.parse(request.record.plan).but(applied_at=now)

@@ -4,13 +4,15 @@ Changes of the outside world go through the fence. What ends a period, and who b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.clock import Clock
+from shared.messages import Role
+from worker.decisions.pools import NodePool
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory
 from worker.leadership.swarm_events import SwarmEvents
@@ -32,6 +34,7 @@ class Leadership:
 
     token: int
     settings: WorkerSettings
+    pools: Mapping[Role, NodePool]
     clock: Clock
     journal: Journal
     groups: Groups

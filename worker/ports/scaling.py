@@ -1,13 +1,29 @@
 """What the worker asks of Auto Scaling and EC2, and the two changes it may make there.
 
 Every call may raise `Unavailable` (no answer, or "later": it may have taken effect) or `Refused` (a definite no);
-`NotFound` is a `Refused`. Facts are snapshots: they were true when they were read.
+`NotFound` is a `Refused`. Facts are snapshots: they were true when they were read. The words are ours; those of AWS
+stay in the adapter.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from enum import StrEnum
+from typing import Literal, Protocol
+
+
+class Phase(StrEnum):
+    """Where an instance stands in the life of its group."""
+
+    PENDING = "still starting"
+    """It boots, or a launch hook holds it."""
+    IN_SERVICE = "in service"
+    STANDBY = "in standby"
+    """It is in standby, or enters it: the group's desired capacity does not count it."""
+    WARM = "in the warm pool"
+    """It waits for its turn: no member yet."""
+    LEAVING = "on its way out"
+    """It is being terminated or detached, or was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +31,7 @@ class Instance:
     """An EC2 instance of an Auto Scaling group."""
 
     id: str
-    lifecycle: str
-    """The group's word: Pending, InService, Terminating, Terminating:Wait, Standby, Detached ..."""
+    phase: Phase
     protected: bool = False
     """Protected from scale-in."""
     zone: str = ""
@@ -26,7 +41,11 @@ class Instance:
     @property
     def leaving(self) -> bool:
         """On its way out: it counts for nothing any more."""
-        return self.lifecycle.startswith(("Terminat", "Detach"))
+        return self.phase is Phase.LEAVING
+
+
+CapacityUnit = Literal["instances", "weights", "vCPUs", "MiB of memory"]
+"""What a group's capacity counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +57,12 @@ class Group:
     min_size: int
     max_size: int
     instances: tuple[Instance, ...] = ()
-    suspended: frozenset[str] = frozenset()
-    """Names of suspended processes: Launch, Terminate ..."""
+    launches_suspended: bool = False
+    terminations_suspended: bool = False
     protects_new: bool = True
-    """NewInstancesProtectedFromScaleIn."""
+    """New instances are protected from scale-in."""
+    unit: CapacityUnit = "instances"
+    """What its desired capacity and its sizes count."""
 
     @property
     def staying(self) -> tuple[Instance, ...]:
@@ -49,30 +70,68 @@ class Group:
         return tuple(instance for instance in self.instances if not instance.leaving)
 
 
+ActivityKind = Literal["launch", "termination", "other"]
+Outcome = Literal["open", "succeeded", "failed", "cancelled"]
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A scaling activity of a group."""
+    """Something that a group did, or does, by itself or because it was asked to."""
 
-    id: str
-    status: str
-    """Successful, InProgress, Failed, Cancelled, ..."""
-    description: str
-    reason: str
-    """AWS's own sentence (StatusMessage), empty where all is well."""
+    kind: ActivityKind
+    outcome: Outcome
+    """cancelled: given up because it was not needed any more. One that AWS gave up with a reason has failed."""
     started_at: datetime
-
+    instance_ids: frozenset[str] = frozenset()
+    """The instances that it names; a launch that failed may name none."""
+    reason: str = ""
+    """Why it failed, in AWS's own sentence."""
     lowered_to: int | None = None
     """It shrank the group: the desired capacity that a termination by name left. None: it lowered nothing."""
 
-    @property
-    def failed_launch(self) -> bool:
-        """The group tried to launch an instance and could not."""
-        return self.status == "Failed" and self.description.startswith("Launching")
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """An instance is being terminated, or was."""
+
+    lowered_to: int | None
+    """The desired capacity that its termination left. None: it lowered nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """A group's newest activities, in any order. The last seconds may be missing."""
+
+    recorded: tuple[Activity, ...] = ()
+
+    def why_not(self, since: datetime) -> str | None:
+        """Why the newest launch failed, if it started at `since` or later. None: it did not, or a later one succeeded.
+
+        A launch that is still open, or was cancelled, says nothing.
+        """
+        launches = [activity for activity in self.recorded if activity.kind == "launch"]
+        ended = [activity for activity in launches if activity.outcome in {"failed", "succeeded"}]
+        newest = max(ended, key=lambda activity: activity.started_at, default=None)
+        if newest is None or newest.outcome == "succeeded" or newest.started_at < since:
+            return None
+        return newest.reason or "AWS gives no reason"
+
+    def fate_of(self, instance_id: str) -> Fate | None:
+        """Whether the instance is being terminated, or was, and what that did to the capacity. None: not recorded."""
+        ends = [activity for activity in self._ends if instance_id in activity.instance_ids]
+        if not ends:
+            return None
+        return Fate(next((each.lowered_to for each in ends if each.lowered_to is not None), None))
 
     @property
-    def ends_instance(self) -> bool:
-        """An instance, named in the description, is being terminated, or was."""
-        return self.status not in {"Failed", "Cancelled"} and self.description.startswith("Terminating")
+    def ended(self) -> frozenset[str]:
+        """Ids of all instances that are being terminated, or were."""
+        return frozenset().union(*(activity.instance_ids for activity in self._ends))
+
+    @property
+    def _ends(self) -> tuple[Activity, ...]:
+        given_up = {"failed", "cancelled"}
+        return tuple(each for each in self.recorded if each.kind == "termination" and each.outcome not in given_up)
 
 
 class Groups(Protocol):
@@ -82,8 +141,8 @@ class Groups(Protocol):
         """The group with its instances. Raises NotFound."""
         ...
 
-    async def activities(self, name: str) -> Sequence[Activity]:
-        """The newest activities, newest first."""
+    async def activities(self, name: str) -> Activities:
+        """The newest activities."""
         ...
 
     async def refreshing(self, name: str) -> bool:
