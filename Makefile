@@ -78,8 +78,8 @@ lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Doc
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
 
-docs: $(READY) ## docs/configuration.md from the settings classes
-	@$(BIN)/python -m infra.configuration
+docs: $(READY) ## the tables of docs/reference.md, from the code
+	@$(BIN)/python -m infra.reference
 
 format: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format .
