@@ -46,13 +46,16 @@ crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another or
 	@REPEAT=$(REPEAT) ORDER=$(ORDER) $(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
 	@E2E_KILLS=20 $(BIN)/pytest -q tests/e2e/test_takeover.py -k takes_over
 
-lint: $(READY) ## format, lint, types, import rules, templates
+lint: $(READY) ## format, lint, types, import rules, templates, workflows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
 	@$(BIN)/python -m infra.cloudformation.embed --check
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/zizmor --offline --quiet --strict-collection --persona=auditor .
 
 check: lint ## lint, and the tests with branch coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab" --cov --cov-report=term:skip-covered
