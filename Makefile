@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest
 READY := $(VENV)/.ready
 REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
@@ -35,11 +36,11 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 	@exec $(BIN)/python -m infra.local.up
 
 test: $(READY) ## the tests that need no root, in under 4 minutes
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
+	@$(PYTEST) -q -n 2 --dist loadfile -m "not slow and not lab"
 
 slow: $(READY) $(MINISTACK) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not lab and not crash"
-	@$(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
+	@$(PYTEST) -q -n 2 --dist loadfile -m "slow and not lab and not crash"
+	@$(PYTEST) -q -n 3 --dist load -m crash tests/e2e
 
 crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
 	@echo "REPEAT=$(REPEAT) ORDER=$(ORDER)"
@@ -73,7 +74,7 @@ lab-up lab-status lab-down lab-bench lab-contract: lab-%: $(READY) ## a real Swa
 	@$(BIN)/python -m infra.lab $*
 
 lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
-	@$(BIN)/pytest -q -m lab tests/lab
+	@$(PYTEST) -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py
