@@ -1,4 +1,4 @@
-"""The HTTP service: which routes there are, who may use them, and which status code says what (CONTRACT section 2)."""
+"""The HTTP service: which routes there are, who may use them, and which status code says what (docs/reference.md)."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
