@@ -1,7 +1,6 @@
 """Trouble: everything that goes wrong in a world, or is changed in it by people and by AWS, until it calms down."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
@@ -91,9 +90,7 @@ class Chaos:
         world.machines.never_share = 0.0
         world.queue.twice_share = world.queue.ghost_share = 0.0
         world.alerts_broken = ""
-        world.swarm.cluster.stuck.clear()
-        world.swarm.cluster.broken.clear()
-        world.swarm.cluster.settle_soon()
+        world.swarm.faults.clear()
         for group in world.groups.groups.values():
             group.refusal, group.refreshing = None, False
             group.suspended.clear()
@@ -154,7 +151,7 @@ class Chaos:
 
     def _start(self) -> None:
         world, cluster = self.world, self.world.swarm.cluster
-        able = [node.id for node in cluster.managers if node.id not in cluster.dead and node.role == "manager"]
+        able = [node.id for node in cluster.managers if cluster.lives(node.id) and node.role == "manager"]
         if not able:
             return
         self._started += 1
@@ -221,7 +218,7 @@ class Chaos:
     def _managers_can_spare(self) -> bool:
         """Fate is kind to quorum: without one nothing could be said about anything."""
         cluster = self.world.swarm.cluster
-        alive = sum(node.id not in cluster.dead for node in cluster.managers)
+        alive = sum(cluster.lives(node.id) for node in cluster.managers)
         return 2 * (alive - 1) > len(cluster.managers) + 1
 
     def _kill(self) -> None:
@@ -267,7 +264,7 @@ class Chaos:
         """A node goes Down while its instance lives on, and comes back."""
         world, cluster = self.world, self.world.swarm.cluster
         spare = self._managers_can_spare()
-        able = [node for node in cluster.nodes.values() if node.id not in cluster.dead]
+        able = [node for node in cluster.nodes.values() if cluster.lives(node.id)]
         able = [node for node in able if node.manager is None or spare]
         if able:
             node = self.random.choice(able)
@@ -277,28 +274,28 @@ class Chaos:
 
     def _revive(self, node_id: str) -> None:
         cluster, machines = self.world.swarm.cluster, self.world.machines
-        if node_id in cluster.nodes and node_id in cluster.dead and machines.lives(machines.instances[node_id]):
+        if node_id in cluster.nodes and not cluster.lives(node_id) and machines.lives(machines.instances[node_id]):
             self.world.trace.add("world", "* node is back", node=node_id)
             self.world.swarm.revive(node_id)
 
     def _stick(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
-        self.world.swarm.cluster.stuck.add(name)
+        self.world.swarm.faults.unstoppable_services.add(name)
         self._happens("tasks that will not stop", service=name)
         self._later(5, 40, self._unstick, name)
 
     def _unstick(self, name: str) -> None:
-        self.world.swarm.cluster.stuck.discard(name)
-        self.world.swarm.cluster.settle_soon()
+        self.world.swarm.faults.unstoppable_services.discard(name)
+        self.world.swarm.faults.recheck()
 
     def _break(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
-        self.world.swarm.cluster.broken.add(name)
+        self.world.swarm.faults.failing_services.add(name)
         self._happens("tasks that fail", service=name)
         self._later(3, 20, self._mend, name)
 
     def _mend(self, name: str) -> None:
-        self.world.swarm.cluster.broken.discard(name)
+        self.world.swarm.faults.failing_services.discard(name)
 
     # --- People -------------------------------------------------------------------------------------------------
 
@@ -321,22 +318,23 @@ class Chaos:
         if node.availability == "active":
             new = self.random.choice(AWAY)
         self._happens("somebody sets availability", node=node.id, to=new)
-        cluster.put_node(replace(node, availability=new))
+        self.world.swarm.set_availability(node.id, new)
         self.world.judge.people_changed(node.id)
         if new != "active":
             self._later(5, 60, self._activate, node.id)
 
     def _activate(self, node_id: str) -> None:
-        cluster = self.world.swarm.cluster
-        if node_id in cluster.nodes:
+        if node_id in self.world.swarm.cluster.nodes:
             self.world.trace.add("world", "* somebody activates", node=node_id)
-            cluster.put_node(replace(cluster.nodes[node_id], availability="active"))
+            self.world.swarm.set_availability(node_id, "active")
             self.world.judge.people_changed(node_id)
 
     def _change_replicas(self) -> None:
         cluster = self.world.swarm.cluster
+        if cluster.leader is None:
+            return
         service = self.random.choice([one for one in cluster.services.values() if one.mode == "replicated"])
         replicas = max(1, min(6, service.replicas + self.random.choice((-1, 1))))
         self._happens("somebody scales", service=service.name, replicas=replicas)
-        cluster.put_service(replace(service, replicas=replicas), template_changed=False)
+        self.world.swarm.scale(service.name, replicas)
         self.world.judge.people_changed(service.id)

@@ -139,7 +139,7 @@ async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
 
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=53),
-    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=17),
+    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=13),
     Twin("lease", "the lease check before outside calls", 3, _prove_nothing),
     Twin("smaller", "scale-down by name only", 5, _lower_desired),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=6),

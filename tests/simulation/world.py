@@ -6,7 +6,6 @@ from random import Random
 from structlog.typing import EventDict
 
 from shared.alertmanager import Alert
-from tests.fakes.cluster import Pace
 from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation import ports
@@ -49,7 +48,7 @@ class World:
         self.journal = InMemoryJournal(self.clock)
         self.leases = InMemoryLeaseStore()
         self.groups = SimulatedGroups(self.clock, self._random("aws"))
-        self.swarm = SimulatedSwarm(Pace())
+        self.swarm = SimulatedSwarm(self.loop)
         self.groups.counts = self.trace.counts
         self.machines = Machines(self.groups, self.swarm, self._random("machines"))
         self.machines.counts = self.trace.counts
