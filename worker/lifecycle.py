@@ -15,7 +15,7 @@ from worker.dispatch.executor import Executor
 from worker.errors import LeadershipOver, leadership_end
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
-from worker.leadership.fence import Fence, FencedGroups, FencedSwarm
+from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSwarm
 from worker.leadership.lease import HeldLease, Lease
 from worker.leadership.memory import Memory
 from worker.leadership.period import Leadership, ServiceLocks
@@ -96,12 +96,13 @@ class Worker:
     def _leadership(self, held: HeldLease) -> Leadership:
         ports, settings = self._ports, self._settings
         fence = Fence(self._lease, held, settings.call_timeout())
+        journal = FencedJournal(ports.journal, fence)
         return Leadership(
             token=held.token,
             settings=settings,
             pools=node_pools(settings),
             clock=self._clock,
-            journal=ports.journal,
+            journal=journal,
             groups=ports.groups,
             change_groups=FencedGroups(ports.change_groups, fence),
             swarm=ports.swarm,
@@ -109,6 +110,6 @@ class Worker:
             identity=held.identity,
             events=SwarmEvents(ports.swarm, check_seconds=settings.reschedule_ticker_interval.total_seconds()),
             watchdog=Watchdog(),
-            memory=Memory(ports.journal, held.token),
+            memory=Memory(journal, held.token),
             service_locks=ServiceLocks(),
         )

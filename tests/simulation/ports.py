@@ -1,7 +1,7 @@
 """The worker's ports into the simulated world: every call goes by the network, and its effects become evidence."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -352,7 +352,12 @@ class SwarmPort(_Port):
             await asyncio.wait([next(iter(self._pending))])
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
         """See SwarmChanges."""
         wishes = " ".join(filter(None, (availability, role)))
@@ -360,7 +365,7 @@ class SwarmPort(_Port):
 
         def act(call: Call) -> None:
             _in_sequence(call, read, self.world.swarm.cluster.nodes.get(node_id))
-            self._update_node(call, node_id, availability, role)
+            self._update_node(call, node_id, availability, role, expected)
 
         await self.change("update_node", act, f"{node_id} {wishes}")
 
@@ -379,10 +384,17 @@ class SwarmPort(_Port):
 
         await self.change("update_service", act, about)
 
-    def _update_node(self, call: Call, node_id: str, availability: Availability | None, role: Role | None) -> None:
+    def _update_node(
+        self,
+        call: Call,
+        node_id: str,
+        availability: Availability | None,
+        role: Role | None,
+        expected: Collection[Availability] | None,
+    ) -> None:
         world, before = self.world, self.world.swarm.cluster.nodes.get(node_id)
         world.judge.before_role(call, node_id, role)
-        at_once(self._view.update_node(node_id, availability=availability, role=role))
+        at_once(self._view.update_node(node_id, availability=availability, role=role, expected=expected))
         after = world.swarm.cluster.nodes[node_id]
         if before is not None:
             world.note(call, "availability", node_id, before.availability, after.availability)

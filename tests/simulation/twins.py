@@ -19,7 +19,7 @@ from tests.simulation.world import World
 from worker.decisions.preflight import EVER
 from worker.flows.capacity import LAG, CapacityView
 from worker.flows.down import ScaleDown
-from worker.flows.drain import give_back
+from worker.flows.give_back import give_back
 from worker.flows.nodes import fail, group_name
 from worker.flows.terminate import Termination
 from worker.intake.receiver import Receiver

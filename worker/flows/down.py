@@ -16,8 +16,9 @@ from worker.decisions.victims import Refusal, Victim, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
-from worker.flows.drain import Drain, give_back
+from worker.flows.drain import Drain
 from worker.flows.flow import Context
+from worker.flows.give_back import give_back
 from worker.flows.nodes import fail, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.removal import remove_nodes

@@ -6,18 +6,17 @@ update of their own before it, from nodes that only take nothing new (`pause`). 
 at every second.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import structlog
 
 from shared.errors import NotFound
-from shared.messages import Role
 from worker.decisions import displacement
 from worker.errors import GaveUp
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, Service, ServiceChange, Task
-from worker.requests.plans import DownPlan
+from worker.ports.swarm import Availability, Revised, Service, ServiceChange, Task
+from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -45,14 +44,15 @@ class Drain:
         """Return when every task of the nodes runs elsewhere. Raises GaveUp."""
         if not self._nodes:
             return
-        if self._plan.slots is not None:
-            await self._check_not_revived()  # before it is drained once more: what people have done since counts
-        else:
+        if self._plan.slots is None:
             await self._note_active()
-            await self._set("pause")
+            await self._pause()
             await self._note_slots()
-        await self._move_start_first()
-        await self._set("drain")
+        if self._plan.draining is None:
+            await self._move_start_first()
+        if self._plan.draining != "done":
+            await self._note_slots()  # the move takes time: what runs there now counts, not what ran before it
+            await self._drain()
         await self.emptied()
 
     async def emptied(self) -> None:
@@ -72,13 +72,29 @@ class Drain:
         """Whether that is so at this moment. Raises GaveUp where somebody wants one of the nodes back."""
         return not await self._problems()
 
-    async def _set(self, availability: Availability) -> None:
+    async def _pause(self) -> None:
+        """Let nothing new arrive. Where somebody has drained a node by hand, nothing arrives anyway."""
         for node in self._nodes:
-            self._leadership.watchdog.heartbeat(self._request.id)
-            try:
-                await self._leadership.change_swarm.update_node(str(node.node_id), availability=availability)
-            except NotFound:
-                log.info("leaving_node_gone", request=self._request.id, node=node.name)
+            if node.availability != "drain":
+                await self._set(node, "pause", {node.availability})
+
+    async def _drain(self) -> None:
+        await self._request.save(plan=self._plan.but(draining="begun"))
+        for node in self._nodes:
+            await self._set(node, "drain", {"pause"})
+        await self._request.save(plan=self._plan.but(draining="done"))
+
+    async def _set(self, node: DepartingNode, availability: Availability, expected: Collection[Availability]) -> None:
+        """Set it, unless somebody has set another since we looked. Raises GaveUp."""
+        self._leadership.watchdog.heartbeat(self._request.id)
+        try:
+            await self._leadership.change_swarm.update_node(
+                str(node.node_id), availability=availability, expected=expected
+            )
+        except NotFound:
+            log.info("departing_node_gone", request=self._request.id, node=node.name)
+        except Revised as revised:
+            raise GaveUp(_revised(node, revised.availability)) from revised
 
     async def _note_active(self) -> None:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
@@ -88,10 +104,13 @@ class Drain:
             await self._request.save(plan=self._plan.but(nodes=tuple(nodes)))
 
     async def _note_slots(self) -> None:
-        """What runs there now, with nothing new arriving, and so has to run elsewhere."""
+        """What runs there now, with nothing new arriving, and so has to run elsewhere; with what ran there before."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        await self._check_not_revived()
         self._check_nothing_is_cut_off(displacement.holders(tasks, services))
-        await self._request.save(plan=self._plan.but(slots=displacement.slots(self._ids, tasks, services)))
+        slots = {*self._slots(), *displacement.slots(self._ids, tasks, services)}
+        if self._plan.slots is None or slots != set(self._slots()):
+            await self._request.save(plan=self._plan.but(slots=tuple(sorted(slots))))
 
     def _check_nothing_is_cut_off(self, holders: frozenset[str]) -> None:
         """What cannot move may have begun there after the plan, before the nodes were paused. Raises GaveUp."""
@@ -151,7 +170,7 @@ class Drain:
         for node in self._nodes:
             present = nodes.get(str(node.node_id))
             if present is not None and present.availability == "active":
-                raise GaveUp(f"Somebody made {node.name} active again while it was drained: it stays")
+                raise GaveUp(_revised(node, "active"))
         return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
 
     def _slots(self) -> list[displacement.Slot]:
@@ -167,22 +186,11 @@ class Drain:
         )
 
 
-async def give_back(leadership: Leadership, request: OpenRequest) -> None:
-    """The nodes that still stand get back the role and the availability they had. Safe to repeat.
-
-    One that somebody has made active again meanwhile stays active.
-    """
-    active = {node.id for node in await leadership.swarm.nodes() if node.availability == "active"}
-    for node in DownPlan.parse(request.record.plan).remaining:
-        if node.node_id is None:
-            continue
-        leadership.watchdog.heartbeat(request.id)
-        try:
-            role: Role | None = "manager" if node.manager else None
-            availability = None if node.node_id in active else node.availability
-            await leadership.change_swarm.update_node(node.node_id, availability=availability, role=role)
-        except NotFound:
-            log.info("leaving_node_gone", request=request.id, node=node.name)
+def _revised(node: DepartingNode, availability: str) -> str:
+    """Somebody has another wish for a node than its removal."""
+    if availability == "active":
+        return f"Somebody made {node.name} active again while it was drained: it stays"
+    return f"Somebody set the availability of {node.name} to {availability} while it was drained: it stays"
 
 
 def _task_text(task: Task, services: Sequence[Service]) -> str:

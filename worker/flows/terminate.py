@@ -82,14 +82,20 @@ class Termination:
 
     async def _look(self, node: DepartingNode) -> None:
         """Once more, for since the drain there may have been a take-over, or another node may have died."""
-        if node.node_id is None and await self._has_joined(node):
-            raise GaveUp(f"{node.name} has joined the Swarm after all: it stays. Repeat the request")
+        await self._check_claims(node)
         await Drain(self._leadership, self._request).emptied()
 
-    async def _has_joined(self, node: DepartingNode) -> bool:
-        """An instance that was chosen because it had not: it may only have been slow."""
+    async def _check_claims(self, node: DepartingNode) -> None:
+        """Match anew: who is the instance now? Raises GaveUp where a node is that was not drained for it.
+
+        An instance that had not joined when it was chosen may only have been slow; an engine that has left and joined
+        again has a new node id, and tasks on the very machine that is to go.
+        """
         group = await self._leadership.groups.describe(self._group_name)
-        return node.instance_id in claimants(await self._leadership.swarm.nodes(), group.instances)
+        claiming = claimants(await self._leadership.swarm.nodes(), group.instances).get(node.instance_id, ())
+        others = [each for each in claiming if each.id != node.node_id and each.state != "down"]
+        if others:
+            raise GaveUp(wording.joined_meanwhile(node.name, [f"{each.hostname} ({each.id})" for each in others]))
 
     async def _intend(self, node: DepartingNode) -> bool:
         """Journal that the call will be made. False: not yet, for meanwhile something runs there again, or misses."""
@@ -98,6 +104,7 @@ class Termination:
         await self._note(intent=Intent(instance_id=node.instance_id, desired=desired, at=now))
         self._call_lag(node, anew=True)
         try:
+            await self._check_claims(node)
             ready = node.node_id is None or await Drain(self._leadership, self._request).is_over()
         except (GaveUp, Unavailable):
             await self._note(intent=None)

@@ -1,20 +1,22 @@
 """The fence around outside effects: nothing is changed outside unless the lease provably outlasts the call.
 
-`FencedGroups` and `FencedSwarm` are the only way by which flows change anything. A call that has begun is awaited to
-its end even when the flow is cancelled meanwhile: what has been sent cannot be called back, so the lease must not be
-given up while it is under way. A call in flight when the lease is *lost* cannot be fenced; it is bounded by its
+`FencedGroups`, `FencedSwarm` and `FencedJournal` are the only way by which anything is changed or written. A change
+that has been sent is awaited to its end even when its flow is cancelled: it cannot be called back, so the lease must
+not be given up while it is under way. A call in flight when the lease is *lost* cannot be fenced; it is bounded by its
 timeout, which is shorter than what the lease proved when it began.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from shared.messages import Role
+from shared.records import Record
 from worker.leadership.lease import HeldLease, Lease
 from worker.ports.scaling import GroupChanges
+from worker.ports.storage import GroupMemory, Journal
 from worker.ports.swarm import Availability, ServiceChange, SwarmChanges
 
 T = TypeVar("T")
@@ -39,9 +41,10 @@ class Fence:
         A process may be stopped between any two steps of its loop, and find its lease gone when it goes on.
         """
         await self.prove()
-        return await to_its_end(self._in_one_breath(call))
+        return await to_its_end(self.allow(call))
 
-    async def _in_one_breath(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def allow(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The proof in one breath with the call, which is not awaited any more when cancelled. Raises LeaseLost."""
         await self.prove()
         return await call()
 
@@ -75,6 +78,46 @@ class FencedGroups:
 
 
 @dataclass(frozen=True, slots=True)
+class FencedJournal:
+    """The journal, its writes behind the fence: a worker that wakes up after its lease writes nothing."""
+
+    inner: Journal
+    fence: Fence
+
+    async def create(self, record: Record) -> Record | None:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.create(record))
+
+    async def save(self, record: Record) -> Record:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.save(record))
+
+    async def get(self, request_id: str) -> Record | None:
+        """See Journal."""
+        return await self.inner.get(request_id)
+
+    async def open(self) -> Sequence[Record]:
+        """See Journal."""
+        return await self.inner.open()
+
+    async def claim(self, request_id: str, token: int) -> Record | None:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.claim(request_id, token))
+
+    async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.first_of(key, request_id, expected))
+
+    async def recall(self, node_type: Role, token: int) -> GroupMemory:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.recall(node_type, token))
+
+    async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
+        """See Journal."""
+        await self.fence.allow(lambda: self.inner.remember(node_type, memory, token))
+
+
+@dataclass(frozen=True, slots=True)
 class FencedSwarm:
     """Changes of the Swarm, behind the fence."""
 
@@ -82,10 +125,17 @@ class FencedSwarm:
     fence: Fence
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
         """See SwarmChanges."""
-        await self.fence.guard(lambda: self.inner.update_node(node_id, availability=availability, role=role))
+        await self.fence.guard(
+            lambda: self.inner.update_node(node_id, availability=availability, role=role, expected=expected)
+        )
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:
         """See SwarmChanges."""

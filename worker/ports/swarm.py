@@ -4,12 +4,13 @@ Every call may raise `Unavailable` (no answer, or "later": it may have taken eff
 `NotFound` is a `Refused`. Facts are snapshots: they were true when they were read.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from shared.errors import Refused
 from shared.messages import Role
 
 Availability = Literal["active", "pause", "drain"]
@@ -187,13 +188,30 @@ class ServiceChange:
         return REQUEST_LABEL if self.replicas is not None else RESCHEDULE_LABEL
 
 
+class Revised(Refused):
+    """A node was not changed: somebody has set another availability than was expected."""
+
+    def __init__(self, node_id: str, availability: str) -> None:
+        super().__init__(f"The availability of node {node_id} is {availability} by now")
+        self.availability = availability
+
+
 class SwarmChanges(Protocol):
     """What may be done to the Swarm. Versions are read afresh, and "out of sequence" is tried again, inside."""
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
-        """Set one or both. Nothing happens where it is so already. Raises NotFound."""
+        """Set one or both. Nothing happens where it is so already.
+
+        `expected`: what the availability may be until then. Raises Revised where somebody has set another one, and
+        NotFound.
+        """
         ...
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:

@@ -5,7 +5,7 @@ versions can take over from each other. Records of both directions of time are r
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -87,6 +87,8 @@ class DownPlan(Plan):
     nodes: tuple[DepartingNode, ...] = Field(default=(), alias="leaving")
     slots: tuple[tuple[str, int], ...] | None = None
     """Service id and slot of each task that ran on the nodes when they were paused. None: not looked at yet."""
+    draining: Literal["begun", "done"] | None = None
+    """Whether the nodes' availability is about to be set to drain, or has been. None: they are paused at the most."""
     rolled: tuple[str, ...] = ()
     """Ids of the start-first services that were moved by a rolling update."""
     demoted: Mapping[str, Moment] = Field(default_factory=dict)

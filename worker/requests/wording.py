@@ -125,6 +125,14 @@ def taken(node_type: str, node: str, group: str, desired: int, asked: int) -> st
     )
 
 
+def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
+    """A victim's instance is a node of the Swarm that was not drained for it."""
+    return (
+        f"{node} has joined the Swarm after all, as {', '.join(claiming)}: it stays. Repeat the request if it should "
+        "go all the same"
+    )
+
+
 def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
     """A victim was terminated, and not by our call."""
     return (
