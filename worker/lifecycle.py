@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import structlog
 
 from shared.clock import Clock
-from shared.errors import Unavailable
+from worker.decisions.pools import node_pools
 from worker.dispatch.executor import Executor
 from worker.errors import LeadershipOver, leadership_end
-from worker.intake.receiver import Intake
-from worker.leadership.fence import FencedGroups, FencedSwarm
+from worker.intake.receiver import Receiver
+from worker.leadership.eligibility import SwarmEligibility
+from worker.leadership.fence import Fence, FencedGroups, FencedSwarm
 from worker.leadership.lease import HeldLease, Lease
 from worker.leadership.memory import Memory
 from worker.leadership.period import Leadership, ServiceLocks
@@ -25,7 +26,8 @@ from worker.ports.alerts import AlertSink
 from worker.ports.queue import Inbox
 from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal, LeaseStore
-from worker.ports.swarm import Swarm, SwarmChanges, SwarmIdentity
+from worker.ports.swarm import Swarm, SwarmChanges
+from worker.requests.open_requests import OpenRequests
 from worker.requests.outbox import Outbox
 from worker.settings import WorkerSettings
 
@@ -55,19 +57,18 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._lease = Lease(ports.leases, clock, settings.lease_seconds, owner)
-        self._identity: SwarmIdentity | None = None
-        self._eligible = True
+        self._eligibility = SwarmEligibility(ports.swarm)
 
     async def run(self) -> None:
-        """Stand by and serve, in turns, until cancelled."""
+        """Stand by and lead, in turns, until cancelled."""
         while True:
-            held = await self._lease.win(self._swarm_id)
+            held = await self._lease.win(self._eligibility)
             try:
-                await self._serve(held)
+                await self._lead(held)
             except* LeadershipOver as over:
                 log.warning("leadership_lost", reason=str(leadership_end(over)), token=held.token)
 
-    async def _serve(self, held: HeldLease) -> None:
+    async def _lead(self, held: HeldLease) -> None:
         self._metrics.active.set(1)
         self._metrics.takeovers.inc()
         log.info("leadership_begun", token=held.token)
@@ -80,61 +81,34 @@ class Worker:
             log.info("leadership_ended", token=held.token)
 
     async def _work(self, held: HeldLease) -> None:
-        watchdog = Watchdog()
-        watch = SwarmEvents(self._ports.swarm, check_seconds=self._settings.reschedule_ticker_interval.total_seconds())
-        leadership = self._leadership(held, watchdog, watch)
-        outbox = Outbox(self._ports.alerts, self._clock)
-        executor = Executor(leadership, outbox, self._metrics)
-        with self._metrics.oldest_request(executor.oldest_age):
+        leadership, outbox = self._leadership(held), Outbox(self._ports.alerts, self._clock)
+        requests = OpenRequests(held.token, leadership.journal, outbox, self._clock)
+        executor = Executor(leadership, requests, self._metrics)
+        receiver = Receiver(self._ports.inbox, leadership, requests, outbox, self._metrics)
+        with self._metrics.oldest_request(requests):
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._lease.keep(held, watchdog.all_alive))
-                tasks.create_task(watch.run())
-                tasks.create_task(outbox.run(executor.forget))
+                tasks.create_task(self._lease.keep(held, leadership.watchdog))
+                tasks.create_task(leadership.events.run())
+                tasks.create_task(outbox.run())
                 tasks.create_task(executor.run())
-                tasks.create_task(self._intake(leadership, executor).run())
+                tasks.create_task(receiver.run())
 
-    def _leadership(self, held: HeldLease, watchdog: Watchdog, events: SwarmEvents) -> Leadership:
-        ports, need = self._ports, self._settings.call_timeout()
-
-        async def prove() -> None:
-            await self._lease.prove(held, need)
-
-        assert self._identity is not None  # noqa: S101 - the lease was won after the Swarm had said who it is
+    def _leadership(self, held: HeldLease) -> Leadership:
+        ports, settings = self._ports, self._settings
+        fence = Fence(self._lease, held, settings.call_timeout())
         return Leadership(
             token=held.token,
-            settings=self._settings,
+            settings=settings,
+            pools=node_pools(settings),
             clock=self._clock,
             journal=ports.journal,
             groups=ports.groups,
-            change_groups=FencedGroups(ports.change_groups, prove),
+            change_groups=FencedGroups(ports.change_groups, fence),
             swarm=ports.swarm,
-            change_swarm=FencedSwarm(ports.change_swarm, prove),
-            identity=self._identity,
-            events=events,
-            watchdog=watchdog,
+            change_swarm=FencedSwarm(ports.change_swarm, fence),
+            identity=held.identity,
+            events=SwarmEvents(ports.swarm, check_seconds=settings.reschedule_ticker_interval.total_seconds()),
+            watchdog=Watchdog(),
             memory=Memory(ports.journal, held.token),
             service_locks=ServiceLocks(),
         )
-
-    def _intake(self, leadership: Leadership, executor: Executor) -> Intake:
-        return Intake(
-            self._ports.inbox,
-            self._ports.journal,
-            executor,
-            self._clock,
-            dedup_window=self._settings.dedup_window,
-            token=leadership.token,
-            watchdog=leadership.watchdog,
-        )
-
-    async def _swarm_id(self) -> str | None:
-        """The Swarm that this worker could serve now."""
-        try:
-            self._identity = await self._ports.swarm.identity()
-        except Unavailable as error:
-            if self._eligible:
-                log.warning("standing_by_without_swarm", error=str(error))
-            self._eligible = False
-            return None
-        self._eligible = True
-        return self._identity.cluster_id

@@ -17,11 +17,12 @@ from tests.simulation.profile import Profile
 from tests.simulation.run import run
 from tests.simulation.world import World
 from worker.decisions.preflight import EVER
+from worker.flows.capacity import LAG, CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.drain import give_back
-from worker.flows.planning import LAG, Planning
+from worker.flows.nodes import fail, group_name
 from worker.flows.terminate import Termination
-from worker.intake.receiver import Intake
+from worker.intake.receiver import Receiver
 from worker.leadership.deadline import Deadline
 from worker.leadership.lease import Lease
 from worker.ports.scaling import Group
@@ -100,20 +101,20 @@ async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
     await port.set_desired(name, group.desired - 1)
 
 
-@_instead(Intake, "_first")
-async def _never_a_duplicate(_intake: Intake, _record: object, _key: object) -> None:
+@_instead(Receiver, "_first")
+async def _never_a_duplicate(_receiver: Receiver, _record: object, _request: object) -> None:
     """Every message is the first of its kind."""
 
 
-@_instead(Planning, "look")
-async def _believe_describe(planning: Planning, job: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
+@_instead(CapacityView, "look")
+async def _believe_describe(view: CapacityView, request: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
     """Whatever is described is so."""
     del fresh
-    group = await planning._leadership.groups.describe(planning.group_name(job))
+    group = await view._leadership.groups.describe(group_name(view._leadership, request))
     return group, group.desired
 
 
-@_instead(Termination, "_unseen")
+@_instead(Termination, "_call_lag")
 def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Deadline:
     """What looks untouched has not been called for."""
     del anew
@@ -130,12 +131,12 @@ def _no_protection(profile: Profile) -> Profile:
 
 
 @_instead(ScaleDown, "give_up")
-async def _undo_unwritten(down: ScaleDown, job: OpenRequest, reason: str) -> None:
+async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
-    touched = job.record.step in {"drain", "terminate"}
-    await down._planning.fail(job, reason)
+    touched = request.record.step in {"drain", "terminate"}
+    await fail(down._leadership, request, reason)
     if touched:
-        await give_back(down._leadership, job)
+        await give_back(down._leadership, request)
 
 
 TWINS = (

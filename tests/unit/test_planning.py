@@ -1,7 +1,7 @@
 """Which instances a plan counts: an old description still has those that are gone."""
 
 from tests.unit.build import group, instance, termination
-from worker.flows.planning import without_ended
+from worker.flows.survey import without_ended
 from worker.ports.scaling import Activities, Outcome
 
 ALL = group([instance(number) for number in range(4)])

@@ -22,7 +22,7 @@ def young(number: int) -> Instance:
 
 def test_it_is_done_when_as_many_instances_as_asked_for_are_ready_nodes() -> None:
     wanted = expected(2, 1, group([instance(1)]), [node(1)])
-    assert wanted == Expectation(2, 1, "matched", (), 1)
+    assert wanted == Expectation(target=2, base=1, matching="matched", excluded=(), ready_before=1)
     now = group([instance(1), young(2)])
     assert progress(wanted, now, [node(1)], "worker") == Progress(1, 2, ("i-0002",))
     assert progress(wanted, now, [node(1), node(2, state="down")], "worker").missing == ("i-0002",)

@@ -6,44 +6,35 @@ sides of the sum, so that one of them does not make every later scale-up wait in
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from shared.messages import Role
 from worker.decisions.matching import claimants, dispute, disputed, matched, members
+from worker.ports.documents import Document
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import Node
 
 Matching = Literal["matched", "unmatched", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Document):
     """What a scale-up waits for."""
 
-    target: int
-    base: int
-    matching: Matching
+    target: int = 0
+    base: int = 0
+    matching: Matching = "unknown"
     """Whether nodes could be told to be instances of the group; unknown: it had none, or only ones that still boot."""
-    excluded: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
     """Ids of the instances that are not counted."""
-    ready_before: int
+    ready_before: int = 0
     """Ready nodes of the role at the plan, of the group or not."""
 
     def behind(self, waiting: Iterable["Expectation"]) -> Self:
         """The same, while others still wait: where nodes are only counted, the next ones are theirs."""
         promised = (other.ready_before + other.target - other.base for other in waiting)
-        return replace(self, ready_before=max((self.ready_before, *promised)))
-
-    def document(self) -> dict[str, Any]:
-        """As JSON, for the journal."""
-        return {**asdict(self), "excluded": list(self.excluded)}
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(**{**document, "excluded": tuple(document["excluded"])})
+        return self.but(ready_before=max((self.ready_before, *promised)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +73,13 @@ def expect(
     )
     evidence = any(instance.launched_at is None or instance.launched_at < now - join_timeout for instance in instances)
     matching: Matching = "matched" if node_of else "unmatched" if evidence else "unknown"
-    return Expectation(target, base, matching, excluded, len(ready_nodes(nodes, node_type)))
+    return Expectation(
+        target=target,
+        base=base,
+        matching=matching,
+        excluded=excluded,
+        ready_before=len(ready_nodes(nodes, node_type)),
+    )
 
 
 def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node_type: Role) -> Progress:

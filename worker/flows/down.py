@@ -1,108 +1,98 @@
 """Scaling nodes down: plan, drain, terminate, remove; and undo, when it cannot be done.
 
 Exactly the chosen instances go, after everything that ran on them runs elsewhere. Whatever fails before the last of
-them is terminated leads into `undo`, which gives the others back as they were and is never left forwards.
+them is terminated leads into `undo`, which gives the others back as they were and never leads anywhere else.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-import structlog
-
-from shared.errors import NotFound, Refused
 from shared.records import State
 from worker.decisions.displacement import obstacles
 from worker.decisions.preflight import down_refusal
 from worker.decisions.quorum import demotions_refusal
 from worker.decisions.victims import Refusal, Victim, choose
 from worker.errors import GaveUp
-from worker.flows.drain import DepartingNode, Drain, give_back, leaving, remaining
-from worker.flows.planning import Planning, Survey, node_type
+from worker.flows import nodes
+from worker.flows.admission import admit_node_scale
+from worker.flows.drain import Drain, give_back
+from worker.flows.flow import Context
+from worker.flows.nodes import fail, headline, node_type
+from worker.flows.planning import plan
+from worker.flows.removal import remove_nodes
+from worker.flows.survey import Survey, permit
 from worker.flows.terminate import Termination
-from worker.leadership.period import Leadership
 from worker.requests import wording
+from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
-
-log = structlog.get_logger()
-
-REMOVE_WAIT = timedelta(seconds=120)
-"""An instance may take a while to shut down, and Swarm to notice; then the node is removed by force."""
 
 
 class ScaleDown:
     """The flow of one direction."""
 
-    def __init__(self, leadership: Leadership, planning: Planning) -> None:
-        self._leadership = leadership
-        self._planning = planning
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
         match request.record.step:
             case None:
-                await self._planning.admit(request)
+                await admit_node_scale(self._leadership, request)
             case "plan":
                 await self._plan(request)
             case "drain":
                 await Drain(self._leadership, request).run()
                 await request.enter("terminate")
             case "terminate":
-                await Termination(self._leadership, self._planning, request).run()
+                await Termination(self._context, request).run()
                 await request.enter("remove")
             case "remove":
-                await self._remove(request)
+                await remove_nodes(self._context, request)
+                await self._succeed(request)
             case "undo":
                 await self._undo(request)
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
-        """End a job that cannot go on; by way of undo, where nodes were touched."""
+        """End a request that cannot go on; by way of undo, where nodes were touched."""
+        down = DownPlan.parse(request.record.plan)
         match request.record.step:
             case "drain" | "terminate":
-                await request.enter("undo", notes={"why": reason})
+                await request.enter("undo", plan=down.but(why=reason))
             case "undo":
-                names = ", ".join(node.name for node in remaining(request))
-                await self._planning.fail(
-                    request,
-                    f"{request.plan['why']}; and {names} could not be given back: {reason}. Look at `docker node ls`, "
-                    "and give them back with `docker node update --availability active` (and `docker node promote`)",
-                )
+                await self._fail(request, wording.not_given_back(down.why, _names(down.remaining), reason))
             case "remove":
-                names = ", ".join(node.name for node in leaving(request))
-                await self._planning.fail(
-                    request,
-                    f"{request.record.message}; {names} terminated, but not removed from the Swarm: {reason}. "
-                    "The next node scale removes them, or `docker node rm --force` does",
-                )
+                names = _names(down.nodes)
+                await self._fail(request, wording.not_removed(request.record.message, names, reason))
             case _:
-                await self._planning.fail(request, reason)
+                await self._fail(request, reason)
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
-        return self._planning.retry_budget(request)
-
-    # --- plan ---------------------------------------------------------------------------------------------------
+        return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
-        decided = await self._planning.target(request)
-        if decided is None:
+        planned = await plan(self._context, request)
+        if planned is None:
             return
-        survey, found = decided
-        count = found.before - found.after
-        await self._planning.permit(survey, partial(down_refusal, count=count))
+        survey, target = planned
+        count = target.before - target.after
+        await permit(self._leadership, survey, partial(down_refusal, count=count))
         victims = await self._choose(request, survey, count)
         by_id = {node.id: node for node in survey.nodes}
-        changing = wording.changing(node_type(request), found.before, found.after)
-        headline = wording.nodes_request("down", survey.limits.by, node_type(request))
-        request.say(wording.nodes("success", headline, changing))
+        changing = wording.changing(node_type(request), target.before, target.after)
+        line = wording.nodes_request("down", survey.limits.by, node_type(request))
+        request.say(wording.nodes("success", line, changing))
+        departing = tuple(DepartingNode.of(victim, by_id) for victim in victims)
         await request.enter(
             "drain",
             by=survey.limits.by,
-            nodes_before=found.before,
-            nodes_after=found.after,
+            nodes_before=target.before,
+            nodes_after=target.after,
             message=changing,
             warnings=survey.warnings,
-            notes={"leaving": [DepartingNode.of(victim, by_id).document() for victim in victims]},
+            plan=DownPlan.parse(request.record.plan).but(nodes=departing),
         )
 
     async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Sequence[Victim]:
@@ -127,71 +117,37 @@ class ScaleDown:
         reasons = obstacles(ids, nodes=survey.nodes, services=services, tasks=tasks)
         quorum = demotions_refusal(survey.nodes, ids)
         if reasons or quorum:
-            raise GaveUp(quorum or _would_not_fit(ordered, reasons))
+            raise GaveUp(quorum or wording.would_not_fit([victim.name for victim in ordered], reasons))
         return ordered
 
-    # --- remove -------------------------------------------------------------------------------------------------
-
-    async def _remove(self, request: OpenRequest) -> None:
-        limit = self._leadership.deadline(request.moment("remove"), REMOVE_WAIT)
-        waiting = {node.node_id: node.name for node in leaving(request) if node.node_id is not None}
-        while waiting:
-            generation = self._leadership.events.generation
-            await self._planning.observe(request)
-            present = {node.id: node for node in await self._leadership.swarm.nodes()}
-            for node_id in list(waiting):
-                node = present.get(node_id)
-                if node is None or node.state == "down" or limit.passed:
-                    await self._remove_node(node_id, force=limit.passed)
-                    del waiting[node_id]
-            if waiting:
-                await self._leadership.pause(request.id, generation, limit.remaining)
-        await self._done(request)
-
-    async def _remove_node(self, node_id: str, *, force: bool) -> None:
-        try:
-            await self._leadership.change_swarm.remove_node(node_id, force=force)
-        except NotFound:
-            return
-        except Refused as error:
-            log.warning("node_not_removed", node=node_id, error=str(error))
-            await self._leadership.change_swarm.remove_node(node_id, force=True)
-
-    async def _done(self, request: OpenRequest) -> None:
-        await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
-        names = [node.name for node in leaving(request)]
-        # `left` is more than was planned where somebody raised the group meanwhile.
-        summary = wording.removed(
-            node_type(request), int(request.plan.get("left", request.record.nodes_after or 0)), names
-        )
-        alert = wording.nodes("success", self._planning.request(request), summary)
+    async def _succeed(self, request: OpenRequest) -> None:
+        down, kind = DownPlan.parse(request.record.plan), node_type(request)
+        await self._leadership.memory.update(kind, down_ended_at=self._leadership.clock.now())
+        # More are up than was planned, where somebody raised the group meanwhile.
+        number = int(request.record.nodes_after or 0) if down.desired_after is None else down.desired_after
+        summary = wording.removed(kind, number, [node.name for node in down.nodes])
+        alert = wording.nodes("success", headline(self._leadership, request), summary)
         await request.end(State.SUCCEEDED, wording.joined(request.record.message, summary), alert)
-
-    # --- undo ---------------------------------------------------------------------------------------------------
 
     async def _undo(self, request: OpenRequest) -> None:
         await give_back(self._leadership, request)
-        standing, lost = remaining(request), request.plan.get("lost", ())
-        terminated = [node.name for node in leaving(request) if node not in standing and node.name not in lost]
-        partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
+        down = DownPlan.parse(request.record.plan)
+        terminated = [node.name for node in down.nodes if node not in down.remaining and node.name not in down.lost]
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
-        await self._planning.fail(request, wording.joined(request.plan["why"], partly, _unknown(request)))
+        partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
+        await self._fail(request, wording.joined(down.why, partly, _unknown(down)))
+
+    async def _fail(self, request: OpenRequest, message: str) -> None:
+        await fail(self._leadership, request, message)
 
 
-def _unknown(request: OpenRequest) -> str:
+def _names(departing: Sequence[DepartingNode]) -> str:
+    return ", ".join(node.name for node in departing)
+
+
+def _unknown(down: DownPlan) -> str:
     """A termination was asked for, and AWS did not say what became of it."""
-    intent = request.plan.get("intent")
-    gone = request.plan.get("terminated", ())
-    if intent is None or intent["instance_id"] in gone:
+    if down.intent is None or down.intent.instance_id in down.terminated:
         return ""
-    return f"AWS may have terminated {intent['instance_id']} all the same: look at the group's activities"
-
-
-def _would_not_fit(victims: Sequence[Victim], reasons: Sequence[str]) -> str:
-    names = ", ".join(victim.name for victim in victims)
-    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
-    return (
-        f"Nothing was removed: what runs on {names} would not run elsewhere: {shown}. "
-        "Make room (or wait), then repeat the request"
-    )
+    return f"AWS may have terminated {down.intent.instance_id} all the same: look at the group's activities"

@@ -6,19 +6,18 @@ update of their own before it, from nodes that only take nothing new (`pause`). 
 at every second.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
 from shared.errors import NotFound
 from shared.messages import Role
 from worker.decisions import displacement
-from worker.decisions.victims import Victim
 from worker.errors import GaveUp
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, Node, Service, ServiceChange, Task
+from worker.ports.swarm import Availability, Service, ServiceChange, Task
+from worker.requests.plans import DownPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -28,62 +27,25 @@ NAMED = 5
 """At most so many tasks are named in a message."""
 
 
-@dataclass(frozen=True, slots=True)
-class DepartingNode:
-    """A node on its way out, and what it was before. An instance that never joined has none."""
-
-    instance_id: str
-    name: str
-    node_id: str | None = None
-    availability: Availability = "active"
-    manager: bool = False
-
-    @classmethod
-    def of(cls, victim: Victim, nodes: Mapping[str, Node]) -> Self:
-        """A chosen victim with what its node is now."""
-        node = nodes.get(victim.node_id or "")
-        if node is None:
-            return cls(victim.instance_id, victim.name)
-        is_manager = node.manager is not None or node.role == "manager"
-        return cls(victim.instance_id, victim.name, node.id, node.availability, is_manager)
-
-    def document(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(**document)
-
-
-def leaving(request: OpenRequest) -> tuple[DepartingNode, ...]:
-    """The nodes that a job removes."""
-    return tuple(DepartingNode.parse(document) for document in request.plan["leaving"])
-
-
-def remaining(request: OpenRequest) -> tuple[DepartingNode, ...]:
-    """Those of them that have not been terminated."""
-    gone = set(request.plan.get("terminated", ()))
-    return tuple(node for node in leaving(request) if node.instance_id not in gone)
-
-
 class Drain:
-    """Moves everything off a job's nodes."""
+    """Moves everything off the nodes of a scale-down."""
 
     def __init__(self, leadership: Leadership, request: OpenRequest) -> None:
         self._leadership = leadership
         self._request = request
-        self._all = leaving(request)
-        self._nodes = [node for node in self._all if node.node_id is not None]
+        self._nodes = [node for node in self._plan.nodes if node.node_id is not None]
         self._ids = frozenset(node.node_id for node in self._nodes if node.node_id)
-        self._limit = leadership.deadline(request.moment("drain"), leadership.settings.drain_timeout)
+        self._deadline = leadership.deadline(request.entered("drain"), leadership.settings.drain_timeout)
+
+    @property
+    def _plan(self) -> DownPlan:
+        return DownPlan.parse(self._request.record.plan)
 
     async def run(self) -> None:
         """Return when every task of the nodes runs elsewhere. Raises GaveUp."""
         if not self._nodes:
             return
-        if "slots" in self._request.plan:
+        if self._plan.slots is not None:
             await self._check_not_revived()  # before it is drained once more: what people have done since counts
         else:
             await self._note_active()
@@ -95,12 +57,16 @@ class Drain:
 
     async def emptied(self) -> None:
         """Return once nothing runs on the nodes, and all that did runs elsewhere. Raises GaveUp."""
-        if not self._nodes:
-            return
-        while problems := await self._problems():
-            if self._limit.passed:
-                raise GaveUp(self._stuck(problems))
-            await self._leadership.pause(self._request.id, self._leadership.events.generation, POLL_SECONDS)
+
+        async def moved() -> bool | None:
+            problems[:] = await self._problems()
+            return None if problems else True
+
+        problems: list[str] = []
+        if self._nodes and not await self._leadership.poll(
+            self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline
+        ):
+            raise GaveUp(self._stuck(problems))
 
     async def is_over(self) -> bool:
         """Whether that is so at this moment. Raises GaveUp where somebody wants one of the nodes back."""
@@ -118,21 +84,21 @@ class Drain:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
         active = {node.id for node in await self._leadership.swarm.nodes() if node.availability == "active"}
         if any(node.node_id in active and node.availability != "active" for node in self._nodes):
-            present = [replace(each, availability="active") if each.node_id in active else each for each in self._all]
-            await self._request.note(leaving=[each.document() for each in present])
+            nodes = [each.but(availability="active") if each.node_id in active else each for each in self._plan.nodes]
+            await self._request.save(plan=self._plan.but(nodes=tuple(nodes)))
 
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
         self._check_nothing_is_cut_off(displacement.holders(tasks, services))
-        await self._request.note(slots=[list(slot) for slot in displacement.slots(self._ids, tasks, services)])
+        await self._request.save(plan=self._plan.but(slots=displacement.slots(self._ids, tasks, services)))
 
     def _check_nothing_is_cut_off(self, holders: frozenset[str]) -> None:
         """What cannot move may have begun there after the plan, before the nodes were paused. Raises GaveUp."""
         names = ", ".join(node.name for node in self._nodes if node.node_id in holders)
         if names:
             raise GaveUp(
-                f"A request, or a task that is never started again, has just begun on {names} and would be cut off: it "
+                f"A job, or a task that is never started again, has just begun on {names} and would be cut off: it "
                 "stays. Wait until that has ended, then repeat the request"
             )
 
@@ -149,23 +115,24 @@ class Drain:
                 await self._update_once(service)
             except NotFound:
                 return
-            while not self._limit.passed:
-                generation = self._leadership.events.generation
-                tasks = await self._leadership.swarm.tasks(service_id=service.id)
-                present = await self._leadership.swarm.service(service.id)
-                if not displacement.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks):
-                    return
-                await self._leadership.pause(self._request.id, generation, self._limit.remaining, POLL_SECONDS)
+            await self._leadership.poll(
+                self._request.id, partial(self._rolled_off, service), every=POLL_SECONDS, deadline=self._deadline
+            )
+
+    async def _rolled_off(self, service: Service) -> bool | None:
+        """The update has moved all of the service off the nodes, or never will."""
+        tasks = await self._leadership.swarm.tasks(service_id=service.id)
+        present = await self._leadership.swarm.service(service.id)
+        return not displacement.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks) or None
 
     async def _update_once(self, service: Service) -> None:
         """The label proves it only until another rescheduling of the service writes its own: so it is journaled."""
-        rolled = self._request.plan.get("rolled", ())
-        if service.id in rolled:
+        if service.id in self._plan.rolled:
             return
         await self._leadership.change_swarm.update_service(
             service.id, ServiceChange(request_id=self._request.id, force=True)
         )
-        await self._request.note(rolled=[*rolled, service.id])
+        await self._request.save(plan=self._plan.but(rolled=(*self._plan.rolled, service.id)))
 
     async def _problems(self) -> Sequence[str]:
         """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
@@ -188,13 +155,13 @@ class Drain:
         return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
 
     def _slots(self) -> list[displacement.Slot]:
-        return [(service_id, slot) for service_id, slot in self._request.plan["slots"]]
+        return list(self._plan.slots or ())
 
     def _stuck(self, problems: Sequence[str]) -> str:
         more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
         names = ", ".join(node.name for node in self._nodes)
         return (
-            f"The tasks on {names} did not move within {self._limit.timeout:.0f} seconds (DRAIN_TIMEOUT): "
+            f"The tasks on {names} did not move within {self._deadline.timeout:.0f} seconds (DRAIN_TIMEOUT): "
             f"{', '.join(problems[:NAMED])}{more}. The nodes were given back as they were; make room for these "
             "tasks, then repeat the request"
         )
@@ -206,7 +173,7 @@ async def give_back(leadership: Leadership, request: OpenRequest) -> None:
     One that somebody has made active again meanwhile stays active.
     """
     active = {node.id for node in await leadership.swarm.nodes() if node.availability == "active"}
-    for node in remaining(request):
+    for node in DownPlan.parse(request.record.plan).remaining:
         if node.node_id is None:
             continue
         leadership.watchdog.heartbeat(request.id)

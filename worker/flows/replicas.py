@@ -5,38 +5,37 @@ proves that it was: what a person does to the service afterwards is theirs, and 
 """
 
 from datetime import timedelta
-from typing import cast
 
 from shared.alertmanager import Alert, Status
 from shared.errors import NotFound
-from shared.messages import Direction
 from shared.records import State
-from worker.decisions import bounds
-from worker.decisions.bounds import AtBound, target
+from worker.decisions.bounds import AtBound, service_limits, target
 from worker.errors import GaveUp
-from worker.flows.planning import begin, stale
-from worker.leadership.period import Leadership
+from worker.flows.admission import admit
+from worker.flows.flow import Context
+from worker.flows.nodes import direction
 from worker.ports.swarm import REQUEST_LABEL, Service, ServiceChange
 from worker.requests import wording
+from worker.requests.plans import ReplicasPlan
 from worker.requests.request import OpenRequest
 
 
 class ScaleService:
     """The flow."""
 
-    def __init__(self, leadership: Leadership) -> None:
-        self._leadership = leadership
+    def __init__(self, context: Context) -> None:
+        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
-        """Do the present step of a job."""
+        """Do the present step of a request."""
         match request.record.step:
             case None:
-                await begin(request, stale(request, self._leadership.settings.request_max_age))
+                await admit(self._leadership, request)
             case _:
                 await self._change(request)
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
-        """End a job that cannot go on."""
+        """End a request that cannot go on."""
         await request.end(State.FAILED, reason, self._alert(request, "error", reason))
 
     def retry_budget(self, _request: OpenRequest) -> timedelta:
@@ -49,29 +48,30 @@ class ScaleService:
         async with self._leadership.turn(request.id, service.id):
             if request.record.step == "plan":
                 await self._plan(request)
-            if request.record.step == "apply" and not request.record.state.ended:
+            if request.record.step == "apply" and not request.ended:
                 await self._apply(request)
 
     async def _plan(self, request: OpenRequest) -> None:
-        service = await self._service(request)
-        way = cast("Direction", request.record.scale)
-        limits = bounds.service_limits(self._leadership.settings, service.labels, way, request.record.by)
+        service, way = await self._service(request), direction(request)
+        limits = service_limits(self._leadership.settings, service.labels, way, request.record.by)
         found = target(way, service.replicas, limits)
         if isinstance(found, AtBound):
             await self._skip_at_bound(request, found)
             return
-        notes = {"before": found.before, "after": found.after, "min": limits.minimum, "max": limits.maximum}
-        await request.enter("apply", by=limits.by, warnings=limits.warnings, notes=notes)
+        plan = ReplicasPlan.parse(request.record.plan).but(
+            before=found.before, after=found.after, minimum=limits.minimum, maximum=limits.maximum
+        )
+        await request.enter("apply", by=limits.by, warnings=limits.warnings, plan=plan)
 
     async def _apply(self, request: OpenRequest) -> None:
-        after = int(request.plan["after"])
+        plan = ReplicasPlan.parse(request.record.plan)
+        if plan.after is None:
+            raise GaveUp("The record does not say how many replicas there should be. Repeat the request")
         service = await self._service(request)
         if service.labels.get(REQUEST_LABEL) != request.id:
-            change = ServiceChange(request_id=request.id, replicas=after)
+            change = ServiceChange(request_id=request.id, replicas=plan.after)
             await self._leadership.change_swarm.update_service(service.id, change)
-        summary = wording.scaling(
-            _name(request), int(request.plan["before"]), after, request.plan["min"], request.plan["max"]
-        )
+        summary = wording.scaling(_name(request), plan.before, plan.after, plan.minimum, plan.maximum)
         await request.end(State.SUCCEEDED, summary, self._alert(request, "success", summary))
 
     async def _service(self, request: OpenRequest) -> Service:
@@ -84,10 +84,10 @@ class ScaleService:
             raise GaveUp(f"{service.name} is a {service.mode} service (can not be scaled)")
         return service
 
-    async def _skip_at_bound(self, request: OpenRequest, found: AtBound) -> None:
-        summary = wording.service_at_bound(_name(request), found.bound, found.number)
+    async def _skip_at_bound(self, request: OpenRequest, at: AtBound) -> None:
+        summary = wording.service_at_bound(_name(request), at.bound, at.number)
         settings = self._leadership.settings
-        wanted = settings.alert_scale_max if found.bound == "maximum" else settings.alert_scale_min
+        wanted = settings.alert_scale_max if at.bound == "maximum" else settings.alert_scale_min
         await request.end(State.SKIPPED, summary, *([self._alert(request, "success", summary)] if wanted else []))
 
     @staticmethod

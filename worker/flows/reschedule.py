@@ -6,64 +6,64 @@ from datetime import timedelta
 from shared.errors import NotFound
 from shared.records import State
 from worker.errors import GaveUp
-from worker.flows.planning import begin, stale
-from worker.flows.rollout import Rescheduler, Rollout
-from worker.leadership.period import Leadership
+from worker.flows.admission import admit
+from worker.flows.flow import Context
 from worker.ports.swarm import Service
 from worker.requests import wording
+from worker.requests.plans import ReschedulePlan
 from worker.requests.request import OpenRequest
 
 
 class Reschedule:
     """The flow of both actions."""
 
-    def __init__(self, leadership: Leadership, rescheduler: Rescheduler) -> None:
-        self._leadership = leadership
-        self._rescheduler = rescheduler
+    def __init__(self, context: Context) -> None:
+        self._leadership = context.leadership
+        self._rescheduler = context.rescheduler
 
     async def step(self, request: OpenRequest) -> None:
-        """Do the present step of a job."""
+        """Do the present step of a request."""
         match request.record.step:
             case None:
-                await begin(request, stale(request, self._leadership.settings.request_max_age))
+                await admit(self._leadership, request)
             case "plan":
                 await self._plan(request)
             case "reschedule":
                 await self._run(request)
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
-        """End a job that cannot go on."""
-        await request.end(State.FAILED, reason, wording.rescheduled(_request(request), "error", reason))
+        """End a request that cannot go on."""
+        await request.end(State.FAILED, reason, wording.rescheduled(_headline(request), "error", reason))
 
     def retry_budget(self, _request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
         return self._leadership.settings.reschedule_timeout
 
     async def _plan(self, request: OpenRequest) -> None:
-        services = await self._services(request)
-        work = self._rescheduler.plan_rollout(request.id, services)
-        await request.enter("reschedule", notes={"reschedule": work.document()})
+        rollout = self._rescheduler.plan_rollout(request.id, await self._services(request))
+        await request.enter("reschedule", plan=ReschedulePlan.parse(request.record.plan).but(rollout=rollout))
 
     async def _run(self, request: OpenRequest) -> None:
-        work = Rollout.parse(request.plan["reschedule"])
         services = await self._services(request)
+        rollout = ReschedulePlan.parse(request.record.plan).rollout
+        rollout = rollout or self._rescheduler.plan_rollout(request.id, services)
         with self._leadership.watchdog.suspended(request.id):
-            outcome = await self._rescheduler.run(work, services)
-        if outcome.failed:
-            summary = wording.reschedule_failures(outcome.failed, outcome.succeeded)
-            await request.end(State.FAILED, summary, wording.rescheduled(_request(request), "error", summary))
+            result = await self._rescheduler.run(rollout, services)
+        if result.failed:
+            summary = wording.reschedule_failures(result.failed, result.succeeded)
+            await request.end(State.FAILED, summary, wording.rescheduled(_headline(request), "error", summary))
             return
-        if request.record.service and not outcome.succeeded:
+        if request.record.service and not result.succeeded:
             raise GaveUp(f"docker inspect failed in ReschedulerService: {request.record.service} was removed meanwhile")
-        summary = _success(request, outcome.succeeded)
-        await request.end(State.SUCCEEDED, summary, wording.rescheduled(_request(request), "success", summary))
+        summary = _success(request, result.succeeded)
+        await request.end(State.SUCCEEDED, summary, wording.rescheduled(_headline(request), "success", summary))
 
     async def _services(self, request: OpenRequest) -> Sequence[Service]:
-        """What is to be rescheduled. Raises GaveUp where one was named that cannot be."""
-        if request.record.action == "reschedule-services":
+        """What is to be rescheduled. Raises GaveUp where a service was named that cannot be."""
+        if request.record.service is None:
             return await self._rescheduler.labelled()
         try:
-            service = await self._leadership.swarm.service(str(request.record.service))
+            service = await self._leadership.swarm.service(request.record.service)
         except NotFound as error:
             raise GaveUp(f"docker inspect failed in ReschedulerService: {error}") from error
         missing = _not_labelled(service, self._leadership.settings.reschedule_filter_label)
@@ -72,7 +72,8 @@ class Reschedule:
         return [service]
 
 
-def _request(request: OpenRequest) -> str:
+def _headline(request: OpenRequest) -> str:
+    """The `request` annotation of its alerts."""
     return wording.one_request(request.record.service) if request.record.service else wording.ALL_REQUEST
 
 

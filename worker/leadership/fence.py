@@ -3,22 +3,47 @@
 `FencedGroups` and `FencedSwarm` are the only way by which flows change anything. A call that has begun is awaited to
 its end even when the flow is cancelled meanwhile: what has been sent cannot be called back, so the lease must not be
 given up while it is under way. A call in flight when the lease is *lost* cannot be fenced; it is bounded by its
-time-out, which is shorter than what the lease proved when it began.
+timeout, which is shorter than what the lease proved when it began.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from shared.messages import Role
+from worker.leadership.lease import HeldLease, Lease
 from worker.ports.scaling import GroupChanges
 from worker.ports.swarm import Availability, ServiceChange, SwarmChanges
 
 T = TypeVar("T")
 
-Proof = Callable[[], Awaitable[None]]
-"""Returns once the lease provably outlasts one call. Raises LeaseLost."""
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The proof that the lease outlasts one call."""
+
+    lease: Lease
+    held: HeldLease
+    call_timeout: timedelta
+    """The whole timeout of one call, retries included."""
+
+    async def prove(self) -> None:
+        """Return once the lease provably outlasts one call. Raises LeaseLost."""
+        await self.lease.prove(self.held, self.call_timeout)
+
+    async def guard(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The proof, then the call; and the proof once more in one breath with the call. Raises LeaseLost.
+
+        A process may be stopped between any two steps of its loop, and find its lease gone when it goes on.
+        """
+        await self.prove()
+        return await to_its_end(self._in_one_breath(call))
+
+    async def _in_one_breath(self, call: Callable[[], Awaitable[T]]) -> T:
+        await self.prove()
+        return await call()
 
 
 async def to_its_end(call: Coroutine[Any, Any, T]) -> T:
@@ -38,15 +63,15 @@ class FencedGroups:
     """Changes of Auto Scaling groups, behind the fence."""
 
     inner: GroupChanges
-    prove: Proof
+    fence: Fence
 
     async def set_desired(self, name: str, desired: int) -> None:
         """See GroupChanges."""
-        await _proved(self.prove, lambda: self.inner.set_desired(name, desired))
+        await self.fence.guard(lambda: self.inner.set_desired(name, desired))
 
     async def terminate(self, instance_id: str) -> int | None:
         """See GroupChanges."""
-        return await _proved(self.prove, lambda: self.inner.terminate(instance_id))
+        return await self.fence.guard(lambda: self.inner.terminate(instance_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +79,17 @@ class FencedSwarm:
     """Changes of the Swarm, behind the fence."""
 
     inner: SwarmChanges
-    prove: Proof
+    fence: Fence
 
     async def update_node(
         self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
     ) -> None:
         """See SwarmChanges."""
-        await _proved(self.prove, lambda: self.inner.update_node(node_id, availability=availability, role=role))
+        await self.fence.guard(lambda: self.inner.update_node(node_id, availability=availability, role=role))
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:
         """See SwarmChanges."""
-        await _proved(self.prove, lambda: self.inner.remove_node(node_id, force=force))
+        await self.fence.guard(lambda: self.inner.remove_node(node_id, force=force))
 
     async def idle(self) -> None:
         """See SwarmChanges."""
@@ -72,18 +97,4 @@ class FencedSwarm:
 
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """See SwarmChanges."""
-        await _proved(self.prove, lambda: self.inner.update_service(service_id, change))
-
-
-async def _proved(prove: Proof, call: Callable[[], Awaitable[T]]) -> T:
-    """The proof, then the call; and the proof once more in one breath with the call.
-
-    A process may be stopped between any two steps of its loop, and find its lease gone when it goes on.
-    """
-    await prove()
-    return await to_its_end(_in_one_breath(prove, call))
-
-
-async def _in_one_breath(prove: Proof, call: Callable[[], Awaitable[T]]) -> T:
-    await prove()
-    return await call()
+        await self.fence.guard(lambda: self.inner.update_service(service_id, change))

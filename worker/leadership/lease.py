@@ -9,21 +9,29 @@ What the holder does with the lease, and what a standby must be able to do befor
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol
 
 import structlog
 
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from worker.errors import LeaseLost
+from worker.leadership.watchdog import Watchdog
 from worker.ports.storage import LeaseItem, LeaseStore
+from worker.ports.swarm import SwarmIdentity
 
 log = structlog.get_logger()
 
-Eligible = Callable[[], Awaitable[str | None]]
-"""The id of the Swarm that this worker could serve now; None while it could not."""
+
+class Eligibility(Protocol):
+    """Whether this worker may compete for the lease."""
+
+    async def identity(self) -> SwarmIdentity | None:
+        """The Swarm that it could serve now; None while it could serve none."""
+        ...
+
 
 MARGIN = timedelta(milliseconds=500)
 """For clocks that do not run at the same rate; never more than a twentieth of the lease."""
@@ -31,11 +39,13 @@ MARGIN = timedelta(milliseconds=500)
 
 @dataclass(slots=True)
 class HeldLease:
-    """One time of holding the lease."""
+    """The lease while this worker holds it."""
 
     item: LeaseItem
     until: float
     """Uptime at which the proof ends."""
+    identity: SwarmIdentity
+    """The Swarm that it is held for, and this worker's node in it."""
 
     @property
     def token(self) -> int:
@@ -62,7 +72,7 @@ class Lease:
         self._renewed = asyncio.Event()
         self._attempt: HeldLease | None = None
 
-    async def win(self, eligible: Eligible) -> HeldLease:
+    async def win(self, eligibility: Eligibility) -> HeldLease:
         """Stand by until the lease is ours. Never gives up; cancel it to stop."""
         sighting: _Sighting | None = None
         while True:
@@ -70,7 +80,7 @@ class Lease:
                 sighting = self._sight(sighting, await self._store.read())
                 held = self._attempted(sighting.item)
                 if held is None and self._free(sighting):
-                    held = await self._take(sighting, eligible)
+                    held = await self._take(sighting, eligibility)
             except (Unavailable, Refused) as error:
                 log.warning("lease_unreadable", error=str(error))
                 held = None
@@ -78,14 +88,14 @@ class Lease:
                 return held
             await asyncio.sleep(self._pause(sighting))
 
-    async def keep(self, held: HeldLease, alive: Callable[[], bool]) -> None:
-        """Renew every third of the lease while `alive()`. Raises LeaseLost; never returns."""
+    async def keep(self, held: HeldLease, watchdog: Watchdog) -> None:
+        """Renew every third of the lease while all work makes progress. Raises LeaseLost; never returns."""
         third = self._duration.total_seconds() / 3
         pause = third
         while True:
             await asyncio.sleep(max(0.0, min(pause, self.left(held))))
-            if not alive():
-                raise LeaseLost("the executor has stopped making progress")
+            if not watchdog.all_alive():
+                raise LeaseLost("a request has stopped making progress")
             began = self._clock.uptime()
             try:
                 async with asyncio.timeout(max(0.0, self.left(held))):
@@ -160,22 +170,24 @@ class Lease:
         left = self._wait_left(sighting) if sighting is not None else 0
         return min(tenth, max(left, 0.001)) if left > 0 else tenth  # a moment that has all but come is waited for once
 
-    async def _take(self, sighting: _Sighting, eligible: Eligible) -> HeldLease | None:
-        present, swarm = sighting.item, await eligible()
-        if swarm is None:
+    async def _take(self, sighting: _Sighting, eligibility: Eligibility) -> HeldLease | None:
+        present, identity = sighting.item, await eligibility.identity()
+        if identity is None:
             return None
-        if present is not None and present.swarm != swarm:
+        if present is not None and present.swarm != identity.cluster_id:
             log.error(
                 "lease_of_another_swarm",
                 lease_swarm=present.swarm,
-                our_swarm=swarm,
+                our_swarm=identity.cluster_id,
                 what_to_do="give each Swarm its own SCALER_CLUSTER; if this Swarm was made anew, write its id into "
                 "the attribute `swarm` of the lease item (never delete the item: its token must not go back)",
             )
             return None
         sent = self._clock.uptime()
-        item = LeaseItem(owner=self._owner, token=(present.token if present else 0) + 1, renewals=0, swarm=swarm)
-        held = HeldLease(item, sent + self._duration.total_seconds())
+        item = LeaseItem(
+            owner=self._owner, token=(present.token if present else 0) + 1, renewals=0, swarm=identity.cluster_id
+        )
+        held = HeldLease(item, sent + self._duration.total_seconds(), identity)
         if self._attempt is None or self._attempt.item != item:  # sent again, the first may still arrive
             self._attempt = replace(held)
         if not await self._store.replace(present, item):

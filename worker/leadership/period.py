@@ -4,12 +4,15 @@ Changes of the outside world go through the fence. What ends a period, and who b
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from shared.clock import Clock
+from shared.messages import Role
+from worker.decisions.pools import NodePool
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory
 from worker.leadership.swarm_events import SwarmEvents
@@ -19,8 +22,10 @@ from worker.ports.storage import Journal
 from worker.ports.swarm import Swarm, SwarmChanges, SwarmIdentity
 from worker.settings import WorkerSettings
 
+T = TypeVar("T")
+
 TICK_SECONDS = 10.0
-"""The longest that a flow waits without looking, and without a heartbeat."""
+"""The longest time between two looks of a wait, and so between two heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Leadership:
 
     token: int
     settings: WorkerSettings
+    pools: Mapping[Role, NodePool]
     clock: Clock
     journal: Journal
     groups: Groups
@@ -41,8 +47,9 @@ class Leadership:
     memory: Memory
     service_locks: "ServiceLocks"
     graces: dict[str, Deadline] = field(default_factory=dict)
-    ended: set[str] = field(default_factory=set)
-    """Instances that were terminated in this period, though a description may still show them."""
+    terminated: dict[str, int | None] = field(default_factory=dict)
+    """Instances that were terminated in this period, though a description may still show them: to which desired
+    capacity, by AWS's own word, if it has one."""
 
     def deadline(self, since: datetime, timeout: timedelta) -> Deadline:
         """The moment when a timeout ends that began at a wall time, perhaps under another worker."""
@@ -69,15 +76,32 @@ class Leadership:
         finally:
             lock.release()
 
-    async def pause(self, name: str, generation: int, *seconds: float) -> None:
-        """Wait until the Swarm has changed since a generation, or the shortest of the times is over."""
-        await self.events.changed(generation, max(0.0, min(TICK_SECONDS, *seconds)))
-        self.watchdog.heartbeat(name)
+    async def poll(
+        self,
+        name: str,
+        look: Callable[[], Awaitable[T | None]],
+        *,
+        every: float | Callable[[], float],
+        deadline: Deadline | None = None,
+        on_events: bool = True,
+    ) -> T | None:
+        """Look again and again, until a look answers. None: a look after the deadline had no answer either.
 
-    async def rest(self, name: str, *seconds: float) -> None:
-        """Wait for the shortest of the times, whatever happens in the Swarm: its events say nothing about AWS."""
-        await asyncio.sleep(max(0.0, min(TICK_SECONDS, *seconds)))
-        self.watchdog.heartbeat(name)
+        The next look comes when the Swarm changes, after `every` seconds, or at the deadline, whichever is first, and
+        within TICK_SECONDS in any case. `on_events` is False where Swarm events say nothing about what is looked for.
+        `name` sends the watchdog a heartbeat before each look.
+        """
+        while True:
+            generation = self.events.generation
+            answer = await look()
+            if answer is not None:
+                return answer
+            if deadline is not None and deadline.passed:
+                return None
+            seconds = every() if callable(every) else every
+            seconds = max(0.0, min(TICK_SECONDS, seconds, TICK_SECONDS if deadline is None else deadline.remaining))
+            await (self.events.changed(generation, seconds) if on_events else asyncio.sleep(seconds))
+            self.watchdog.heartbeat(name)
 
 
 @dataclass(slots=True)

@@ -24,9 +24,9 @@ class SwarmEvents:
 
     def __init__(self, swarm: Swarm, *, check_seconds: float, lost_after_seconds: float = 30.0) -> None:
         self._swarm = swarm
-        self._check = check_seconds
+        self._check_seconds = check_seconds
         self._lost_after = lost_after_seconds
-        self._count = 0
+        self._generation = 0
         self._changed = asyncio.Event()
         self._check_wanted = asyncio.Event()
 
@@ -34,19 +34,19 @@ class SwarmEvents:
         """Keep the subscription up. Raises SwarmLost when the Swarm has been away for too long; never returns."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._subscribe())
-            tasks.create_task(self._attend())
+            tasks.create_task(self._check())
 
     @property
     def generation(self) -> int:
-        """Take it before looking."""
-        return self._count
+        """Rises with every change. Read it before listing."""
+        return self._generation
 
-    async def changed(self, generation: int, seconds: float) -> None:
-        """Return when something has changed since the generation, or after some time."""
-        if self._count != generation:
+    async def changed(self, generation: int, timeout: float) -> None:
+        """Return when the Swarm has changed since that generation, or after so many seconds."""
+        if self._generation != generation:
             return
         try:
-            async with asyncio.timeout(max(seconds, SHORTEST_SECONDS)):
+            async with asyncio.timeout(max(timeout, SHORTEST_SECONDS)):
                 await self._changed.wait()
         except TimeoutError:
             return
@@ -59,16 +59,16 @@ class SwarmEvents:
         while True:
             try:
                 async with self._swarm.changes() as changes:
-                    self._tell()
+                    self._announce()
                     async for _ in changes:
-                        self._tell()
+                        self._announce()
             except Unavailable as error:
                 log.warning("swarm_events_unavailable", error=str(error))
-            self._tell()
+            self._announce()
             self.check_now()
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _attend(self) -> None:
+    async def _check(self) -> None:
         """Ask the Swarm who it is, now and then, and more often from the first failure on."""
         loop = asyncio.get_running_loop()
         away_since: float | None = None
@@ -84,17 +84,17 @@ class SwarmEvents:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 away_since = None
-                await self._quiet()
+                await self._until_next_check()
 
-    async def _quiet(self) -> None:
+    async def _until_next_check(self) -> None:
         self._check_wanted.clear()
         try:
-            async with asyncio.timeout(self._check):
+            async with asyncio.timeout(self._check_seconds):
                 await self._check_wanted.wait()
         except TimeoutError:
             return
 
-    def _tell(self) -> None:
-        self._count += 1
+    def _announce(self) -> None:
+        self._generation += 1
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,6 +1,6 @@
-"""The watchdog: every unit of work beats now and then; one that has stopped beating is no longer renewed for.
+"""The watchdog: every unit of work sends heartbeats; the lease is not renewed for one that has stopped.
 
-A flow that hangs in spite of all time-outs must not hold the lease for ever: no other worker could go on.
+A flow that hangs in spite of all timeouts must not hold the lease for ever: no other worker could go on.
 """
 
 import asyncio
@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SILENCE_SECONDS = 60.0
+"""A unit of work that has sent no heartbeat for so long hangs."""
 
 
 class Watchdog:
-    """Who works, and when it last said so."""
+    """Who works, and when each sent its last heartbeat."""
 
     def __init__(self) -> None:
         self._heartbeats: dict[str, float] = {}
 
     @contextmanager
     def watching(self, name: str) -> Iterator[None]:
-        """From here to the end `name` must beat."""
+        """From here to the end `name` must send heartbeats."""
         self.heartbeat(name)
         try:
             yield
@@ -41,4 +42,4 @@ class Watchdog:
     def all_alive(self) -> bool:
         """Nobody has been silent for too long."""
         now = asyncio.get_running_loop().time()
-        return all(now - beat < SILENCE_SECONDS for beat in self._heartbeats.values())
+        return all(now - heartbeat < SILENCE_SECONDS for heartbeat in self._heartbeats.values())

@@ -1,7 +1,8 @@
-"""What is said to people: the sentences of records and alerts (CONTRACT section 5). The flows know when."""
+"""What is said to people: the sentences of records and alerts. When to say them, the flows know."""
 
 from collections.abc import Sequence
 
+from shared.actions import ACTIONS
 from shared.alertmanager import Alert, Status
 
 BACKEND = "aws"
@@ -71,11 +72,15 @@ def _with_advice(reason: str) -> str:
     )
 
 
+def up(node_type: str, number: int) -> str:
+    """So many nodes are up."""
+    return f"{number} {node_type} nodes are up"
+
+
 def ready(node_type: str, number: int, services: Sequence[str]) -> str:
     """The nodes are there, and the labelled services have been rescheduled."""
-    return f"{number} {node_type} nodes are up, " + (
-        f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
-    )
+    rescheduled = f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
+    return f"{up(node_type, number)}, {rescheduled}"
 
 
 def nodes_ready(summary: str) -> Alert:
@@ -95,7 +100,62 @@ def timeout(node_type: str, seconds: float, total: int) -> str:
 
 def removed(node_type: str, number: int, names: Sequence[str]) -> str:
     """The end of a down."""
-    return f"{number} {node_type} nodes are up, {', '.join(names)} removed"
+    return f"{up(node_type, number)}, {', '.join(names)} removed"
+
+
+def not_counted(names: Sequence[str]) -> str:
+    """The instances that a scale-up did not wait for, with why."""
+    return f"not counted: {', '.join(names)}" if names else ""
+
+
+def lowered(node_type: str, group: str, desired: int, expected: int, asked: int) -> str:
+    """Somebody else lowered the group while nodes were being removed."""
+    return (
+        f"Somebody else lowered the desired capacity of {group} to {desired} while {expected} {node_type} nodes were "
+        f"on the way to {asked}. Repeat the request if there are still too many {node_type} nodes"
+    )
+
+
+def taken(node_type: str, node: str, group: str, desired: int, asked: int) -> str:
+    """Somebody else takes a victim before it is terminated."""
+    return (
+        f"Somebody else is terminating {node}, or took it out of {group}, while it was drained: the desired capacity "
+        f"of {group} is {desired}, {asked} was asked for. Repeat the request if there are still too many "
+        f"{node_type} nodes"
+    )
+
+
+def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
+    """A victim was terminated, and not by our call."""
+    return (
+        f"Somebody else terminated {node} while it was being removed: the desired capacity of {group} is {desired}, "
+        f"not {expected}. Repeat the request if there are still too many {node_type} nodes"
+    )
+
+
+def would_not_fit(nodes: Sequence[str], reasons: Sequence[str]) -> str:
+    """A down is refused: tasks would have no place."""
+    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
+    return (
+        f"Nothing was removed: what runs on {', '.join(nodes)} would not run elsewhere: {shown}. "
+        "Make room (or wait), then repeat the request"
+    )
+
+
+def not_given_back(why: str, nodes: str, reason: str) -> str:
+    """Undo came no further."""
+    return (
+        f"{why}; and {nodes} could not be given back: {reason}. Look at `docker node ls`, and give them back with "
+        "`docker node update --availability active` (and `docker node promote`)"
+    )
+
+
+def not_removed(message: str, nodes: str, reason: str) -> str:
+    """The instances are terminated, and their nodes are still in `docker node ls`."""
+    return (
+        f"{message}; {nodes} terminated, but not removed from the Swarm: {reason}. The next node scale removes them, "
+        "or `docker node rm --force` does"
+    )
 
 
 # --- Services ---------------------------------------------------------------------------------------------------
@@ -139,15 +199,8 @@ def reschedule_failures(failed: Sequence[tuple[str, str]], succeeded: Sequence[s
 
 # --- Bad requests -----------------------------------------------------------------------------------------------
 
-_ALERTNAMES = {
-    "scale-nodes": "scale_nodes",
-    "scale-service": "scale_service",
-    "reschedule-services": "reschedule_service",
-    "reschedule-service": "reschedule_service",
-}
-
 
 def bad_request(action: object, reason: str) -> Alert:
     """A message that can never be valid."""
-    alertname = _ALERTNAMES.get(action, "scale_nodes") if isinstance(action, str) else "scale_nodes"
-    return Alert(alertname, "bad_request", "error", "Incorrect request", reason)
+    known = ACTIONS.get(action) if isinstance(action, str) else None
+    return Alert(known.alert_name if known else "scale_nodes", "bad_request", "error", "Incorrect request", reason)
