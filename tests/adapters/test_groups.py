@@ -178,9 +178,9 @@ class TestTerminate:
 
     async def test_it_is_gone_once_ec2_has_terminated_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
-        assert await bench.groups.gone([first, second]) == frozenset()
+        assert await bench.groups.gone([first, second], [first, second]) == frozenset()
         await bench.groups.terminate(first)
-        await eventually(lambda: bench.groups.gone([first, second]), lambda gone: gone == {first})
+        await eventually(lambda: bench.groups.gone([first, second], ()), lambda gone: gone == {first})
 
     async def test_its_activity_says_that_the_capacity_went_with_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
@@ -209,10 +209,13 @@ class TestTerminate:
         with pytest.raises(Refused):
             await bench.groups.terminate("i-00000000000000bad")
 
-    async def test_unknown_instances_are_gone(self, bench: Bench) -> None:
+    async def test_an_unknown_instance_is_gone_only_if_it_was_a_member(self, bench: Bench) -> None:
         (some, *_) = ids(await bench.settled())
-        assert await bench.groups.gone(["i-00000000000000bad", some]) == {"i-00000000000000bad"}
-        assert await bench.groups.gone([]) == frozenset()
+        unknown = "i-00000000000000bad"
+        assert await bench.groups.gone([unknown, some], {some}) == frozenset()
+        assert await bench.groups.gone([unknown, some], {unknown, some}) == {unknown}
+        assert await bench.groups.gone([some], {unknown, some}) == frozenset()
+        assert await bench.groups.gone([], [unknown]) == frozenset()
 
 
 class TestOverAws:
@@ -227,7 +230,7 @@ class TestOverAws:
         aws.knobs.set(errors={"autoscaling": "throttle", "ec2": "throttle"})
         for call in (
             aws_bench.groups.describe(aws_bench.name),
-            aws_bench.groups.gone([some]),
+            aws_bench.groups.gone([some], [some]),
             aws_bench.groups.set_desired(aws_bench.name, 3),
             aws_bench.groups.terminate(some),
         ):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from shared.records import State
 from tests.behaviour.world import World, world
 
@@ -72,3 +74,55 @@ async def test_an_instance_out_of_a_warm_pool_is_as_old_as_its_service() -> None
         record = await w.ended(w.down())
         assert [each["instance_id"] for each in record.plan["leaving"]] == w.workers
         assert warm in group.instances
+
+
+async def lost(w: World, *, labelled: bool = True, forgotten: bool = True) -> str:
+    """AWS takes the first worker, after a request has seen the group; an hour later. The id of its node."""
+    if not labelled:
+        for node in w.nodes():
+            w.swarm.cluster.put_node(replace(node, engine_labels={}))
+    await w.started()
+    await w.ended(w.up())
+    node_id = w.launcher.nodes[w.workers[0]]
+    w.groups.kill(w.workers[0])
+    await w.passes(30)
+    if forgotten:
+        w.groups.forget()
+    assert w.swarm.cluster.nodes[node_id].state == "down"
+    return node_id
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_the_node_of_an_instance_that_aws_took_is_removed_however_it_is_matched_and_however_late(
+    *, labelled: bool, forgotten: bool
+) -> None:
+    async with world(workers=2) as w:
+        node_id = await lost(w, labelled=labelled, forgotten=forgotten)
+        await w.ended(w.up())
+        assert node_id not in w.swarm.cluster.nodes
+
+
+async def test_a_node_whose_label_names_an_instance_of_another_account_is_left_while_it_reboots() -> None:
+    async with world(workers=1) as w:
+        stranger = w.swarm.join("ip-10-7-0-4", engine_labels={"instance_id": "i-0fedcba9876543210"})
+        nameless = w.swarm.join("build-3")
+        for node_id in (stranger, nameless):
+            w.swarm.lose(node_id)
+        await w.started()
+        await w.passes(30)
+        assert (await w.ended(w.up())).state == State.SUCCEEDED
+        assert {stranger, nameless} <= set(w.swarm.cluster.nodes)
+
+
+async def test_a_down_node_stays_while_an_instance_that_lives_has_its_hostname() -> None:
+    async with world(workers=2) as w:
+        node_id = await lost(w, labelled=False)
+        group = w.groups.groups["workers"]
+        heir = next(reversed(group.instances))
+        name = f"{w.swarm.cluster.nodes[node_id].hostname}.ec2.internal"
+        group.instances[heir] = replace(group.instances[heir], private_dns_name=name)
+        w.groups.follow("workers")
+        await w.ended(w.up())  # sees who has the name now
+        await w.ended(w.up())
+        assert node_id in w.swarm.cluster.nodes

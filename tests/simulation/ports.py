@@ -1,7 +1,7 @@
 """The worker's ports into the simulated world: every call goes by the network, and its effects become evidence."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -206,9 +206,9 @@ class GroupsPort(_Port):
         found: bool = await self.ask("refreshing", lambda _: at_once(self.world.groups.refreshing(name)))
         return found
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
         """See Groups."""
-        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids)))
+        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids, members)))
         return found
 
     async def set_desired(self, name: str, desired: int) -> None:

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import ago, group, host, instance, node
-from worker.decisions.matching import Strangers, claimants, dispute, disputed, matched, members
+from worker.decisions.matching import (
+    MEMBERS_KEPT,
+    Strangers,
+    claimants,
+    dispute,
+    disputed,
+    matched,
+    members,
+    owners,
+    remembered,
+)
 from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 
@@ -71,6 +81,24 @@ def test_a_name_that_two_instances_could_have_stands_for_neither() -> None:
 def test_instances_on_their_way_out_in_standby_or_in_the_warm_pool_are_no_members() -> None:
     present = group(instance(number, phase=phase) for number, phase in enumerate(Phase))
     assert [member.phase for member in members(present)] == [Phase.PENDING, Phase.IN_SERVICE]
+
+
+def test_who_was_a_member_is_remembered_the_newest_last() -> None:
+    first = remembered({}, group([instance(1), instance(2)]))
+    assert first == {"i-0001": "ip-10-0-3-1.ec2.internal", "i-0002": "ip-10-0-3-2.ec2.internal"}
+    young = instance(2, private_dns_name="")
+    assert list(remembered(first, group([young, instance(3)]))) == ["i-0001", "i-0002", "i-0003"]
+    assert remembered(first, group([young])) == first
+    crowd = group([instance(number) for number in range(10, 10 + MEMBERS_KEPT)])
+    assert list(remembered(first, crowd)) == [member.id for member in crowd.instances]
+
+
+def test_a_node_was_the_instance_of_its_label_or_one_that_had_its_hostname() -> None:
+    seen = {"i-0001": "ip-10-0-3-1.ec2.internal", "i-0007": "ip-10-0-3-1.ec2.internal", "i-0002": ""}
+    assert owners(node(1), seen) == {"i-0001", "i-0007"}
+    assert owners(node(1, hostname="ip-10-0-3-1.ec2.internal"), seen) == {"i-0001", "i-0007"}
+    assert owners(node(1, engine_labels={"instance_id": "i-elsewhere"}), seen) == {"i-elsewhere"}
+    assert owners(node(2), seen) == owners(node(2, hostname=""), seen) == owners(node(10), seen) == set()
 
 
 def like(stranger: Node, nodes: Sequence[Node] = (), **changes: Any) -> bool:

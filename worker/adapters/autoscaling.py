@@ -5,7 +5,7 @@ told; an instance that EC2 does not show yet has those fields empty, and whoever
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,15 +61,17 @@ class AwsGroups:
             answer = await self._autoscaling.describe_instance_refreshes(AutoScalingGroupName=name)
         return any(refresh["Status"] in _REFRESHING for refresh in answer["InstanceRefreshes"])
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the instances that EC2 calls terminated or does not know.
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those of the instances that EC2 here has terminated; of the `members` also those that it does not know.
 
         EC2 does not know an instance either in its first seconds: ask about those that have been seen running.
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-termination-works.html
         """
         async with calling("DescribeInstances", self._call_timeout):
             machines = await self._machines(instance_ids)
-        there = {one for one, machine in machines.items() if machine["State"]["Name"] != "terminated"}
-        return frozenset(instance_ids) - there
+        terminated = {each for each, machine in machines.items() if machine["State"]["Name"] == "terminated"}
+        forgotten = set(instance_ids).intersection(members).difference(machines)
+        return frozenset(terminated | forgotten)
 
     async def set_desired(self, name: str, desired: int) -> None:
         """Set the desired capacity. Raises Refused with AWS's reason."""

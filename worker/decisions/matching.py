@@ -17,6 +17,8 @@ INSTANCE_LABEL = "instance_id"
 """The engine label that the cluster template's user data sets."""
 
 
+MEMBERS_KEPT = 300
+"""So many members of a group are remembered, the newest; with their hostnames they take some 20 KB."""
 CLOCKS_APART = timedelta(minutes=1)
 """A node's beginning is told by the managers' clocks, a machine's by AWS's."""
 _EC2_NAME = re.compile(r"(ip(-\d+){4}|i-[0-9a-f]+)")
@@ -58,6 +60,22 @@ def dispute(claiming: Sequence[Node]) -> str:
     names = [f"{node.hostname} ({node.id})" for node in claiming if node.ready]
     number = "two" if len(names) == 2 else str(len(names))
     return f"claimed by {number} Ready nodes, {', '.join(names[:-1])} and {names[-1]}"
+
+
+def remembered(known: Mapping[str, str], group: Group) -> dict[str, str]:
+    """Who was seen in a group until now, and its instances of today after them: ids and EC2's hostnames."""
+    today = {each.id: each.private_dns_name or known.get(each.id, "") for each in group.instances}
+    past = {instance_id: name for instance_id, name in known.items() if instance_id not in today}
+    return dict(list({**past, **today}.items())[-MEMBERS_KEPT:])
+
+
+def owners(node: Node, members: Mapping[str, str]) -> frozenset[str]:
+    """The instances that a node may have been: the one of its label; without one, all that had its hostname."""
+    label = node.engine_labels.get(INSTANCE_LABEL)
+    if label:
+        return frozenset({label})
+    names = {node.hostname} - {""}
+    return frozenset(each for each, name in members.items() if names & {name, _short_name(name)})
 
 
 class Strangers:

@@ -5,7 +5,7 @@ Every call may raise `Unavailable` (no answer, or "later": it may have taken eff
 stay in the adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -183,8 +183,12 @@ class Groups(Protocol):
         """Whether an instance refresh runs."""
         ...
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the instances that EC2 calls terminated or does not know."""
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those of the instances that EC2 here has terminated.
+
+        It forgets them after an hour. So of the `members`, which were seen in a group of ours, those that it does not
+        know have been terminated, too; any other one that it does not know may be alive in another region or account.
+        """
         ...
 
 
