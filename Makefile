@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
 MINISTACK := .ministack/.ready
-export SEEDS FROM SEED
+export SEEDS FROM SEED SHRINK ONLY
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
@@ -61,7 +61,7 @@ lint: $(READY) ## format, lint, types, import rules, templates, workflows
 check: lint ## lint, and the tests with branch coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab" --cov --cov-report=term:skip-covered
 
-simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
+simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k (FROM=commit), or SEED=k to replay one (SHRINK=1)
 	@$(BIN)/python -m tests.simulation
 
 bench: $(READY) ## the benchmarks on the embedded environment, as a table

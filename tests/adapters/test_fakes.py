@@ -130,28 +130,15 @@ async def test_a_launch_that_is_refused_is_tried_again_until_it_works() -> None:
     assert len(world.groups.groups["workers"].staying) == 2
 
 
-async def test_a_task_that_does_not_stop_keeps_its_node_and_its_replacement_waits() -> None:
-    world = World()
-    await asyncio.sleep(2)
-    world.swarm.cluster.stuck.add("demo")
-    worker = world.launcher.nodes[world.groups.groups["workers"].staying[0].id]
-    held = len(world.swarm.running_on(worker))
-    await world.swarm.update_node(worker, availability="drain")
-    await asyncio.sleep(1000)
-    assert len(world.swarm.running_on(worker)) == held
-    waiting = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "ready"]
-    assert [task.state for task in waiting] == ["ready"] * held
-
-
 async def test_an_update_whose_tasks_fail_is_paused() -> None:
     world = World()
     await asyncio.sleep(2)
-    world.swarm.cluster.broken.add("demo")
+    world.swarm.faults.failing_services.add("demo")
     await world.swarm.update_service(world.demo, ServiceChange("request", force=True))
     await asyncio.sleep(10)
     service = await world.swarm.service("demo")
     assert service.update_state == "paused"
-    assert "task-" in service.update_message
+    assert "failure or early termination of task" in service.update_message
 
 
 async def test_another_leader_is_elected_and_a_view_through_a_dead_node_is_away() -> None:

@@ -59,6 +59,18 @@ class TestRecords:
         assert await journal.create(whole) is None
         assert await journal.get("one") == whole
 
+    async def test_what_is_read_is_the_readers_own(self, journal: Journal) -> None:
+        def written() -> Record:
+            return record(plan={"leaving": ["i-1"]}, notices=({"told": ["people"]},), token=4)
+
+        assert await journal.create(written()) is None
+        read = [await journal.create(record(token=5)), await journal.get("one"), *await journal.open()]
+        for one in (*read, await journal.claim("one", 4), await journal.save(written())):
+            assert one is not None
+            one.plan["leaving"].append("i-2")
+            one.notices[0]["told"].append("nobody")
+        assert await journal.get("one") == written().but(revision=1)
+
     async def test_an_unknown_record_is_none(self, journal: Journal) -> None:
         assert await journal.get("nobody") is None
 

@@ -310,7 +310,7 @@ async def test_a_worker_that_was_suspended_in_the_middle_of_a_scale_changes_noth
         request = w.up()
         await w.until(lambda: bool(first.stage.waiting))
         first.stage.away.add("lease")
-        w.leases.history.append(LeaseItem("worker-2", 9, 0, "cluster"))
+        w.leases.history.append(LeaseItem("worker-2", 9, 0, w.swarm.simulated.cluster_id))
         first.clock.suspended(60)
         gate.set()
         await w.until(lambda: second.active or not first.active)

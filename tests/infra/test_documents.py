@@ -11,8 +11,6 @@ ROOMS = (".ci", ".github", "docs", "infra", "ingest", "shared", "stacks", "tests
 KINDS = {".cfg", ".in", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 NAMES = {"Dockerfile", "Makefile", "run"}
 
-NOT_YET = "worker/requests/wording.py"
-"""The one exception."""
 ELSEWHERE = re.compile(r"(?<!RFC \d{4}, )\b[Ss]ections? \d|\bCONTRACT(?![\w=])")
 """A section by number, or a title, is of a document that is not here; an RFC's is public."""
 DOCUMENT = re.compile(r"(?<![\w/.-])(?!https?:)[\w./-]*\b[\w-]+\.md\b")
@@ -43,8 +41,7 @@ def problems(text: str, folder: Path) -> list[str]:
 
 def test_nothing_refers_to_a_document_that_is_not_here() -> None:
     found = {str(path.relative_to(ROOT)): problems(path.read_text(), path.parent) for path in texts()}
-    assert {path: names for path, names in found.items() if names and path != NOT_YET} == {}
-    assert found.get(NOT_YET), f"{NOT_YET} no longer does: take the exception away"
+    assert {path: names for path, names in found.items() if names} == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from shared.clock import Clock
 from shared.messages import Role
-from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
@@ -131,8 +130,9 @@ class SimulatedGroups(InMemoryGroups):
 class SimulatedSwarm(InMemorySwarm):
     """The Swarm, with somebody who listens."""
 
-    def __init__(self, pace: Pace) -> None:
-        super().__init__(pace=pace)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.simulated.events.watch(lambda _event: self.tell())
         self.listeners: list[Callable[[], None]] = []
         self.lost: Callable[[str], None] = lambda _node_id: None
 
@@ -149,9 +149,6 @@ class SimulatedSwarm(InMemorySwarm):
         """Something has changed."""
         for listener in list(self.listeners):
             listener()
-
-    def _changed(self) -> None:
-        self.tell()
 
 
 class Machines:
@@ -203,7 +200,7 @@ class Machines:
             return
         hostname = instance.private_dns_name.partition(".")[0]
         labels = {"instance_id": instance.id}
-        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels, cpus=CPUS)
+        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels)
         self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
         self.joined[node_id] = asyncio.get_running_loop().time()
         self._swarm.tell()
@@ -235,6 +232,3 @@ class Machines:
 def _facts(group: Group) -> tuple[object, ...]:
     """What a plan goes by."""
     return group.desired, tuple((one.id, one.phase) for one in group.instances)
-
-
-CPUS = 4 * 10**9
