@@ -48,7 +48,7 @@ async def test_where_a_node_could_be_what_has_no_node_nothing_healthy_goes_in_it
 async def test_an_instance_that_two_ready_nodes_claim_is_left_alone() -> None:
     async with world(workers=1) as w:
         own = w.node(w.workers[0])
-        twin = w.swarm.join("ip-10-9-9-9", engine_labels=own.engine_labels)
+        twin = w.swarm.join("ip-10-9-9-9", engine_labels=dict(own.engine_labels))
         process = await w.started()
         record = await w.ended(w.down())
         assert record.state == State.FAILED
@@ -80,7 +80,7 @@ async def lost(w: World, *, labelled: bool = True, forgotten: bool = True) -> st
     """AWS takes the first worker, after a request has seen the group; an hour later. The id of its node."""
     if not labelled:
         for node in w.nodes():
-            w.swarm.cluster.put_node(replace(node, engine_labels={}))
+            w.swarm.disguise(node.id, node.hostname)
     await w.started()
     await w.ended(w.up())
     node_id = w.launcher.nodes[w.workers[0]]

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 async def remove_gone_nodes(leadership: Leadership, request: OpenRequest, group: Group) -> frozenset[str]:
-    """Remove all there are, and remember who is in the pool's group now. The ids of those that are not there any more.
+    """Remove all there are, and remember who is in the pool's group now. The ids of those that were removed.
 
     One that Swarm refuses to remove is logged, and costs nothing else. Raises Unavailable.
     """
@@ -32,11 +32,8 @@ async def remove_gone_nodes(leadership: Leadership, request: OpenRequest, group:
     instances = {node.id: await _instances(leadership, node_type(request), node) for node in down}
     asked = sorted(frozenset().union(*instances.values()))
     gone = await leadership.groups.gone(asked, await _members(leadership, *leadership.pools)) if asked else frozenset()
-    removed = [node for node in down if instances[node.id] and instances[node.id] <= gone]
-    for node in removed:
-        leadership.watchdog.heartbeat(request.id)
-        await _remove(leadership, node)
-    return frozenset(node.id for node in removed)
+    removable = [node for node in down if instances[node.id] and instances[node.id] <= gone]
+    return frozenset([node.id for node in removable if await _remove(leadership, request, node)])
 
 
 async def remember_members(leadership: Leadership, kind: Role, group: Group) -> None:
@@ -61,11 +58,15 @@ async def _members(leadership: Leadership, *kinds: Role) -> Mapping[str, str]:
     return members
 
 
-async def _remove(leadership: Leadership, node: Node) -> None:
+async def _remove(leadership: Leadership, request: OpenRequest, node: Node) -> bool:
+    """Whether it was removed."""
+    leadership.watchdog.heartbeat(request.id)
     try:
         if node.manager is not None or node.role == "manager":
             await leadership.change_swarm.update_node(node.id, role="worker")
         await leadership.change_swarm.remove_node(node.id, force=True)
-        log.info("gone_node_removed", node=node.hostname, id=node.id)
     except Refused as error:
         log.warning("gone_node_not_removed", node=node.hostname, id=node.id, error=str(error))
+        return False
+    log.info("gone_node_removed", node=node.hostname, id=node.id)
+    return True

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from shared.messages import Request, parse_body
 from shared.records import Record, State
-from worker.intake.envelope import Envelope
 from worker.intake import plain, sns
+from worker.intake.envelope import Envelope
 from worker.ports.queue import Message
 
 
