@@ -87,7 +87,10 @@ async def test_a_terminated_instance_takes_its_node_down_and_the_tasks_move() ->
     assert states[node_id] == "down"
     alive = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "running"]
     assert [task.state for task in alive] == ["running"] * 6
-    assert await world.groups.gone([worker.id]) == {worker.id}
+    assert await world.groups.gone([worker.id], ()) == {worker.id}
+    world.groups.forget()
+    assert await world.groups.gone([worker.id], ()) == frozenset()
+    assert await world.groups.gone([worker.id], [worker.id]) == {worker.id}
 
 
 async def test_aws_replaces_what_dies_and_some_instances_never_join() -> None:

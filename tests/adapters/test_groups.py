@@ -178,9 +178,9 @@ class TestTerminate:
 
     async def test_it_is_gone_once_ec2_has_terminated_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
-        assert await bench.groups.gone([first, second]) == frozenset()
+        assert await bench.groups.gone([first, second], [first, second]) == frozenset()
         await bench.groups.terminate(first)
-        await eventually(lambda: bench.groups.gone([first, second]), lambda gone: gone == {first})
+        await eventually(lambda: bench.groups.gone([first, second], ()), lambda gone: gone == {first})
 
     async def test_its_activity_says_that_the_capacity_went_with_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
@@ -209,10 +209,13 @@ class TestTerminate:
         with pytest.raises(Refused):
             await bench.groups.terminate("i-00000000000000bad")
 
-    async def test_unknown_instances_are_gone(self, bench: Bench) -> None:
+    async def test_an_unknown_instance_is_gone_only_if_it_was_a_member(self, bench: Bench) -> None:
         (some, *_) = ids(await bench.settled())
-        assert await bench.groups.gone(["i-00000000000000bad", some]) == {"i-00000000000000bad"}
-        assert await bench.groups.gone([]) == frozenset()
+        unknown = "i-00000000000000bad"
+        assert await bench.groups.gone([unknown, some], {some}) == frozenset()
+        assert await bench.groups.gone([unknown, some], {unknown, some}) == {unknown}
+        assert await bench.groups.gone([some], {unknown, some}) == frozenset()
+        assert await bench.groups.gone([], [unknown]) == frozenset()
 
 
 class TestOverAws:
@@ -227,7 +230,7 @@ class TestOverAws:
         aws.knobs.set(errors={"autoscaling": "throttle", "ec2": "throttle"})
         for call in (
             aws_bench.groups.describe(aws_bench.name),
-            aws_bench.groups.gone([some]),
+            aws_bench.groups.gone([some], [some]),
             aws_bench.groups.set_desired(aws_bench.name, 3),
             aws_bench.groups.terminate(some),
         ):
@@ -362,13 +365,60 @@ async def test_what_goes_on_is_open_whatever_its_message(status: str) -> None:
 
 
 async def test_what_is_neither_launch_nor_termination_ends_nothing() -> None:
-    names = ("Attaching an existing EC2 instance: i-01", "Moving EC2 instance to Standby: i-01")
-    activities = await recorded(*({"Description": name, "StatusCode": "Successful"} for name in names))
+    moved = {"Description": "Moving EC2 instance to Standby: i-01", "StatusCode": "Successful"}
+    activities = await recorded(moved)
     assert {activity.kind for activity in activities.recorded} == {"other"}
     assert activities.fate_of("i-01") is None
     ends = {"Description": "Terminating EC2 instance: i-01", "StatusCode": "MidLifecycleAction"}
     assert (await recorded(ends)).fate_of("i-01") == Fate(None)
     assert (await recorded(ends)).fate_of("i-0") is None
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Launching a new EC2 instance: i-01",
+        "Launching a new EC2 instance from warm pool: i-01",
+        "Attaching an existing EC2 instance: i-01",
+        "Moving EC2 instance out of Standby: i-01",
+    ],
+)
+async def test_an_instance_is_as_old_as_its_service_in_the_group(description: str) -> None:
+    then = NOW - timedelta(days=9)
+    group = Group("group", 1, 0, 9, (Instance("i-01", Phase.IN_SERVICE, launched_at=then, made_at=then),))
+    begun = {"Description": description, "StatusCode": "InProgress"}
+    done = {**begun, "StatusCode": "Successful", "EndTime": NOW + timedelta(seconds=40)}
+    assert (await recorded(begun)).applied_to(group).instances[0].launched_at == NOW
+    (member,) = (await recorded(done)).applied_to(group).instances
+    assert (member.launched_at, member.made_at) == (NOW + timedelta(seconds=40), then)
+
+
+async def test_what_tells_a_machine_apart_is_read_from_ec2() -> None:
+    then = NOW - timedelta(days=9)
+    machine = {
+        "InstanceId": "i-01",
+        "State": {"Name": "running"},
+        "PrivateIpAddress": "10.0.3.1",
+        "PublicIpAddress": "54.1.2.3",
+        "LaunchTime": NOW,
+        "NetworkInterfaces": [
+            {"Attachment": {"DeviceIndex": 1, "AttachTime": NOW}, "PrivateIpAddress": "10.0.4.1"},
+            {
+                "Attachment": {"DeviceIndex": 0, "AttachTime": then},
+                "PrivateIpAddresses": [{"PrivateIpAddress": "10.0.3.1"}, {"PrivateIpAddress": "10.0.3.7"}],
+                "Ipv6Addresses": [{"Ipv6Address": "2001:db8::1"}],
+            },
+        ],
+    }
+
+    class OneMachine:
+        async def describe_instances(self, **_: Any) -> dict[str, Any]:
+            return {"Reservations": [{"Instances": [machine]}]}
+
+    members = {"Instances": [{"InstanceId": "i-01", "LifecycleState": "InService"}]}
+    (found,) = (await AwsGroups(StubbedAutoScaling(members), OneMachine(), CALL).describe("group")).instances
+    assert found.addresses == {"10.0.3.1", "10.0.3.7", "10.0.4.1", "54.1.2.3", "2001:db8::1"}
+    assert (found.launched_at, found.made_at) == (NOW, then)
 
 
 def weighing(weight: str | None) -> dict[str, Any]:

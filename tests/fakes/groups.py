@@ -6,7 +6,7 @@ protected; a termination by name lowers the capacity each time it is asked for; 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Protocol
@@ -79,6 +79,7 @@ class InstanceWatcher(Protocol):
 class _Region:
     groups: dict[str, GroupState] = field(default_factory=dict)
     terminated: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
     killed: list[str] = field(default_factory=list)
     launched: list[InstanceWatcher] = field(default_factory=list)
     ended: list[InstanceWatcher] = field(default_factory=list)
@@ -118,6 +119,10 @@ class InMemoryGroups(Port):
             self._add(group, Phase.IN_SERVICE)
         self._changed(group)
         return list(group.instances)
+
+    def forget(self) -> None:
+        """An hour later EC2 knows nothing more of what it has terminated."""
+        self._region.forgotten |= self._region.terminated
 
     def watch(self, *, launched: InstanceWatcher, ended: InstanceWatcher) -> None:
         """Have machines follow: called when an instance has begun to run, and when it has begun to end."""
@@ -161,10 +166,11 @@ class InMemoryGroups(Port):
         return self._region.groups[name].refreshing
 
     @hooked
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those that are terminated or unknown."""
-        known = {one for group in self._region.groups.values() for one in group.instances} - self._region.terminated
-        return frozenset(instance_ids) - known
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those that are terminated, and the members that are unknown."""
+        terminated = self._region.terminated - self._region.forgotten
+        known = {one for group in self._region.groups.values() for one in group.instances} | terminated
+        return frozenset(terminated.intersection(instance_ids)) | (set(instance_ids).intersection(members) - known)
 
     @hooked
     async def set_desired(self, name: str, desired: int) -> None:

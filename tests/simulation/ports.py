@@ -206,9 +206,9 @@ class GroupsPort(_Port):
         found: bool = await self.ask("refreshing", lambda _: at_once(self.world.groups.refreshing(name)))
         return found
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
         """See Groups."""
-        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids)))
+        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids, members)))
         return found
 
     async def set_desired(self, name: str, desired: int) -> None:

@@ -1,10 +1,12 @@
 """What a group's activities tell."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.build import NOW, ago, instance, launch, termination
+from tests.unit.build import NOW, ago, group, instance, launch, termination
 from worker.ports.scaling import Activities, Activity, Fate
 
 OLDER = launch("failed", 120, reason="older")
@@ -57,6 +59,37 @@ def test_the_fate_of_an_instance_is_a_termination_that_names_it_and_was_not_give
 def test_of_several_terminations_of_one_instance_the_one_that_lowered_the_capacity_tells() -> None:
     recorded = Activities((termination("open", 5, 1), termination("succeeded", 9, 1, lowered_to=4)))
     assert recorded.fate_of(instance(1).id) == Fate(lowered_to=4)
+
+
+def age(*recorded: Activity, launched: float | None = 3600) -> float | None:
+    """How many seconds ago machine 1 came into service, as far as these records know."""
+    described = instance(1, launched_at=None if launched is None else ago(launched))
+    (member,) = Activities(recorded).applied_to(group([described])).instances
+    return None if member.launched_at is None else (NOW - member.launched_at).total_seconds()
+
+
+ONE = frozenset({instance(1).id})
+
+
+def test_an_instance_is_as_old_as_its_service_in_the_group_and_not_as_its_machine() -> None:
+    warm = launch("succeeded", 90, instance_ids=ONE, ended_at=ago(60))
+    assert age(warm) == age(warm, launch("succeeded", 3600, instance_ids=ONE), launched=None) == 60
+    assert age(launch("open", 90, instance_ids=ONE)) == 90
+    assert age(replace(warm, kind="arrival")) == 60
+
+
+def test_a_machine_that_was_started_again_later_is_as_old_as_that_start() -> None:
+    assert age(launch("succeeded", 3600, instance_ids=ONE), launched=30) == 30
+
+
+def test_what_says_nothing_about_its_coming_leaves_the_description() -> None:
+    other, failed = launch("succeeded", 5, instance_ids=frozenset({"i-9"})), launch("failed", 5, instance_ids=ONE)
+    assert age(other, failed, replace(failed, kind="other", outcome="succeeded")) == 3600
+
+
+def test_an_instance_that_is_recorded_as_ended_is_no_part_of_the_group() -> None:
+    present = group([instance(1), instance(2)])
+    assert Activities((termination("open", 5, 1),)).applied_to(present).instances == (instance(2),)
 
 
 RECORDED = st.lists(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.messages import Role
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node
-from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes
+from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes, up_count
 from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Manager, Node
 
@@ -145,6 +145,14 @@ def test_a_manager_counts_when_it_is_one_and_can_be_reached() -> None:
         assert progress(wanted, now, [manager(1), unfit], "manager") == Progress(1, 2, ("i-0002",))
     assert progress(wanted, now, [manager(1), manager(2)], "manager").done
     assert ready_nodes([manager(1), manager(2, reachable=False), node(3)], "manager") == (manager(1),)
+
+
+def test_up_are_the_groups_own_nodes_that_are_ready() -> None:
+    present = group([instance(1), instance(2), instance(3), instance(4, phase=Phase.LEAVING), instance(5)])
+    twins = [node(5), node(50, engine_labels={"instance_id": "i-0005"})]
+    nodes = [node(1), node(2, state="down"), node(4), node(99), *twins]
+    assert up_count(present, nodes, "worker") == 1
+    assert up_count(present, [node(1), manager(2), manager(3, reachable=False)], "manager") == 1
 
 
 def test_what_is_expected_survives_the_journal() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,17 +125,53 @@ def test_an_instance_that_still_boots_is_not_taken() -> None:
     assert "i-0002 (has not joined the Swarm yet)" in reason(chosen(2, present, [node(1)]))
 
 
-def test_an_instance_without_a_node_is_kept_while_a_ready_node_could_be_it() -> None:
+STRAY = node(99, hostname="build-3")
+
+
+def test_where_a_ready_node_could_be_an_instance_without_one_no_healthy_one_goes_in_its_place() -> None:
     present = group([instance(1), instance(2)])
-    assert names(chosen(1, present, [node(1), node(99)])) == ["1"]
-    assert "i-0002 (no node of the Swarm can be matched to it" in reason(chosen(2, present, [node(1), node(99)]))
-    assert names(chosen(1, present, [node(1), node(99, state="down")])) == ["i-0002"]
-    assert names(chosen(1, present, [node(1), manager(99)])) == ["i-0002"]
+    told = reason(chosen(1, present, [node(1), STRAY]))
+    assert "Nobody can tell whether these instances have joined the Swarm" in told
+    assert "i-0002: no node of the Swarm can be matched to it, but it could be build-3 (n-0099)" in told
+    assert "label instance_id=INSTANCE_ID" in told
+    assert "i-0002 (no node of the Swarm can be matched to it, but it could" in reason(
+        chosen(2, present, [node(1), STRAY])
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        node(99),
+        replace(STRAY, state="down"),
+        manager(99, hostname="build-3"),
+        replace(STRAY, engine_labels={"instance_id": "i-another-group"}),
+        replace(STRAY, created_at=ago(9000)),
+    ],
+    ids=["another hostname", "down", "a manager", "another label", "older than the instance"],
+)
+def test_what_never_joined_goes_first_whatever_else_is_in_the_swarm(other: Node) -> None:
+    present = group([instance(1), instance(2, made_at=ago(3600))])
+    assert names(chosen(1, present, [node(1), other])) == ["i-0002"]
+
+
+def test_what_surely_never_joined_goes_though_another_is_doubtful_and_so_does_a_node_that_is_down() -> None:
+    present = group([instance(1), instance(2, made_at=ago(100)), instance(3, made_at=ago(4000)), instance(4)])
+    nodes = [node(1), node(4, state="down"), replace(STRAY, created_at=ago(2000))]
+    assert names(chosen(1, present, nodes)) == ["i-0002"]
+    assert names(chosen(2, present, nodes)) == ["i-0002", "4"]
+    assert "i-0003: no node of the Swarm can be matched to it" in reason(chosen(3, present, nodes))
+
+
+def test_a_doubtful_instance_that_is_kept_anyway_holds_nobody_up() -> None:
+    present = group([instance(1), instance(2, protected=True)], protects_new=False)
+    assert names(chosen(1, present, [node(1), STRAY])) == ["1"]
 
 
 def test_a_node_that_is_being_demoted_could_be_either() -> None:
     present = group([instance(1), instance(2)])
-    assert names(chosen(1, present, [node(1), manager(99, role="worker")])) == ["1"]
+    demoted = manager(99, role="worker", hostname="build-3")
+    assert "it could be build-3" in reason(chosen(1, present, [node(1), demoted]))
 
 
 def test_the_ready_node_of_an_instance_on_its_way_out_is_no_stranger() -> None:

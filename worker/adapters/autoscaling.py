@@ -5,8 +5,8 @@ told; an instance that EC2 does not show yet has those fields empty, and whoever
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import NotFound
@@ -19,8 +19,12 @@ _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgr
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
 _LOWERED_BY_NAME = re.compile(r"in response to a user request, shrinking the capacity from \d+ to (\d+)")
 _INSTANCE_ID = re.compile(r"\bi-[0-9a-f]+\b")
-_KINDS: Mapping[str, ActivityKind] = {"Launching": "launch", "Terminating": "termination"}
-"""The first word of an activity's description, and what kind that is."""
+_KINDS: Sequence[tuple[re.Pattern[str], ActivityKind]] = (
+    (re.compile("^Launching "), "launch"),
+    (re.compile("^Terminating "), "termination"),
+    (re.compile("^Attaching |out of Standby"), "arrival"),
+)
+"""Descriptions of activities. Instances from a warm pool are launched `from warm pool`."""
 _UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
 """DesiredCapacityType, where it is not `units`."""
 _FILTER_VALUES = 200
@@ -57,15 +61,17 @@ class AwsGroups:
             answer = await self._autoscaling.describe_instance_refreshes(AutoScalingGroupName=name)
         return any(refresh["Status"] in _REFRESHING for refresh in answer["InstanceRefreshes"])
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the instances that EC2 calls terminated or does not know.
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those of the instances that EC2 here has terminated; of the `members` also those that it does not know.
 
         EC2 does not know an instance either in its first seconds: ask about those that have been seen running.
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-termination-works.html
         """
         async with calling("DescribeInstances", self._call_timeout):
             machines = await self._machines(instance_ids)
-        there = {one for one, machine in machines.items() if machine["State"]["Name"] != "terminated"}
-        return frozenset(instance_ids) - there
+        terminated = {each for each, machine in machines.items() if machine["State"]["Name"] == "terminated"}
+        forgotten = set(instance_ids).intersection(members).difference(machines)
+        return frozenset(terminated | forgotten)
 
     async def set_desired(self, name: str, desired: int) -> None:
         """Set the desired capacity. Raises Refused with AWS's reason."""
@@ -140,7 +146,9 @@ def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance
         protected=bool(member.get("ProtectedFromScaleIn", False)),
         zone=member.get("AvailabilityZone", ""),
         private_dns_name=machine.get("PrivateDnsName") or "",
+        addresses=_addresses(machine),
         launched_at=machine.get("LaunchTime"),
+        made_at=_made_at(machine),
     )
 
 
@@ -158,13 +166,31 @@ def _phase(state: str) -> Phase:
     return Phase.STANDBY if state in {"EnteringStandby", "Standby"} else Phase.PENDING
 
 
+def _addresses(machine: Mapping[str, Any]) -> frozenset[str]:
+    interfaces = [machine, *machine.get("NetworkInterfaces", [])]
+    private = [each for interface in interfaces for each in [interface, *interface.get("PrivateIpAddresses", [])]]
+    addresses = {each.get("PrivateIpAddress") for each in private} | {machine.get("PublicIpAddress")}
+    v6 = {each.get("Ipv6Address") for interface in interfaces for each in interface.get("Ipv6Addresses", [])}
+    return frozenset(address for address in addresses | v6 if address)
+
+
+def _made_at(machine: Mapping[str, Any]) -> datetime | None:
+    """When its primary network interface was attached: LaunchTime is that of its last start.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceAttachment.html
+    """
+    attachments = (interface.get("Attachment") or {} for interface in machine.get("NetworkInterfaces", []))
+    return next((each.get("AttachTime") for each in attachments if each.get("DeviceIndex") == 0), None)
+
+
 def _activity(found: Mapping[str, Any]) -> Activity:
     description, message = found.get("Description") or "", found.get("StatusMessage") or ""
     outcome = _outcome(found["StatusCode"], message)
     return Activity(
-        kind=_KINDS.get(description.partition(" ")[0], "other"),
+        kind=next((kind for pattern, kind in _KINDS if pattern.search(description)), "other"),
         outcome=outcome,
         started_at=found["StartTime"],
+        ended_at=found.get("EndTime"),
         instance_ids=frozenset(_INSTANCE_ID.findall(description)),
         reason=(message or description) if outcome == "failed" else "",
         lowered_to=_lowered_to(found),

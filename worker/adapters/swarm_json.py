@@ -85,6 +85,7 @@ def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tu
         os=platform.get("OS") or "linux",
         architecture=platform.get("Architecture") or "x86_64",
         address=status.get("Addr") or "",
+        created_at=parse_rfc3339(found["CreatedAt"]) if found.get("CreatedAt") else None,
         plugins=once(frozenset((one.get("Type") or "", one.get("Name") or "") for one in engine.get("Plugins") or ())),
     )
 

@@ -100,6 +100,12 @@ def excluded_names(expectation: Expectation, group: Group, nodes: Sequence[Node]
     return tuple(_with_why(instance, claims.get(instance.id, ())) for instance in excluded)
 
 
+def up_count(group: Group, nodes: Sequence[Node], node_type: Role) -> int:
+    """How many nodes of a group are up: its instances that are Ready nodes, and nobody else's nodes."""
+    node_of = matched(nodes, members(group))
+    return sum(_serves(node_of.get(instance.id), node_type) for instance in members(group))
+
+
 def ready_nodes(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
     """The Ready nodes that have this role now; a manager must be one, and be reachable."""
     return tuple(node for node in nodes if node.role == node_type and _serves(node, node_type))

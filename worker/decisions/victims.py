@@ -14,7 +14,7 @@ from itertools import groupby, islice
 
 from shared.messages import Role
 from worker.decisions.displacement import holders, movable
-from worker.decisions.matching import claimants, dispute, disputed, matched, members
+from worker.decisions.matching import Strangers, claimants, dispute, disputed, matched, members
 from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, Service, Task
 
@@ -58,25 +58,27 @@ def choose(
     node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     if not claims:
         return _nothing_matches(count, group)
-    cutoff = now - join_timeout if _all_matched(nodes, node_of, node_type) else None
+    strangers = Strangers([node for node in nodes if node_type in _roles(node)], group.instances)
+    unsure = {
+        instance.id: strangers.like(instance)
+        for instance in members(group)
+        if instance.id not in claims and not _kept(instance, group) and _is_older(instance, now - join_timeout)
+    }
     obstacle = {
-        instance.id: _obstacle(instance, claims.get(instance.id, ()), group, cutoff) for instance in members(group)
+        instance.id: _obstacle(instance, claims.get(instance.id, ()), group, unsure) for instance in members(group)
     }
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
         return _too_few(count, len(eligible), group, node_of, obstacle)
     costs = _Costs(node_of, movable(tasks, services), holders(tasks, services), own_node_id)
     zones = Counter(instance.zone for instance in members(group))
-    return tuple(_victim(instance, node_of) for instance in islice(_cheapest(eligible, costs, zones), count))
+    cheapest = tuple(islice(_cheapest(eligible, costs, zones), count))
+    if any(unsure.values()) and any(node_of[each.id].ready for each in cheapest if each.id in node_of):
+        return _nobody_knows(unsure)
+    return tuple(_victim(instance, node_of) for instance in cheapest)
 
 
 # --- Who may be taken -------------------------------------------------------------------------------------------
-
-
-def _all_matched(nodes: Sequence[Node], node_of: Mapping[str, Node], node_type: Role) -> bool:
-    """Whether no Ready node of the role could be an instance that seems to have none."""
-    known = {node.id for node in node_of.values()}
-    return all(node.id in known for node in nodes if node.ready and node_type in _roles(node))
 
 
 def _roles(node: Node) -> set[Role]:
@@ -84,12 +86,23 @@ def _roles(node: Node) -> set[Role]:
     return {node.role, "worker" if node.manager is None else "manager"}
 
 
-def _obstacle(instance: Instance, claiming: Sequence[Node], group: Group, cutoff: datetime | None) -> str | None:
-    """Why an instance must not be taken. None: it may. `cutoff`: launched before it, it should have joined.
+def _kept(instance: Instance, group: Group) -> bool:
+    """Somebody has protected just this one: a group that protects all new ones says nothing by it."""
+    return instance.protected and not group.protects_new
+
+
+def _is_older(instance: Instance, moment: datetime) -> bool:
+    return instance.launched_at is not None and instance.launched_at < moment
+
+
+def _obstacle(
+    instance: Instance, claiming: Sequence[Node], group: Group, unsure: Mapping[str, Sequence[Node]]
+) -> str | None:
+    """Why an instance must not be taken. None: it may. `unsure`: those that should have joined, and who they could be.
 
     One of the nodes that claim it being protected is enough: it may be that one.
     """
-    if instance.protected and not group.protects_new:
+    if _kept(instance, group):
         return "protected from scale-in"
     if any(node.labels.get(PROTECT_LABEL, "").strip().lower() == "true" for node in claiming):
         return f"node label {PROTECT_LABEL}=true"
@@ -97,10 +110,9 @@ def _obstacle(instance: Instance, claiming: Sequence[Node], group: Group, cutoff
         return f"{dispute(claiming)}: give each Docker engine its own label instance_id=INSTANCE_ID"
     if claiming:
         return None if instance.phase is Phase.IN_SERVICE else instance.phase.value
-    if cutoff is None:
-        return "no node of the Swarm can be matched to it, and Ready nodes are there that match no instance"
-    joined_never = instance.launched_at is not None and instance.launched_at < cutoff
-    return None if joined_never else "has not joined the Swarm yet"
+    if instance.id not in unsure:
+        return "has not joined the Swarm yet"
+    return _could_be(unsure[instance.id]) if unsure[instance.id] else None
 
 
 # --- Who goes first ---------------------------------------------------------------------------------------------
@@ -168,6 +180,22 @@ def _nothing_matches(count: int, group: Group) -> Refusal:
         "label instance_id=INSTANCE_ID, or hostnames equal to the private DNS names; instances that never joined "
         "can be ended with `aws autoscaling terminate-instance-in-auto-scaling-group "
         "--should-decrement-desired-capacity --instance-id INSTANCE_ID`"
+    )
+
+
+def _could_be(strangers: Sequence[Node]) -> str:
+    names = _listed([f"{node.hostname} ({node.id})" for node in strangers])
+    return f"no node of the Swarm can be matched to it, but it could be {names}"
+
+
+def _nobody_knows(unsure: Mapping[str, Sequence[Node]]) -> Refusal:
+    """An instance that has perhaps never joined would go first; a healthy one must not go in its place."""
+    doubts = [f"{instance_id}: {_could_be(strangers)}" for instance_id, strangers in unsure.items() if strangers]
+    return Refusal(
+        f"Nobody can tell whether these instances have joined the Swarm, and no healthy one goes in their place: "
+        f"{'; '.join(doubts[:_NAMED])}. Give the Docker engines the label instance_id=INSTANCE_ID, or end what has "
+        "not joined (`aws autoscaling terminate-instance-in-auto-scaling-group --should-decrement-desired-capacity "
+        "--instance-id INSTANCE_ID`), then repeat the request"
     )
 
 

@@ -13,6 +13,7 @@ from worker.decisions.readiness import Expectation, Progress, excluded_names, pr
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
+from worker.flows.gone_nodes import remember_members
 from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
@@ -76,6 +77,7 @@ class JoinWait:
     async def _ready(self, group: Group, nodes: Sequence[Node], found: Progress) -> None:
         node_of = matched(nodes, members(group))
         apart = sum(1 for name in self._expectation.excluded if name in node_of and node_of[name].ready)
+        await remember_members(self._leadership, self._kind, group)
         log.info("nodes_ready", request=self._request.id, ready=found.ready, needed=found.needed)
         await self._request.enter(
             "reschedule",

@@ -1,4 +1,6 @@
-"""How both directions of a node scale begin: tidy up, look at everything, turn the request into a target."""
+"""How both directions of a node scale begin: look at everything, tidy up, turn the request into a target."""
+
+from dataclasses import replace
 
 from worker.decisions.bounds import AtBound, Target, target
 from worker.decisions.preflight import unit_refusal
@@ -12,8 +14,9 @@ from worker.requests.request import OpenRequest
 
 async def plan(context: Context, request: OpenRequest) -> tuple[Survey, Target] | None:
     """What there is, and where the request leads. None: nowhere, and it has ended so."""
-    await remove_gone_nodes(context.leadership, request)
     surveyed = await survey(context.leadership, context.capacity, request)
+    removed = await remove_gone_nodes(context.leadership, request, surveyed.group)
+    surveyed = replace(surveyed, nodes=tuple(node for node in surveyed.nodes if node.id not in removed))
     if (reason := unit_refusal(surveyed.group)) is not None:
         raise GaveUp(reason)
     if request.record.by is None:

@@ -74,8 +74,8 @@ def without_ended(group: Group, activities: Activities, by_us: Collection[str]) 
 
     An old description still has them, and activities may come late, too.
     """
-    ended = activities.ended.union(by_us)
-    return replace(group, instances=tuple(each for each in group.instances if each.id not in ended))
+    recorded = activities.applied_to(group)
+    return replace(recorded, instances=tuple(each for each in recorded.instances if each.id not in by_us))
 
 
 async def _labels(leadership: Leadership, service: str | None) -> Mapping[str, str]:

@@ -5,8 +5,8 @@ Every call may raise `Unavailable` (no answer, or "later": it may have taken eff
 stay in the adapter.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -36,7 +36,12 @@ class Instance:
     """Protected from scale-in."""
     zone: str = ""
     private_dns_name: str = ""
+    addresses: frozenset[str] = frozenset()
+    """All that EC2 knows, private and public."""
     launched_at: datetime | None = None
+    """When the machine was started last. `Activities.applied_to` makes it the moment when it came into service."""
+    made_at: datetime | None = None
+    """When the machine was first made: stopping and starting it changes nothing about that."""
 
     @property
     def leaving(self) -> bool:
@@ -70,7 +75,8 @@ class Group:
         return tuple(instance for instance in self.instances if not instance.leaving)
 
 
-ActivityKind = Literal["launch", "termination", "other"]
+ActivityKind = Literal["launch", "arrival", "termination", "other"]
+"""arrival: a machine that runs already comes into service: it was attached, or comes back from standby."""
 Outcome = Literal["open", "succeeded", "failed", "cancelled"]
 
 
@@ -88,6 +94,7 @@ class Activity:
     """Why it failed, in AWS's own sentence."""
     lowered_to: int | None = None
     """It shrank the group: the desired capacity that a termination by name left. None: it lowered nothing."""
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,37 @@ class Activities:
         """Ids of all instances that are being terminated, or were."""
         return frozenset().union(*(activity.instance_ids for activity in self._ends))
 
+    def applied_to(self, group: Group) -> Group:
+        """The group as it is by what is recorded, be the description as old as it may.
+
+        Without the instances that are being terminated, or were; and `launched_at` is when each came into service, for
+        one from a warm pool, or one that was attached, may have been started long before. Where nothing is recorded of
+        that any more, the description stands.
+        """
+        entered = self._entered()
+        ended = self.ended
+        staying = (instance for instance in group.instances if instance.id not in ended)
+        return replace(group, instances=tuple(_entered_at(instance, entered.get(instance.id)) for instance in staying))
+
+    def _entered(self) -> Mapping[str, datetime]:
+        """When instances came into service last; of those that still start, when that began."""
+        moments: dict[str, datetime] = {}
+        for activity in self.recorded:
+            if activity.kind in {"launch", "arrival"} and activity.outcome in {"open", "succeeded"}:
+                moment = activity.ended_at or activity.started_at
+                moments.update({each: max(moment, moments.get(each, moment)) for each in activity.instance_ids})
+        return moments
+
     @property
     def _ends(self) -> tuple[Activity, ...]:
         given_up = {"failed", "cancelled"}
         return tuple(each for each in self.recorded if each.kind == "termination" and each.outcome not in given_up)
+
+
+def _entered_at(instance: Instance, moment: datetime | None) -> Instance:
+    if moment is None or (instance.launched_at is not None and instance.launched_at >= moment):
+        return instance
+    return replace(instance, launched_at=moment)
 
 
 class Groups(Protocol):
@@ -149,8 +183,12 @@ class Groups(Protocol):
         """Whether an instance refresh runs."""
         ...
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the instances that EC2 calls terminated or does not know."""
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those of the instances that EC2 here has terminated.
+
+        It forgets them after an hour. So of the `members`, which were seen in a group of ours, those that it does not
+        know have been terminated, too; any other one that it does not know may be alive in another region or account.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """The journal and the lease: what is kept in the table, and the conditions of each write."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +18,8 @@ class GroupMemory:
     desired_at: datetime | None = None
     up_ended_at: datetime | None = None
     down_ended_at: datetime | None = None
+    members: Mapping[str, str] = field(default_factory=dict)
+    """Instances that were seen in the group, those of today last: their ids, and the hostnames that EC2 gave them."""
     revision: int = 0
     """Rises with every write, also with one whose answer never came: it may arrive late, and must not come last."""
 

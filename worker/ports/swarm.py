@@ -62,6 +62,9 @@ class Node:
     os: str = "linux"
     architecture: str = "x86_64"
     address: str = ""
+    """As the managers see it."""
+    created_at: datetime | None = None
+    """When it joined: one that leaves and joins again is a new node."""
     plugins: frozenset[tuple[str, str]] = frozenset()
     """(type, name) of the engine's plugins."""
 
