@@ -20,6 +20,7 @@ _FIELDS = {
     "dedup_key": "Like it, but for `DEDUP_WINDOW`.",
     "requested_at": "RFC 3339. Else, and where it is later, when SQS took the message.",
     "source": "Where it came from, for the record. Else `sqs` or `sns`.",
+    "asked_by": "Who asked, for the record: an object.",
     "reason": "Why it was asked for, for the record.",
     "version": "The version of this format.",
 }
@@ -37,9 +38,11 @@ _RECORD = {
     "started_at": "When its first step began.",
     "ended_at": "When it ended.",
     "source": "`alertmanager`, `http`, `sqs`, `sns`, or what the message says.",
-    "asked_by": "Who asked.",
-    "reason": "Why.",
-    "waiting_for": "What an open request waits for.",
+    "asked_by": "Who asked: alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never "
+    "a secret.",
+    "reason": "Why: what the caller says, else the alerts' summary.",
+    "waiting_for": "While it is open: `what`, `since`, `until`, `behind` (the request before it), `last_error`; `null` "
+    "while it works.",
     "scale": "`up` or `down`.",
     "type": "`worker` or `manager`.",
     "by": "How many, once it is decided.",

@@ -29,8 +29,13 @@ class Done:
     """What a run left."""
 
     code: int
-    targets: list[str]
+    calls: list[str]
     summary: list[str]
+
+    @property
+    def targets(self) -> list[str]:
+        """What was made, in order."""
+        return [call.split()[0] for call in self.calls]
 
 
 @pytest.fixture
@@ -60,8 +65,8 @@ def ci(tmp_path: Path) -> Callable[..., Done]:
             check=False,
         )
         calls = tmp_path / "calls"
-        targets = [line.split()[0] for line in calls.read_text().splitlines()] if calls.exists() else []
-        return Done(done.returncode, targets, done.stdout.partition("=== summary")[2].splitlines())
+        asked = calls.read_text().splitlines() if calls.exists() else []
+        return Done(done.returncode, asked, done.stdout.partition("=== summary")[2].splitlines())
 
     return run
 
@@ -104,6 +109,18 @@ def test_flaky_tests_are_named_at_the_end(ci: Callable[..., Done]) -> None:
     assert done.code == 0
     assert "  tests/e2e/test_it.py::test_it: came too late" in done.summary
     assert not any("flaky" in line for line in ci().summary)
+
+
+def test_a_second_chance_is_for_targets_with_real_processes_alone(ci: Callable[..., Done]) -> None:
+    chances = {call.split()[0] for call in ci().calls if "infra.ci.again" in call}
+    assert chances == {"test", "slow", "lab-test"}
+
+
+@pytest.mark.parametrize(("target", "runs"), [("test", 1), ("slow", 2), ("lab-test", 1)])
+def test_the_makefile_runs_the_pytest_that_it_is_told(target: str, runs: int) -> None:
+    asked = ["make", "--dry-run", target, "PYTEST=another one"]
+    done = subprocess.run(asked, cwd=CI.parent, capture_output=True, text=True, check=True)
+    assert done.stdout.count("another one -q") == runs
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="no shellcheck on this machine")

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = (".ci", ".github", "docs", "infra", "ingest", "shared", "stacks", "tests", "worker")
 KINDS = {".cfg", ".in", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
-NAMES = {"Dockerfile", "Makefile", "run"}
+NAMES = {"Dockerfile", "Makefile", "packages", "run"}
 
 ELSEWHERE = re.compile(r"(?<!RFC \d{4}, )\b[Ss]ections? \d|\bCONTRACT(?![\w=])")
 """A section by number, or a title, is of a document that is not here; an RFC's is public."""

@@ -7,8 +7,12 @@ import pytest
 from infra.local.surroundings import OWN
 from infra.reference.page import PAGE, TABLES, filled, marks
 from infra.reference.targets import table_of
+from ingest.outcomes import MOST as WAITING
+from ingest.patience import LONGEST
 from ingest.settings import IngestSettings
 from shared.actions import ACTIONS
+from shared.messages import MAX_REQUEST_BYTES
+from shared.records import KEPT, State
 from worker.settings import WorkerSettings
 
 
@@ -46,6 +50,15 @@ def test_every_variable_stands_on_it_with_a_meaning() -> None:
 def test_every_action_stands_on_it() -> None:
     assert {f"POST /v1/{action}" for action in ACTIONS} <= set(rows("routes"))
     assert {action for action in ACTIONS if f'{{"action": "{action}"' in PAGE.read_text()} == set(ACTIONS)
+
+
+def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
+    text = " ".join(PAGE.read_text().split())
+    assert f"at most {MAX_REQUEST_BYTES // 1024} KiB" in text
+    assert f"kept for {KEPT.days} days" in text
+    assert f"`wait=SECONDS` (0 to {LONGEST.total_seconds():.0f})" in text
+    assert f"where {WAITING} callers wait already" in text
+    assert all(f"`{state}`" in text for state in State)
 
 
 def test_metrics_are_named_as_prometheus_shows_them() -> None:
