@@ -28,9 +28,9 @@ from ingest.ports import Inbox, Journal
 from ingest.query import Query
 from ingest.settings import IngestSettings
 from ingest.translate import Ignored, Post, translate
+from shared.actions import ACTIONS, Action
 from shared.clock import Clock
 from shared.errors import InvalidRequest, ScalerError
-from shared.messages import ACTIONS, Action
 from shared.records import Record, State
 
 _CODES = {State.SUCCEEDED: 200, State.SKIPPED: 200, State.FAILED: 500}
@@ -64,8 +64,8 @@ def create_app(parts: Parts) -> App:
     add = partial(_add, app, gate)
     posts, reads, status = Posts(parts, counted), Reads(parts.journal), Status(parts.inbox, counted, parts.settings)
     for prefix in _prefixes(parts.settings):
-        for action in ACTIONS:
-            add("POST", f"{prefix}/v1/{action}", partial(posts.post, action, prefix))
+        for action in ACTIONS.values():
+            add("POST", f"{prefix}{action.route}", partial(posts.post, action, prefix))
         add("GET", f"{prefix}/v1/requests/<request_id:str>", reads.one)
         add("GET", f"{prefix}/v1/requests", reads.newest)
         add("GET", f"{prefix}/v1/ping", status.alive, guarded=False)
@@ -80,7 +80,7 @@ def create_app(parts: Parts) -> App:
 
 
 class Posts:
-    """The four ways to ask for something."""
+    """The ways to ask for something."""
 
     def __init__(self, parts: Parts, counted: metrics.Metrics) -> None:
         self._settings = parts.settings
@@ -93,13 +93,13 @@ class Posts:
 
     async def post(self, action: Action, prefix: str, request: Request) -> HTTPResponse:
         """Queue what is asked for."""
-        if action == "scale-nodes" and self._settings.node_scaler_backend == "none":
+        if action.needs_backend and self._settings.node_scaler_backend == "none":
             raise NotFound("Node scaling is switched off (NODE_SCALER_BACKEND is none)")
         body = await self._bodies.read(_chunks(request), request.headers.getone("content-length", None))
         try:
             return await self._accept(action, prefix, request, body)
         except InvalidRequest as error:
-            _log.info("request refused", action=action, reason=str(error))
+            _log.info("request refused", action=action.name, reason=str(error))
             await self._bad_requests.tell(action, str(error))
             raise
 

@@ -8,35 +8,13 @@ from pydantic import TypeAdapter
 from ingest.alertmanager import Webhook
 from ingest.bodies import LONGEST as LONGEST_BODY
 from ingest.patience import LONGEST as LONGEST_WAIT
-from shared.messages import MAX_BY, Action, Key, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
+from shared.actions import ACTIONS, Action
+from shared.fields import MAX_BY, Key
 from shared.records import Record
 
 Document = dict[str, Any]
 
 LISTED, MOST_LISTED = 20, 100
-
-_SUMMARIES: Mapping[Action, tuple[type[Any], str, str]] = {
-    "scale-nodes": (
-        ScaleNodes,
-        "Change the number of nodes of one type",
-        "Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to remove.",
-    ),
-    "scale-service": (ScaleService, "Change the number of replicas of one service", "Within the service's bounds."),
-    "reschedule-services": (
-        RescheduleServices,
-        "Reschedule every service that carries the reschedule label",
-        "Their tasks are replaced as their own update settings say, so that they spread over the nodes there are.",
-    ),
-    "reschedule-service": (RescheduleService, "Reschedule one service", "If it carries the reschedule label."),
-}
-
-_PARAMETERS = {
-    "scale": "The direction. Required, here or as a label.",
-    "type": "The type of node. Required, here or as a label. A label that says something else, such as the `node` "
-    "that routes an alert, counts only where the query says nothing.",
-    "by": "How many. Without it, what the service's labels or the defaults say.",
-    "service": "The service's name. For nodes: the service whose labels hold the bounds and steps.",
-}
 
 _ANSWERS = {
     "200": "Ignored (the alerts are resolved); or with `wait`: ended as `succeeded` or `skipped`, and `message` says "
@@ -93,20 +71,20 @@ _ANSWER = {
 
 
 def _posts() -> Document:
-    return {f"/v1/{action}": {"post": _post(action)} for action in _SUMMARIES}
+    return {action.route: {"post": _post(action)} for action in ACTIONS.values()}
 
 
 def _post(action: Action) -> Document:
-    model, summary, text = _SUMMARIES[action]
-    schema = model.model_json_schema()["properties"]
+    schema = action.model.model_json_schema()["properties"]
     if "by" in schema:
         schema["by"] = {"type": "integer", "minimum": 1, "maximum": MAX_BY}
-    named = [_parameter(name, text, schema[name]) for name, text in _PARAMETERS.items() if name in schema]
-    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action == "scale-nodes"}
+    named = [_parameter(item.name, item.description, schema[item.name]) for item in action.parameters]
+    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action.needs_backend}
     return {
-        "summary": summary,
-        "description": text,
-        "operationId": action,
+        "summary": action.summary,
+        "description": action.description,
+        "operationId": action.name,
+        "x-codeSamples": [_curl(action.route, *action.example, method="-X POST ")],
         "parameters": [*named, *_for_all_posts()],
         "requestBody": {
             "description": "Nothing, or Alertmanager's webhook (version 4), or as much of it as is needed.",
@@ -115,6 +93,12 @@ def _post(action: Action) -> Document:
         },
         "responses": {code: {"description": text, "content": _json("Answer")} for code, text in codes.items()},
     }
+
+
+def _curl(route: str, query: str, body: str = "", *, method: str = "") -> Document:
+    """A call to try, as Redoc's extension of OpenAPI has it: https://redocly.com/docs-legacy/api-reference-docs/specification-extensions/x-code-samples"""
+    data = f" \\\n     -d '{body}'" if body else ""
+    return {"lang": "Shell", "source": f'curl {method}"$INGEST_URL{route}{query}"{data}'}
 
 
 def _for_all_posts() -> list[Document]:
@@ -137,6 +121,7 @@ def _reads() -> Document:
     many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
     many["parameters"] = [_parameter("limit", f"How many; {LISTED} where it is not said.", limit)]
     many["responses"]["400"]["description"] = "The limit is wrong."
+    many["x-codeSamples"] = [_curl("/v1/requests", "?limit=5")]
     for operation in (one, many):
         operation["responses"]["503"]["description"] = "DynamoDB did not answer."
     return {"/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}

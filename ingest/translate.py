@@ -7,18 +7,12 @@ from typing import Any
 from ingest.alertmanager import Webhook
 from ingest.dedup import dedup_key
 from ingest.query import Query
+from shared.actions import Action
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
-from shared.messages import Action, parse_object, parse_request
+from shared.messages import parse_object, parse_request
 
 REASON_LENGTH = 200
-
-_FIELDS: dict[Action, tuple[str, ...]] = {
-    "scale-nodes": ("scale", "type", "by", "service"),
-    "scale-service": ("service", "scale", "by"),
-    "reschedule-services": (),
-    "reschedule-service": ("service",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +37,9 @@ def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ig
     webhook = Webhook.read(parse_object(post.body) if post.body.strip() else {})
     if webhook.resolved:
         return Ignored("the alerts are resolved, which never scales or reschedules anything")
-    asked = {name: _value(name, post.query, webhook) for name in _FIELDS[post.action]}
+    asked = {item.name: _value(item.name, post.query, webhook) for item in post.action.parameters}
     message = {
-        "action": post.action,
+        "action": post.action.name,
         **asked,
         **_identity(post, webhook),
         "id": request_id,
@@ -74,4 +68,4 @@ def _identity(post: Post, webhook: Webhook) -> dict[str, str | None]:
     """What makes this the same request as another: the caller's own key, else what Alertmanager delivered."""
     if post.idempotency_key:
         return {"idempotency_key": _utf8(post.idempotency_key)}
-    return {"dedup_key": dedup_key(post.action, webhook, post.query)}
+    return {"dedup_key": dedup_key(post.action.name, webhook, post.query)}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from shared.actions import ACTIONS
 from shared.errors import Refused, Unavailable
-from shared.messages import ACTIONS
 from shared.records import State
 from tests.ingest.fakes import record
 from tests.ingest.serving import Service, payload, serving
