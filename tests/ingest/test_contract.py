@@ -148,7 +148,7 @@ BAD = [
     (UP, '"up"', "The body must be a JSON object, not a string"),
     (UP, '{"groupLabels": NaN}', "The body is not valid JSON"),
     (UP, b"\xff\xfe", "The body is not valid UTF-8"),
-    (UP, '{"groupLabels": "\\ud800"}', "The body is not valid UTF-8"),
+    (UP, '{"groupLabels": "\\ud800"}', "Incorrect groupLabels in the body: must be an object"),
     (UP, '{"groupLabels": []}', "Incorrect groupLabels in the body: must be an object"),
     (UP, '{"commonLabels": "up"}', "Incorrect commonLabels in the body: must be an object"),
     (UP, '{"status": 5}', "Incorrect status in the body: must be a string"),
