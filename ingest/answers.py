@@ -26,7 +26,7 @@ class Errors(ErrorHandler):
         """The answer that an exception stands for."""
         match exception:
             case InvalidRequest():
-                return answer(400, str(exception))
+                return answer(400, str(exception), **({"hint": exception.hint} if exception.hint else {}))
             case ScalerError():
                 return answer(503, str(exception))
             case NotFound() if request.route is None:
@@ -34,7 +34,7 @@ class Errors(ErrorHandler):
             case SanicException() if exception.status_code != 500:
                 return _of_sanic(exception)
             case _:
-                _log.error("unexpected error", path=request.path, exc_info=exception)
+                _log.error("unexpected_error", path=request.path, exc_info=exception)
                 return answer(500, "Internal error; the logs of ingest say more")
 
 

@@ -51,12 +51,12 @@ async def serve(settings: IngestSettings, listener: socket.socket) -> None:
         reader = group.create_task(parts.outcomes.run())
         async with listening(create_app(parts), listener):
             host, port = listener.getsockname()[:2]
-            _log.info("ingest is ready", host=host, port=port)
+            _log.info("ingest_ready", host=host, port=port)
             await stop.wait()
-            _log.info("ingest is stopping")
+            _log.info("ingest_stopping")
             parts.outcomes.stop()
         reader.cancel()
-    _log.info("ingest has stopped")
+    _log.info("ingest_stopped")
 
 
 async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:

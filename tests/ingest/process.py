@@ -64,7 +64,7 @@ class Ingest:
             line = stderr.readline()
             assert line, f"it ended: {self.log}"
             self.lines.append(line)
-            if "ingest is ready" in line:
+            if "ingest_ready" in line:
                 self.port = json.loads(line)["port"]
         self.ready_after = time.monotonic() - began
         self._reader = threading.Thread(target=lambda: self.lines.extend(stderr), daemon=True)
