@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -89,6 +90,20 @@ def test_the_newest_records_come_first_from_the_index(
     ]
 
 
+def test_records_of_one_state_come_from_the_index(aws: EmbeddedAws, environ: dict[str, str], ingest: Ingest) -> None:
+    newest = record("x").requested_at.replace(year=2029)
+    for number in range(12):  # more than one page of DynamoDB's
+        moment = record("x").requested_at.replace(year=2028, minute=number)
+        state = State.FAILED if number < 2 else State.SKIPPED
+        put(aws, environ, record(f"s-{number}", state, requested_at=moment, request={"fill": "x" * 200_000}))
+    without = Layout("default").item(record("s-old", State.FAILED, requested_at=newest))
+    del without["state"]  # as the first version wrote it
+    aws.session().client("dynamodb").put_item(TableName=environ["DYNAMODB_TABLE"], Item=without)
+    listed = ingest.ask("GET", "/v1/requests?state=failed&limit=3")[1]["requests"]
+    assert [each["id"] for each in listed] == ["s-old", "s-1", "s-0"]
+    assert {each["state"] for each in ingest.ask("GET", "/v1/requests?state=skipped")[1]["requests"]} == {"skipped"}
+
+
 def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, str], ingest: Ingest) -> None:
     queued(aws, environ)
     with ThreadPoolExecutor() as pool:
@@ -98,6 +113,28 @@ def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, 
         put(aws, environ, record(message["id"], State.FAILED, "no room"))
         code, answer = asked.result(10)
     assert (code, answer["message"], answer["status"]) == (500, "no room", "NOK")
+
+
+def test_callers_that_end_their_side_are_answered_and_those_that_go_away_are_forgotten(
+    environ: dict[str, str],
+) -> None:
+    request = b"POST /v1/scale-nodes?scale=up&type=worker%b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    with started(environ) as ingest:
+        with socket.create_connection(("127.0.0.1", ingest.port), timeout=10) as connection:
+            connection.sendall(request % b"")
+            connection.shutdown(socket.SHUT_WR)
+            assert b"".join(iter(lambda: connection.recv(4096), b"")).startswith(b"HTTP/1.1 202 ")
+        for ended in (False, True):
+            with socket.create_connection(("127.0.0.1", ingest.port), timeout=10) as connection:
+                connection.sendall(request % b"&wait=300")
+                if ended:
+                    connection.shutdown(socket.SHUT_WR)
+                until(lambda: "scaler_http_waiting 1.0" in ingest.ask("GET", "/metrics")[1])
+                reset = struct.pack("ii", 1, 0)  # closes with a reset
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            until(lambda: "scaler_http_waiting 0.0" in ingest.ask("GET", "/metrics")[1])
+        assert ingest.stop() == 0
+    assert "error" not in ingest.log.lower()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
