@@ -1,11 +1,11 @@
 """`docs/configuration.md`, made from the settings classes themselves: `python -m infra.configuration` writes it."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ingest.settings import IngestSettings
 from shared.settings import Settings
+from shared.usage import default_text
 from worker.settings import WorkerSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
@@ -42,13 +42,8 @@ def _row(name: str, field: Any) -> str:
 
 
 def _shown(default: object) -> str:
-    if default is None:
-        return "unset"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    if isinstance(default, timedelta):
-        return f"`{default.total_seconds():g}`"
-    return f"`{default}`"
+    text = default_text(default)
+    return text if default is None else f"`{text}`"
 
 
 if __name__ == "__main__":

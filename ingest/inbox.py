@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.aws import CALL_ERRORS, translated
+from shared.errors import Refused
 
 ATTEMPT = timedelta(seconds=1.5)
 """The longest time for one attempt of a call (the client's own time-out)."""
@@ -29,12 +30,14 @@ class SqsInbox:
         await self._call(SEND, "send_message", MessageBody=body)
 
     async def check(self) -> None:
-        """Return if SQS knows the queue and lets us ask."""
-        await self._call(CHECK, "get_queue_attributes", AttributeNames=["QueueArn"])
+        """Return if SQS knows the queue and lets us ask. Raises Refused for a FIFO queue, which takes no request."""
+        answer = await self._call(CHECK, "get_queue_attributes", AttributeNames=["QueueArn"])
+        if str(answer.get("Attributes", {}).get("QueueArn", "")).endswith(".fifo"):
+            raise Refused("SQS: the queue is a FIFO queue; a standard one is needed")
 
-    async def _call(self, limit: timedelta, name: str, **parameters: Any) -> None:
+    async def _call(self, limit: timedelta, name: str, **parameters: Any) -> Any:
         try:
             async with asyncio.timeout(limit.total_seconds()):
-                await getattr(self._client, name)(QueueUrl=self._queue_url, **parameters)
+                return await getattr(self._client, name)(QueueUrl=self._queue_url, **parameters)
         except CALL_ERRORS as error:
             raise translated(error, "SQS") from error

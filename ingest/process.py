@@ -23,12 +23,14 @@ from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
+from shared.usage import take_arguments
 
 _log = structlog.get_logger(__name__)
 
 
 def main() -> int:
     """Run the service. Returns the exit code: 0 after a stop, 2 where the configuration is wrong."""
+    take_arguments("scaler-ingest", "Queues over HTTP what is asked of Docker Scaler.", IngestSettings, sys.argv[1:])
     try:
         settings = read(IngestSettings, os.environ)
         listener = _listener(settings)

@@ -95,9 +95,8 @@ def started(environ: Mapping[str, str]) -> Iterator[Ingest]:
                 ingest.wait()
 
 
-def ended(environ: Mapping[str, str]) -> tuple[int, str]:
+def ended(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     """Exit code and standard error of a process that ends by itself."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ingest"], env=clean(environ), capture_output=True, text=True, timeout=20, check=False
-    )
+    command = [sys.executable, "-m", "ingest", *arguments]
+    done = subprocess.run(command, env=clean(environ), capture_output=True, text=True, timeout=20, check=False)
     return done.returncode, done.stderr

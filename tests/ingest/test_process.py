@@ -321,6 +321,12 @@ def test_bad_configuration_is_exit_2_and_a_line_for_each_problem() -> None:
     ]
 
 
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_what_it_is_may_be_asked_without_any_configuration(argument: str) -> None:
+    code, said = ended({}, argument)
+    assert (code, said) == (0, "")
+
+
 def test_a_port_that_is_taken_is_bad_configuration(environ: dict[str, str], ingest: Ingest) -> None:
     code, said = ended({**environ, "INGEST_HOST": "127.0.0.1", "INGEST_PORT": str(ingest.port)})
     assert code == 2
