@@ -71,7 +71,7 @@ async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
     records = journal.DynamoJournal(dynamodb, settings.dynamodb_table, Layout(settings.scaler_cluster))
     return Parts(
         settings=settings,
-        inbox=inbox.SqsInbox(sqs, settings.sqs_queue_url),
+        inbox=await stack.enter_async_context(inbox.open_inbox(sqs, settings.sqs_queue_url)),
         journal=records,
         outcomes=Outcomes(records),
         bad_requests=BadRequests(await _alertmanager(settings, stack), clock),
