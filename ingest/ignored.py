@@ -10,6 +10,7 @@ from typing import Any
 
 from ingest.alertmanager import alert_names
 from shared.actions import ACTIONS
+from shared.fields import shown
 
 OWN_PREFIX = "Scaler"
 """How the alerts of the scaler's own rules begin; its notices have the alert names of its actions."""
@@ -69,7 +70,7 @@ def _grafana(body: Mapping[str, Any]) -> str | None:
 def _own(body: Mapping[str, Any]) -> str | None:
     names = alert_names(body)
     if names and all(map(_is_own, names)):  # an alert without a name is not ours
-        return f"{', '.join(sorted(set(names)))}: the scaler's own alerts never make it scale"
+        return f"{shown(', '.join(sorted(set(names))), 200)}: the scaler's own alerts never make it scale"
     return None
 
 

@@ -104,4 +104,5 @@ def _readable(item: Mapping[str, Any]) -> Record:
     try:
         return record_of(item)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise Unavailable(f"DynamoDB: an item that this version cannot read: {item.get('sk')}") from error
+        key = item.get("sk", {}).get("S", "without a key")
+        raise Unavailable(f"DynamoDB: an item that this version cannot read: {key}") from error

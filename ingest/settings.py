@@ -1,4 +1,4 @@
-"""What ingest is told by its environment (CONTRACT section 4)."""
+"""What ingest is told by its environment."""
 
 import re
 from datetime import timedelta

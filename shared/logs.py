@@ -44,7 +44,7 @@ _COMMON: tuple[Processor, ...] = (
 
 
 def _rendering(form: str, secrets: Iterable[str]) -> list[Processor]:
-    """From an event's fields to its line, secrets blanked: in JSON once it is rendered, as each has one spelling there."""
+    """From an event's fields to its line, secrets blanked; in JSON once it is rendered, where each has one spelling."""
     known = sorted((secret for secret in secrets if len(secret) >= 3), key=len, reverse=True)
     if form == "json":
         return [structlog.processors.JSONRenderer(default=str), _RedactLine(known)]

@@ -88,6 +88,30 @@ async def test_an_empty_body_is_fine(service: Service, body: str) -> None:
     assert (await service.post(UP, body)).code == 202
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf{}",
+        '{"x": "\\ud800"}',
+        '{"\\ud800": 1}',
+        '{"groupLabels": {"x": "\\ud800", "\\udfff": "y"}, "externalURL": "\\ud800"}',
+        '{"receiver": "\\ud800", "commonAnnotations": {"summary": "\\ud800", "\\ud800": 1}}',
+        '{"alerts": [{"labels": {"alertname": "\\ud800"}}]}',
+    ],
+)
+async def test_byte_order_marks_and_lone_surrogates_do_no_harm(service: Service, body: bytes | str) -> None:
+    assert (await service.post(UP, body)).code == 202
+    assert len(service.inbox.messages) == 1
+
+
+@pytest.mark.parametrize("name", ["scale", "type", "by", "service"])
+async def test_a_lone_surrogate_is_refused_where_it_is_read(service: Service, name: str) -> None:
+    rest = {"scale": "up", "type": "worker"}
+    query = "&".join(f"{key}={value}" for key, value in rest.items() if key != name)
+    answer = await service.post(f"/v1/scale-nodes?{query}", f'{{"groupLabels": {{"{name}": "x\\ud800"}}}}')
+    assert answer.code == 400
+
+
 async def test_nothing_is_answered_202_before_the_queue_has_it(service: Service) -> None:
     service.inbox.failure = Unavailable("SQS: no answer in time")
     answer = await service.post(UP)

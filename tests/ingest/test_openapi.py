@@ -78,6 +78,9 @@ async def test_the_page_needs_no_network_and_no_scripts(service: Service) -> Non
     assert not re.search(r"https?://|<script|<link|@import|url\(|src=", answer.text)
     for path in V1 | REST:
         assert f">{path}</h2>" in answer.text
+    for path in V1:
+        assert f"<pre>curl -X POST &quot;$INGEST_URL{path}" in answer.text
+    assert "-d &#x27;{&quot;groupLabels&quot;: {&quot;scale&quot;: &quot;up&quot;}}&#x27;" in answer.text
 
 
 async def test_the_page_names_prefix_and_token_where_there_are_some(service: Service, prefixed: Service) -> None:
