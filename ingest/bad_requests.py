@@ -30,4 +30,4 @@ class BadRequests:
         try:
             await self._alerts.post(alert, self._clock.now(), LONGEST)
         except ScalerError as error:
-            _log.warning("alert not taken", alertname=alert.alertname, error=str(error))
+            _log.warning("alert_not_taken", alertname=alert.alertname, error=str(error))

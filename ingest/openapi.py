@@ -9,19 +9,20 @@ from ingest.alertmanager import Webhook
 from ingest.bodies import LONGEST as LONGEST_BODY
 from ingest.patience import LONGEST as LONGEST_WAIT
 from shared.actions import ACTIONS, Action
-from shared.fields import MAX_BY, Key
-from shared.records import Record
+from shared.fields import MAX_BY, Key, Reason
+from shared.records import Record, State
 
 Document = dict[str, Any]
 
 LISTED, MOST_LISTED = 20, 100
 
 _ANSWERS = {
-    "200": "Ignored (the alerts are resolved); or with `wait`: ended as `succeeded` or `skipped`, and `message` says "
-    "what became of it.",
+    "200": "Ignored: resolved alerts, the scaler's own, an alarm that is over, a handshake of SNS. Or with `wait`: "
+    "ended as `succeeded` or `skipped`, and `message` says what became of it.",
     "202": "Queued. `Location` names the record.",
     "400": "Can never be valid; `message` says why. Alertmanager is told too.",
     "401": "The token is missing or wrong.",
+    "403": "A browser sent it from a page of another site.",
     "404": "Node scaling is switched off.",
     "413": f"The body is longer than {LONGEST_BODY} bytes.",
     "500": "With `wait`: ended as `failed`, and `message` says why.",
@@ -66,6 +67,7 @@ _ANSWER = {
         "status": {"enum": ["OK", "NOK"]},
         "message": {"type": "string"},
         "id": {"type": "string", "description": "Where a request was queued."},
+        "hint": {"type": "string", "description": "How to give what is missing or wrong."},
     },
 }
 
@@ -104,9 +106,11 @@ def _curl(route: str, query: str, body: str = "", *, method: str = "") -> Docume
 def _for_all_posts() -> list[Document]:
     most = LONGEST_WAIT.total_seconds()
     seconds = {"type": "number", "minimum": 0, "maximum": most}
-    key = TypeAdapter(Key).json_schema()
+    key, reason = TypeAdapter(Key).json_schema(), TypeAdapter(Reason).json_schema()
     return [
         _parameter("wait", "Seconds to wait for the outcome before answering.", seconds),
+        _parameter("reason", "Why, for whoever reads the record.", reason),
+        _parameter("dry_run", "Not available in this version: `true` is refused.", {"type": "boolean"}),
         _parameter("Prefer", "`wait=SECONDS`, where the query does not say.", {"type": "string"}, "header"),
         _parameter("Idempotency-Key", "The same key within 24 hours is the same request.", key, "header"),
     ]
@@ -119,8 +123,11 @@ def _reads() -> Document:
     one["parameters"] = [_parameter("id", "The request's id.", {"type": "string"}, "path")]
     one["responses"]["404"]["description"] = "There is no such request, or no worker has taken it yet."
     many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
-    many["parameters"] = [_parameter("limit", f"How many; {LISTED} where it is not said.", limit)]
-    many["responses"]["400"]["description"] = "The limit is wrong."
+    many["parameters"] = [
+        _parameter("limit", f"How many; {LISTED} where it is not said.", limit),
+        _parameter("state", "Only those in this state.", {"type": "string", "enum": list(State)}),
+    ]
+    many["responses"]["400"]["description"] = "A parameter is wrong, or not known."
     many["x-codeSamples"] = [_curl("/v1/requests", "?limit=5")]
     for operation in (one, many):
         operation["responses"]["503"]["description"] = "DynamoDB did not answer."

@@ -47,10 +47,12 @@ def page(document: Mapping[str, Any]) -> str:
 def _places(document: Mapping[str, Any]) -> str:
     prefixes = [server["url"] for server in document["servers"] if server["url"] != "/"]
     below = (
-        f"<p>The <code>/v1</code> routes exist below <code>{escape(prefixes[0])}</code> too.</p>" if prefixes else ""
+        f"<p>All routes but <code>/metrics</code> exist below <code>{escape(prefixes[0])}</code> too.</p>"
+        if prefixes
+        else ""
     )
     links = "".join(f'<a href="#{_anchor(path)}">{escape(path)}</a>' for path in document["paths"])
-    more = '<p>For programs: <a href="/docs/openapi.json">openapi.json</a></p>'
+    more = '<p>For programs: <a href="docs/openapi.json">openapi.json</a></p>'
     return f"{below}{_GUARDED if document['security'] else ''}{more}<nav>{links}</nav>"
 
 

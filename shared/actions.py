@@ -11,7 +11,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.fields import By, Direction, Key, OptionalMoment, RequestId, Role, ServiceName, Source, Version
+from shared.fields import (
+    AskedBy,
+    By,
+    Direction,
+    Key,
+    OptionalMoment,
+    Reason,
+    RequestId,
+    Role,
+    ServiceName,
+    Source,
+    Version,
+)
 
 Lane = Literal["nodes", "services"]
 """What waits for what: requests of one lane are done in turn, those of different lanes never wait for each other."""
@@ -28,6 +40,9 @@ class Request(BaseModel):
     dedup_key: Key | None = None
     requested_at: OptionalMoment = None
     source: Source | None = None
+    asked_by: AskedBy = None
+    """Alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never a secret."""
+    reason: Reason | None = None
     version: Version = 1
 
 

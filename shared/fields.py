@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
@@ -14,11 +14,11 @@ Direction = Literal["up", "down"]
 Role = Literal["worker", "manager"]
 
 
-def shown(value: object) -> str:
+def shown(value: object, longest: int = 80) -> str:
     """A value as a sentence quotes it: short, and on one line."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = "".join(char if char.isprintable() else "?" for char in text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    text = "".join(char if char.isprintable() else "?" for char in text[: longest + 1])
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _whole_number(value: object) -> object:
@@ -63,11 +63,18 @@ def _short_enough(request_id: str) -> str:
     return request_id
 
 
+def _object_or_nothing(value: object) -> object:
+    """Who asked is for people to read: what makes no sense is passed over, and never costs the request."""
+    return value if isinstance(value, dict) else None
+
+
 RequestId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_short_enough)]
 By = Annotated[int, BeforeValidator(_whole_number)]
 Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
 OptionalMoment = Annotated[Moment | None, BeforeValidator(_rfc3339)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
+Reason = Annotated[str, Field(max_length=1000)]
+AskedBy = Annotated[dict[str, Any] | None, BeforeValidator(_object_or_nothing)]
 Source = Annotated[str, Field(min_length=1, max_length=64)]
 Version = Annotated[Literal[1], BeforeValidator(_first_version)]

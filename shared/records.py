@@ -10,6 +10,7 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 `revision`          rises with every write of the record; each write names the one it was made from
 `open_at`           requested_at and id; only while the worker still has to do something (sparse index `open`)
 `listed_at`         requested_at and id (index `by-time`)
+`state`             the record's state, so that lists can be filtered; items of the first version lack it
 `expires_at`        epoch seconds after which DynamoDB may delete the item (its TTL)
 `document`          the record
 ==================  ===========================================================================================
@@ -90,6 +91,14 @@ class Record:
     service: str | None = None
     nodes_before: int | None = None
     nodes_after: int | None = None
+    asked_by: Mapping[str, Any] | None = None
+    """Alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never a secret."""
+    reason: str | None = None
+    """Why it was asked for, in the words of who did."""
+    waiting_for: Mapping[str, Any] | None = None
+    """While open: `what`, `since`, `until`, `behind` (the id of another request), `last_error`; None while working."""
+    limited_by: str | None = None
+    """The bound that cut the request short."""
     duplicate_of: str | None = None
     warnings: tuple[str, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -109,8 +118,11 @@ class Record:
 
     def view(self) -> dict[str, Any]:
         """As `GET /v1/requests/{id}` shows it: the fields of the message that nobody here knows stand beside ours."""
-        document = self.document()
-        return {**{key: value for key, value in self.request.items() if key not in document}, **document}
+        document = {key: value for key, value in self.document().items() if key not in _OF_THE_SENDER or value}
+        return {**dict.fromkeys(_OF_THE_SENDER), **self._unknown_fields(document), **document}
+
+    def _unknown_fields(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in self.request.items() if key not in document}
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -150,9 +162,11 @@ class Record:
         )
 
 
+_OF_THE_SENDER = ("asked_by", "reason")
+"""Where the worker has nothing to say about them, the message's own words count."""
 _PLAIN = (
     *("source", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
-    *("duplicate_of", "notified", "settled"),
+    *("duplicate_of", "notified", "settled", "asked_by", "reason", "waiting_for", "limited_by"),
 )
 _NAMES = frozenset(item.name for item in fields(Record))
 
@@ -183,6 +197,7 @@ class Layout:
             **self.request(record.id),
             "token": {"N": str(record.token)},
             "revision": {"N": str(record.revision)},
+            "state": {"S": str(record.state)},
             "listed_at": {"S": moment},
             "expires_at": {"N": str(int(((record.received_at or record.requested_at) + KEPT).timestamp()))},
             "document": {"S": json.dumps(record.document(), separators=(",", ":"))},
