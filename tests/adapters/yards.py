@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -195,6 +196,9 @@ def as_spec(replicas: int, **wishes: Any) -> dict[str, Any]:
         "Command": COMMAND,
         "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
         "StopGracePeriod": SECOND,
+        "Mounts": [
+            {"Type": "volume", "Source": name, "Target": f"/{name}"} for name in wishes.get("local_volumes", ())
+        ],
     }
     job = wishes.get("mode", "").endswith("job")
     return {
@@ -203,7 +207,7 @@ def as_spec(replicas: int, **wishes: Any) -> dict[str, Any]:
         "Mode": kinds[wishes.get("mode", "replicated")],
         "TaskTemplate": {
             "ContainerSpec": container,
-            "RestartPolicy": {"Condition": "any" if wishes.get("restarts", not job) else "none", "Delay": 0},
+            "RestartPolicy": as_restarts(wishes, wishes.get("restarts", not job)),
             "Placement": as_placement(wishes),
             "Resources": {"Reservations": as_reservations(wishes)},
         },
@@ -214,6 +218,17 @@ def as_spec(replicas: int, **wishes: Any) -> dict[str, Any]:
             ]
         },
         **({} if job else {"UpdateConfig": as_update(wishes)}),
+    }
+
+
+def as_restarts(wishes: Mapping[str, Any], restarts: bool) -> dict[str, Any]:
+    """Whether they are started again."""
+    lasting = "any" if wishes.get("restarts_completed", True) else "on-failure"
+    return {
+        "Condition": lasting if restarts else "none",
+        "Delay": 0,
+        "MaxAttempts": wishes.get("max_attempts", 0),
+        "Window": int(wishes.get("attempts_window", timedelta()).total_seconds() * SECOND),
     }
 
 

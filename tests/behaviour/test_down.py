@@ -369,3 +369,94 @@ async def test_a_job_that_begins_on_a_chosen_node_before_it_is_paused_is_not_cut
         assert f"has just begun on {victim['name']} and would be cut off" in record.message
         assert [node.availability for node in w.nodes()] == ["active", "active"]
         assert (w.running("backup"), w.desired) == (1, [2])
+
+
+def tasks_of(w: World, name: str) -> dict[str, str | None]:
+    """The ids of a service's running tasks, and where they run."""
+    jobs = w.swarm.cluster.jobs.values()
+    return {job.id: job.node_id for job in jobs if job.service_id == w.service(name).id and job.state == "running"}
+
+
+WORKERS = ("node.role == worker",)
+
+
+@pytest.mark.parametrize("wishes", [{"start_first": True}, {"max_attempts": 1}])
+async def test_only_the_tasks_on_the_leaving_node_move_and_the_request_ends_after_the_update(
+    wishes: dict[str, Any],
+) -> None:
+    async with world(workers=3) as w:
+        w.swarm.create("web", 6, constraints=WORKERS, **wishes)
+        await w.settled("web", 6)
+        w.swarm.cluster.attempts.update({(w.service("web").id, slot): 1 for slot in range(1, 7)})
+        w.swarm.cluster.jobs = {
+            **{
+                f"old-{job.slot}": replace(job, id=f"old-{job.slot}", state="failed", desired="shutdown", moving=False)
+                for job in w.swarm.cluster.jobs.values()
+                if "max_attempts" in wishes
+            },
+            **w.swarm.cluster.jobs,
+        }
+        before = tasks_of(w, "web")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED, record.message
+        (victim,) = record.plan["leaving"]
+        stayed = {task for task, node_id in before.items() if node_id != victim["node_id"]}
+        assert len(stayed) == 4
+        assert stayed < set(tasks_of(w, "web"))
+        assert w.running("web") == 6
+        web = w.service("web")
+        assert web.constraints == WORKERS
+        assert web.update_state in {None, "completed"}
+
+
+async def test_the_constraint_that_moves_a_service_is_taken_back_when_the_worker_dies_and_the_down_is_undone() -> None:
+    async with world(workers=2, drain_timeout=20, lease_seconds=3) as w:
+        w.swarm.create("web", 2, constraints=WORKERS, start_first=True)
+        await w.settled("web", 2)
+        process = await w.started()
+        process.stage.hold("swarm.update_service", after=True)
+        request = w.down()
+        await w.until(lambda: "swarm.update_service done" in [*process.stage.calls] or bool(process.stage.waiting))
+        assert len(w.service("web").constraints) == 2
+        w.swarm.cluster.stuck.add("web")
+        process.kill()
+        w.start()
+        record = await w.ended(request)
+        assert "did not move within 20 seconds" in record.message
+        assert w.service("web").constraints == WORKERS
+        assert [node.availability for node in w.nodes()] == ["active", "active"]
+
+
+async def test_after_an_undo_a_slot_that_swarm_has_given_up_is_told() -> None:
+    async with world(workers=2, drain_timeout=20) as w:
+        w.swarm.create("web", 2, constraints=WORKERS, max_attempts=1)
+        w.swarm.create("hang", 2, constraints=WORKERS)
+        await w.settled("web", 2)
+        await w.settled("hang", 2)
+        w.swarm.cluster.stuck.add("hang")
+        # Swarm has counted an attempt of which it shows no task any more.
+        w.swarm.cluster.attempts.update({(w.service("web").id, slot): 1 for slot in (1, 2)})
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.FAILED
+        (node,) = record.plan["leaving"]
+        slot = next(slot for name, slot in record.plan["slots"] if name == w.service("web").id)
+        assert record.message.endswith(
+            f"Swarm will not start web.{slot} again by itself: `docker service update --force web` does"
+        ), record.message
+        assert node["name"] in record.message
+
+
+async def test_what_writes_a_local_volume_is_not_moved_without_leave() -> None:
+    async with world(workers=1) as w:
+        service = w.swarm.create("db", 1, constraints=WORKERS, local_volumes=("data",))
+        await w.settled("db", 1)
+        process = await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.FAILED
+        assert "writes the local volume data" in record.message
+        assert "`docker service update --label-add com.df.scaler.movable=true db`" in record.message
+        assert "swarm.update_node" not in process.stage.calls
+        assert tasks_of(w, "db")
+        assert service == w.service("db").id

@@ -7,12 +7,13 @@ quorum stops everything, and an update's status is nothing at all until the upda
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.fakes.clock import START
-from tests.fakes.places import Places, eligible
+from tests.fakes.places import Places, eligible, meets
 from worker.ports.swarm import Manager, Node, Service, Task
 
 ENDED = frozenset({"complete", "shutdown", "failed", "rejected", "orphaned"})
@@ -47,6 +48,8 @@ class Job:
     state: str = "new"
     desired: str = "running"
     error: str = ""
+    template: int = 0
+    """The generation that it was made for; `generation` follows where a change leaves it as it is."""
     after: "Job | None" = None
     """The task that must have stopped before this one may start."""
     moving: bool = False
@@ -85,6 +88,10 @@ class Cluster:
     generations: dict[str, int] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
+    attempts: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How often each slot was filled again since its service last replaced its task."""
+    abandoned: set[tuple[str, int]] = field(default_factory=set)
+    """Slots whose attempts are used up: empty until an update fills them."""
     stuck: set[str] = field(default_factory=set)
     """Names of services whose tasks do not stop."""
     broken: set[str] = field(default_factory=set)
@@ -176,10 +183,19 @@ class Cluster:
 
     # --- Services -----------------------------------------------------------------------------------------------
 
-    def put_service(self, service: Service, *, template_changed: bool) -> None:
-        """Write a service. A new task template begins a new generation of tasks, and a rollout."""
-        generation = self.generations.get(service.id, 0) + template_changed
+    def put_service(self, service: Service, *, template_changed: bool, placement_changed: bool = False) -> None:
+        """Write a service. A new task template begins a new generation of tasks, and a rollout.
+
+        Where only the placement constraints are new, tasks on nodes that meet them stay as they are.
+        """
+        generation = self.generations.get(service.id, 0) + (template_changed or placement_changed)
         self.generations[service.id] = generation
+        if template_changed:
+            self.abandoned = {slot for slot in self.abandoned if slot[0] != service.id}
+        elif placement_changed:
+            for job in self._current(service.id):
+                if job.node_id is not None and meets(self.nodes[job.node_id], service):
+                    job.generation = generation
         service = replace(service, updated_at=START + timedelta(seconds=asyncio.get_running_loop().time()))
         self.rollouts.pop(service.id, None)
         self._write_service(service)
@@ -248,7 +264,16 @@ class Cluster:
             if lost or (node is not None and node.availability == "drain"):
                 self._stop(job)
                 if service.mode not in {"global", "global-job"}:
-                    self._add(service, job.slot, after=None if lost else job)
+                    self._restart(service, job, lost=lost)
+
+    def _restart(self, service: Service, job: Job, *, lost: bool) -> None:
+        """Fill its slot again, while there are attempts; a drain uses one up like a failure."""
+        slot = (service.id, job.slot)
+        if service.max_attempts and self.attempts[slot] >= service.max_attempts:
+            self.abandoned.add(slot)
+            return
+        self.attempts[slot] += 1
+        self._add(service, job.slot, after=None if lost else job)
 
     def _match_slots(self, service: Service) -> None:
         current = self._current(service.id)
@@ -259,7 +284,8 @@ class Cluster:
                     self._add(service, 0, node_id=node.id)
             return
         for slot in set(range(1, service.replicas + 1)) - {job.slot for job in current}:
-            self._add(service, slot)
+            if (service.id, slot) not in self.abandoned:
+                self._add(service, slot)
         for job in current:
             if job.slot > service.replicas:
                 self._stop(job, "remove")
@@ -267,6 +293,7 @@ class Cluster:
     def _add(self, service: Service, slot: int, *, node_id: str | None = None, after: Job | None = None) -> Job:
         job = Job(f"task-{self.number()}", service.id, slot, self.generations[service.id], service.env, node_id)
         job.state, job.after = "pending" if node_id is None else "assigned", after
+        job.template = job.generation
         self.jobs[job.id] = job
         self._forget_old(service.id, slot, node_id)
         return job
@@ -313,6 +340,7 @@ class Cluster:
             if not service.start_first:
                 self._stop(rollout.old)
             after = None if service.start_first else rollout.old
+            self.attempts.pop((service.id, rollout.old.slot), None)
             rollout.new = self._add(service, rollout.old.slot, node_id=node_id, after=after)
 
     def _slot_done(self, service: Service, rollout: Rollout) -> bool:
@@ -386,4 +414,5 @@ class Cluster:
             desired=job.desired,
             error=job.error,
             env=job.env,
+            template=str(job.template) if self.services[job.service_id].max_attempts else "",
         )

@@ -52,13 +52,12 @@ class Places:
 
 def eligible(nodes: Iterable[Node], service: Service) -> list[Node]:
     """The nodes that may run new tasks of a service, full or not."""
-    return [
-        node
-        for node in nodes
-        if node.ready
-        and node.availability == "active"
-        and all(_holds(node, constraint) for constraint in service.constraints)
-    ]
+    return [node for node in nodes if node.ready and node.availability == "active" and meets(node, service)]
+
+
+def meets(node: Node, service: Service) -> bool:
+    """Whether a node meets the service's constraints."""
+    return all(_holds(node, constraint) for constraint in service.constraints)
 
 
 def _why(service: Service, *, some: bool) -> str:

@@ -10,7 +10,17 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from tests.fakes.cluster import Cluster, Pace
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports.swarm import Availability, Manager, Node, Service, ServiceChange, ServiceMode, SwarmIdentity, Task
+from worker.ports.swarm import (
+    Availability,
+    Manager,
+    Node,
+    Service,
+    ServiceChange,
+    ServiceMode,
+    SwarmIdentity,
+    Task,
+    with_nodes_avoided,
+)
 
 GIB = 1024**3
 
@@ -200,6 +210,9 @@ class InMemorySwarm(Port):
         """Change one field and the request label, if the label does not name this request yet."""
         self._need_leader()
         service = self._service(service_id)
+        if change.avoid or change.allow:
+            self._avoid(service, change)
+            return
         if service.labels.get(change.label) == change.request_id:
             return
         if change.replicas is not None and service.mode != "replicated":
@@ -213,6 +226,12 @@ class InMemorySwarm(Port):
             update_message="",
         )
         self.cluster.put_service(new, template_changed=change.force or new.env != service.env)
+
+    def _avoid(self, service: Service, change: ServiceChange) -> None:
+        constraints = with_nodes_avoided(service.constraints, change)
+        if constraints != service.constraints:
+            new = replace(service, constraints=constraints, update_state=None, update_message="")
+            self.cluster.put_service(new, template_changed=False, placement_changed=True)
 
     async def idle(self) -> None:
         """No call goes on after it was cancelled. Nobody is asked, so this is never without an answer."""

@@ -205,7 +205,8 @@ class Judge:
             return
         for job in cluster.jobs.values():
             service = cluster.services[job.service_id]
-            lasts = service.restarts and service.mode in {"replicated", "global"}
+            used_up = service.max_attempts and cluster.attempts[(service.id, job.slot)] >= service.max_attempts
+            lasts = service.restarts and service.mode in {"replicated", "global"} and not used_up
             if job.node_id == node_id and job.state == "running" and job.wanted and not lasts:
                 self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{job.slot} off")
 

@@ -98,11 +98,11 @@ class Batches:
             return
 
     async def _run(self, batch: _Batch) -> Outcome:
-        services = await self._rescheduler.labelled()
-        work = batch.work or self._rescheduler.plan_rollout(batch.requests[0].id, services)
+        selection = await self._rescheduler.labelled()
+        work = batch.work or self._rescheduler.plan_rollout(batch.requests[0].id, selection.services)
         for request in batch.requests:
             await request.note(reschedule=work.document())
-        return await self._rescheduler.run(work, services)
+        return await self._rescheduler.run(work, selection)
 
     def _close(self, batch: _Batch, error: BaseException) -> None:
         """The others of the batch fail like its leader, and come again."""

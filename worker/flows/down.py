@@ -17,7 +17,7 @@ from worker.decisions.preflight import down_refusal
 from worker.decisions.quorum import demotions_refusal
 from worker.decisions.victims import Refusal, Victim, choose
 from worker.errors import GaveUp
-from worker.flows.drain import DepartingNode, Drain, give_back, leaving, remaining
+from worker.flows.drain import DepartingNode, Drain, abandoned, give_back, leaving, remaining
 from worker.flows.planning import Planning, Survey, node_type
 from worker.flows.terminate import Termination
 from worker.leadership.period import Leadership
@@ -124,7 +124,7 @@ class ScaleDown:
         leaders = {node.id for node in survey.nodes if node.manager is not None and node.manager.leader}
         ordered = sorted(chosen, key=lambda victim: victim.node_id in leaders)
         ids = [victim.node_id for victim in ordered if victim.node_id is not None]
-        reasons = obstacles(ids, nodes=survey.nodes, services=services, tasks=tasks)
+        reasons = [str(each) for each in obstacles(ids, nodes=survey.nodes, services=services, tasks=tasks)]
         quorum = demotions_refusal(survey.nodes, ids)
         if reasons or quorum:
             raise GaveUp(quorum or _would_not_fit(ordered, reasons))
@@ -176,7 +176,8 @@ class ScaleDown:
         partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
-        await self._planning.fail(request, wording.joined(request.plan["why"], partly, _unknown(request)))
+        empty = await abandoned(self._leadership, request)
+        await self._planning.fail(request, wording.joined(request.plan["why"], partly, _unknown(request), empty))
 
 
 def _unknown(request: OpenRequest) -> str:

@@ -1,9 +1,10 @@
 """Draining: moving everything off the nodes that will go, and giving the nodes back when that fails.
 
 What the nodes were is journaled before they are touched, so that they can be given back as they were, whoever does
-it. Swarm's drain stops a task before its replacement runs; services that update start-first are moved by a rolling
-update of their own before it, from nodes that only take nothing new (`pause`). Tasks emit no events: they are looked
-at every second.
+it. Swarm's drain stops a task before its replacement runs, and uses a restart attempt up. Services that update
+start-first, or have no attempt left, are moved before it, from nodes that only take nothing new (`pause`): they are
+told to avoid the nodes until the drain is set, which has Swarm replace their tasks there and no others. Tasks emit
+no events: they are looked at every second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ import structlog
 from shared.errors import NotFound
 from shared.messages import Role
 from worker.decisions import displacement
+from worker.decisions.restarts import update_running
 from worker.decisions.victims import Victim
 from worker.errors import GaveUp
 from worker.leadership.period import Leadership
@@ -89,7 +91,8 @@ class Drain:
             await self._note_active()
             await self._set("pause")
             await self._note_slots()
-        await self._move_start_first()
+        await self._move_ahead()
+        await self._check_nothing_is_lost()
         await self._set("drain")
         await self.emptied()
 
@@ -136,36 +139,55 @@ class Drain:
                 "stays. Wait until that has ended, then repeat the request"
             )
 
-    async def _move_start_first(self) -> None:
-        """Services that may run twice for a moment move without a gap, by a rolling update of their own."""
-        moved = {service_id for service_id, _ in self._slots()}
-        for service in await self._leadership.swarm.services():
-            if service.id in moved and service.start_first and service.restarts:
+    async def _move_ahead(self) -> None:
+        """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes."""
+        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        wanted = {service.id for service in displacement.to_update(self._ids, tasks, services)}
+        begun = set(self._request.plan.get("avoiding", ()))
+        for service in services:
+            if service.id in wanted | begun:
                 await self._roll(service)
 
     async def _roll(self, service: Service) -> None:
+        """The service avoids the nodes until its tasks are gone from there and the update has ended."""
         async with self._leadership.turn(self._request.id, service.id):
+            ids = tuple(sorted(self._ids))
+            begun = self._request.plan.get("avoiding", ())
+            if service.id not in begun:
+                await self._request.note(avoiding=[*begun, service.id])
             try:
-                await self._update_once(service)
+                await self._change(service, ServiceChange(request_id=self._request.id, avoid=ids))
+                await self._until_moved(service)
+                await self._change(service, ServiceChange(request_id=self._request.id, allow=ids))
             except NotFound:
-                return
-            while not self._limit.passed:
-                generation = self._leadership.events.generation
-                tasks = await self._leadership.swarm.tasks(service_id=service.id)
-                present = await self._leadership.swarm.service(service.id)
-                if not displacement.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks):
-                    return
-                await self._leadership.pause(self._request.id, generation, self._limit.remaining, POLL_SECONDS)
+                log.info("moved_service_gone", request=self._request.id, service=service.name)
+            rest = [each for each in self._request.plan["avoiding"] if each != service.id]
+            await self._request.note(avoiding=rest)
 
-    async def _update_once(self, service: Service) -> None:
-        """The label proves it only until another rescheduling of the service writes its own: so it is journaled."""
-        rolled = self._request.plan.get("rolled", ())
-        if service.id in rolled:
-            return
-        await self._leadership.change_swarm.update_service(
-            service.id, ServiceChange(request_id=self._request.id, force=True)
-        )
-        await self._request.note(rolled=[*rolled, service.id])
+    async def _change(self, service: Service, change: ServiceChange) -> None:
+        await self._leadership.change_swarm.update_service(service.id, change)
+
+    async def _until_moved(self, service: Service) -> None:
+        """Until nothing of it is left on the nodes and its update is over; or it is stuck, or the time has passed."""
+        while not self._limit.passed:
+            generation = self._leadership.events.generation
+            tasks = await self._leadership.swarm.tasks(service_id=service.id)
+            present = await self._leadership.swarm.service(service.id)
+            moved = not displacement.left(self._ids, tasks, [present])
+            if (moved and not update_running(present)) or _halted(present) or _no_room(tasks):
+                return
+            await self._leadership.pause(self._request.id, generation, self._limit.remaining, POLL_SECONDS)
+
+    async def _check_nothing_is_lost(self) -> None:
+        """Raises GaveUp where Swarm would not start again what the drain is about to stop."""
+        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        lost = displacement.lost_by_drain(self._ids, tasks, services)
+        if lost:
+            names = ", ".join(str(slot) for slot in lost[:NAMED])
+            raise GaveUp(
+                f"A drain would stop {names}, and Swarm would not start it again (its restart attempts are used up, or "
+                "it has just begun): it stays. Look at `docker service ps`, then repeat the request"
+            )
 
     async def _problems(self) -> Sequence[str]:
         """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
@@ -205,6 +227,7 @@ async def give_back(leadership: Leadership, request: OpenRequest) -> None:
 
     One that somebody has made active again meanwhile stays active.
     """
+    await _allow_again(leadership, request)
     active = {node.id for node in await leadership.swarm.nodes() if node.availability == "active"}
     for node in remaining(request):
         if node.node_id is None:
@@ -216,6 +239,31 @@ async def give_back(leadership: Leadership, request: OpenRequest) -> None:
             await leadership.change_swarm.update_node(node.node_id, availability=availability, role=role)
         except NotFound:
             log.info("leaving_node_gone", request=request.id, node=node.name)
+
+
+async def _allow_again(leadership: Leadership, request: OpenRequest) -> None:
+    """No service avoids the nodes any more."""
+    ids = tuple(node.node_id for node in leaving(request) if node.node_id is not None)
+    for service_id in request.plan.get("avoiding", ()):
+        try:
+            await leadership.change_swarm.update_service(service_id, ServiceChange(request_id=request.id, allow=ids))
+        except NotFound:
+            log.info("moved_service_gone", request=request.id, service=service_id)
+
+
+async def abandoned(leadership: Leadership, request: OpenRequest) -> str:
+    """After an undo: what does not run and will not be started again by Swarm, in a sentence. Empty: nothing."""
+    slots = [(service_id, slot) for service_id, slot in request.plan.get("slots", ())]
+    tasks, services = await leadership.swarm.tasks(), await leadership.swarm.services()
+    lost = displacement.abandoned(slots, tasks, services)
+    if not lost:
+        return ""
+    names = ", ".join(f"{slot.service}.{slot.slot}" for slot in lost[:NAMED])
+    more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    again = ", ".join(
+        f"`docker service update --force {name}`" for name in sorted({slot.service for slot in lost})[:NAMED]
+    )
+    return f"Swarm will not start {names}{more} again by itself: {again} does"
 
 
 def _task_text(task: Task, services: Sequence[Service]) -> str:

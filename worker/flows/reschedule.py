@@ -1,13 +1,12 @@
 """Rescheduling asked for by itself: all labelled services, or one."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.errors import NotFound
 from shared.records import State
 from worker.errors import GaveUp
 from worker.flows.planning import begin, stale
-from worker.flows.rollout import Rescheduler, Rollout
+from worker.flows.rollout import Outcome, Rescheduler, Rollout, Selection
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Service
 from worker.requests import wording
@@ -40,25 +39,25 @@ class Reschedule:
         return self._leadership.settings.reschedule_timeout
 
     async def _plan(self, request: OpenRequest) -> None:
-        services = await self._services(request)
-        work = self._rescheduler.plan_rollout(request.id, services)
+        selection = await self._select(request)
+        work = self._rescheduler.plan_rollout(request.id, selection.services)
         await request.enter("reschedule", notes={"reschedule": work.document()})
 
     async def _run(self, request: OpenRequest) -> None:
         work = Rollout.parse(request.plan["reschedule"])
-        services = await self._services(request)
+        selection = await self._select(request)
         with self._leadership.watchdog.suspended(request.id):
-            outcome = await self._rescheduler.run(work, services)
+            outcome = await self._rescheduler.run(work, selection)
         if outcome.failed:
             summary = wording.reschedule_failures(outcome.failed, outcome.succeeded)
             await request.end(State.FAILED, summary, wording.rescheduled(_request(request), "error", summary))
             return
         if request.record.service and not outcome.succeeded:
             raise GaveUp(f"docker inspect failed in ReschedulerService: {request.record.service} was removed meanwhile")
-        summary = _success(request, outcome.succeeded)
+        summary = _success(request, outcome)
         await request.end(State.SUCCEEDED, summary, wording.rescheduled(_request(request), "success", summary))
 
-    async def _services(self, request: OpenRequest) -> Sequence[Service]:
+    async def _select(self, request: OpenRequest) -> Selection:
         """What is to be rescheduled. Raises GaveUp where one was named that cannot be."""
         if request.record.action == "reschedule-services":
             return await self._rescheduler.labelled()
@@ -69,17 +68,20 @@ class Reschedule:
         missing = _not_labelled(service, self._leadership.settings.reschedule_filter_label)
         if missing is not None:
             raise GaveUp(missing)
-        return [service]
+        unfit = await self._rescheduler.refusal(service)
+        if unfit is not None:
+            raise GaveUp(f"{service.name} is not rescheduled: {unfit}")
+        return Selection([service])
 
 
 def _request(request: OpenRequest) -> str:
     return wording.one_request(request.record.service) if request.record.service else wording.ALL_REQUEST
 
 
-def _success(request: OpenRequest, succeeded: Sequence[str]) -> str:
+def _success(request: OpenRequest, outcome: Outcome) -> str:
     if request.record.service:
         return f"Rescheduled service: {request.record.service}"
-    return f"{', '.join(succeeded)} rescheduled" if succeeded else "No services to reschedule"
+    return wording.services_rescheduled(outcome.succeeded, outcome.passed_over)
 
 
 def _not_labelled(service: Service, wanted: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 
 from shared.errors import NotFound, Refused, Unavailable
+from worker.decisions.restarts import not_reschedulable
 from worker.errors import leadership_end
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS, Leadership
@@ -51,12 +52,23 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What a pass is about."""
+
+    services: Sequence[Service]
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Names, with reasons, of those that asked for it and are not meant to run for ever."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a pass ended, service by service."""
 
     succeeded: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     """Names with reasons."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """The same of those that were left as they are."""
 
 
 class Rescheduler:
@@ -66,10 +78,20 @@ class Rescheduler:
         self._leadership = leadership
         self._key = leadership.settings.reschedule_env_key
 
-    async def labelled(self) -> Sequence[Service]:
-        """The services that asked for it, by name."""
+    async def labelled(self) -> Selection:
+        """The services that asked for it, by name; without those whose work would be cut off, or done again."""
         services = await self._leadership.swarm.services(self._leadership.settings.reschedule_filter_label)
-        return sorted(services, key=lambda service: service.name)
+        reasons = {service.id: await self.refusal(service) for service in services}
+        ordered = sorted(services, key=lambda service: service.name)
+        return Selection(
+            [service for service in ordered if reasons[service.id] is None],
+            tuple((service.name, reason) for service in ordered if (reason := reasons[service.id])),
+        )
+
+    async def refusal(self, service: Service) -> str | None:
+        """Why the service is not one to reschedule. None: it is."""
+        tasks = () if service.restarts_completed else await self._leadership.swarm.tasks(service_id=service.id)
+        return not_reschedulable(service, tasks)
 
     def plan_rollout(self, request_id: str, services: Sequence[Service]) -> Rollout:
         """A pass with a value later than any that the services carry."""
@@ -79,7 +101,7 @@ class Rescheduler:
         stamp = now if latest is None else max(now, latest + timedelta(seconds=1))
         return Rollout(request_id, stamp.strftime(STAMP))
 
-    async def run(self, work: Rollout, services: Sequence[Service]) -> Outcome:
+    async def run(self, work: Rollout, selection: Selection) -> Outcome:
         """Reschedule the services, a few at a time, each to the end of its update."""
         places = asyncio.Semaphore(AT_ONCE)
 
@@ -95,7 +117,7 @@ class Rescheduler:
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [(service.name, tasks.create_task(one(service))) for service in services]
+                running = [(service.name, tasks.create_task(one(service))) for service in selection.services]
         except ExceptionGroup as group:  # not `except*`: Python 3.11.2 wraps what is raised in one once more
             over = leadership_end(group)
             if over is None:
@@ -105,6 +127,7 @@ class Rescheduler:
         return Outcome(
             succeeded=tuple(name for name, reason in ended if reason is None),
             failed=tuple((name, reason) for name, reason in ended if reason),
+            passed_over=selection.passed_over,
         )
 
     async def _one(self, work: Rollout, service: Service, place: "_Seat") -> str | None:

@@ -276,7 +276,7 @@ def _changing(request: OpenRequest) -> str:
 def _summary(request: OpenRequest, outcome: Outcome) -> str:
     number = int(request.plan["ready"])
     if not outcome.failed:
-        return wording.ready(node_type(request), number, outcome.succeeded)
+        return wording.ready(node_type(request), number, outcome.succeeded, outcome.passed_over)
     failures = wording.reschedule_failures(outcome.failed, outcome.succeeded)
     return f"{number} {node_type(request)} nodes are up, {failures}"
 

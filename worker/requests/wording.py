@@ -71,11 +71,9 @@ def _with_advice(reason: str) -> str:
     )
 
 
-def ready(node_type: str, number: int, services: Sequence[str]) -> str:
+def ready(node_type: str, number: int, services: Sequence[str], passed_over: Sequence[tuple[str, str]] = ()) -> str:
     """The nodes are there, and the labelled services have been rescheduled."""
-    return f"{number} {node_type} nodes are up, " + (
-        f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
-    )
+    return f"{number} {node_type} nodes are up, {services_rescheduled(services, passed_over)}"
 
 
 def nodes_ready(summary: str) -> Alert:
@@ -115,6 +113,12 @@ def service_at_bound(name: str, bound: str, number: int) -> str:
     """Nothing to do."""
     word = "scaled" if bound == "maximum" else "descaled"
     return f"{name} is already {word} to the {bound} number of {number} replicas"
+
+
+def services_rescheduled(services: Sequence[str], passed_over: Sequence[tuple[str, str]]) -> str:
+    """Which services were rescheduled, and which asked for it and were not, with reasons."""
+    done = f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
+    return joined(done, f"passed over: {', '.join(f'{n} ({why})' for n, why in passed_over)}" if passed_over else "")
 
 
 def rescheduled(request: str, status: Status, summary: str) -> Alert:
