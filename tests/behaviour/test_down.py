@@ -135,7 +135,7 @@ async def at_work(w: World) -> None:
     [
         (protect, "com.df.scaler.protect=true", "lift the protection (`docker node update --label-rm"),
         (protect_instances, "(protected from scale-in)", "set-instance-protection --no-protected-from-scale-in"),
-        (fill, "3 tasks of big would find no place", "Make room (or wait), then repeat the request"),
+        (fill, "tasks of big would find no place", "Make room (or wait), then repeat the request"),
         (unmatch, "no node of the Swarm can be matched", "Give the Docker engines the label instance_id="),
         (suspend, "The process Terminate of Auto Scaling group workers is suspended", "aws autoscaling resume-proc"),
         (refresh, "An instance refresh of Auto Scaling group workers is running", "Wait until it has ended, or cancel"),
@@ -460,3 +460,36 @@ async def test_what_writes_a_local_volume_is_not_moved_without_leave() -> None:
         assert "swarm.update_node" not in process.stage.calls
         assert tasks_of(w, "db")
         assert service == w.service("db").id
+
+
+async def test_a_service_pinned_to_the_cheapest_node_does_not_keep_another_from_going() -> None:
+    async with world(workers=2) as w:
+        pinned, other = w.node(w.workers[0]), w.node(w.workers[1])
+        w.swarm.create("db", 1, constraints=(f"node.id == {pinned.id}",))
+        w.swarm.label(other.id, web="yes")
+        w.swarm.create("web", 3, constraints=("node.labels.web == yes",))
+        await w.settled("db", 1)
+        await w.settled("web", 3)
+        w.swarm.label(w.nodes("manager")[0].id, web="yes")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED, record.message
+        assert record.plan["chosen"] == {other.hostname: "3 tasks to move"}
+        (passed,) = record.plan["passed_over"]
+        assert (passed["name"], passed["reason"]) == (pinned.hostname, "would-not-fit")
+        assert f"its constraint node.id == {pinned.id} holds on no other node" in passed["text"]
+        assert f"; passed over: {pinned.hostname} (would-not-fit); " in record.message
+        assert w.running("db") == 1
+
+
+async def test_a_node_that_somebody_drained_goes_first_and_the_message_says_so() -> None:
+    async with world(workers=3) as w:
+        spare = w.node(w.workers[0])
+        w.swarm.cluster.put_node(replace(spare, availability="drain"))
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED
+        assert record.message == (
+            f"{CHANGING}; {spare.hostname} was drained already; 2 worker nodes are up, {spare.hostname} removed"
+        )
+        assert record.plan["chosen"] == {spare.hostname: "its node was drained already"}

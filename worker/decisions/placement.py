@@ -151,6 +151,7 @@ class Placement:
     def _allowed_nodes(self, service: Service) -> list[Node]:
         """Those that stay, and on which its platform and constraints allow it."""
         if service.id not in self._fitting:
+            self.looked_at += len(self._usable)
             fitting = [node for node in self._usable if _runs_on(service, node)]
             self._fitting[service.id] = holding(_constraints(service), fitting)
         if service.id not in self._allowed:

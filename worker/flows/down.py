@@ -4,28 +4,31 @@ Exactly the chosen instances go, after everything that ran on them runs elsewher
 them is terminated leads into `undo`, which gives the others back as they were and is never left forwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import structlog
 
 from shared.errors import NotFound, Refused
 from shared.records import State
-from worker.decisions.displacement import obstacles
 from worker.decisions.preflight import down_refusal
-from worker.decisions.quorum import demotions_refusal
-from worker.decisions.victims import Refusal, Victim, choose
+from worker.decisions.victims import Choice, Refusal, choose
 from worker.errors import GaveUp
 from worker.flows.drain import DepartingNode, Drain, abandoned, give_back, leaving, remaining
 from worker.flows.planning import Planning, Survey, node_type
 from worker.flows.terminate import Termination
 from worker.leadership.period import Leadership
+from worker.ports.swarm import Node
 from worker.requests import wording
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
 
+MOST_PASSED_OVER = 20
+"""So many of those that were passed over are kept in a plan, the cheapest first."""
 REMOVE_WAIT = timedelta(seconds=120)
 """An instance may take a while to shut down, and Swarm to notice; then the node is removed by force."""
 
@@ -90,7 +93,7 @@ class ScaleDown:
         survey, found = decided
         count = found.before - found.after
         await self._planning.permit(survey, partial(down_refusal, count=count))
-        victims = await self._choose(request, survey, count)
+        choice = await self._choose(request, survey, count)
         by_id = {node.id: node for node in survey.nodes}
         changing = wording.changing(node_type(request), found.before, found.after)
         headline = wording.nodes_request("down", survey.limits.by, node_type(request))
@@ -100,12 +103,12 @@ class ScaleDown:
             by=survey.limits.by,
             nodes_before=found.before,
             nodes_after=found.after,
-            message=changing,
+            message=wording.joined(changing, choice.remark),
             warnings=survey.warnings,
-            notes={"leaving": [DepartingNode.of(victim, by_id).document() for victim in victims]},
+            notes=_chosen(choice, by_id),
         )
 
-    async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Sequence[Victim]:
+    async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Choice:
         """The victims, managers' leader last. Raises GaveUp where there are none, or they must not go."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
         chosen = choose(
@@ -122,13 +125,7 @@ class ScaleDown:
         if isinstance(chosen, Refusal):
             raise GaveUp(chosen.reason)
         leaders = {node.id for node in survey.nodes if node.manager is not None and node.manager.leader}
-        ordered = sorted(chosen, key=lambda victim: victim.node_id in leaders)
-        ids = [victim.node_id for victim in ordered if victim.node_id is not None]
-        reasons = [str(each) for each in obstacles(ids, nodes=survey.nodes, services=services, tasks=tasks)]
-        quorum = demotions_refusal(survey.nodes, ids)
-        if reasons or quorum:
-            raise GaveUp(quorum or _would_not_fit(ordered, reasons))
-        return ordered
+        return replace(chosen, victims=tuple(sorted(chosen.victims, key=lambda each: each.node_id in leaders)))
 
     # --- remove -------------------------------------------------------------------------------------------------
 
@@ -189,10 +186,10 @@ def _unknown(request: OpenRequest) -> str:
     return f"AWS may have terminated {intent['instance_id']} all the same: look at the group's activities"
 
 
-def _would_not_fit(victims: Sequence[Victim], reasons: Sequence[str]) -> str:
-    names = ", ".join(victim.name for victim in victims)
-    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
-    return (
-        f"Nothing was removed: what runs on {names} would not run elsewhere: {shown}. "
-        "Make room (or wait), then repeat the request"
-    )
+def _chosen(choice: Choice, by_id: Mapping[str, Node]) -> dict[str, Any]:
+    """What a plan keeps of the choice: the nodes as they are, why each was chosen, and who was passed over."""
+    return {
+        "leaving": [DepartingNode.of(victim, by_id).document() for victim in choice.victims],
+        "chosen": {victim.name: victim.why for victim in choice.victims},
+        "passed_over": [asdict(each) for each in choice.passed_over[:MOST_PASSED_OVER]],
+    }
