@@ -146,17 +146,21 @@ class Drain:
         begun = set(self._request.plan.get("avoiding", ()))
         for service in services:
             if service.id in wanted | begun:
-                await self._roll(service)
+                await self._roll(service, moved=service.id not in wanted)
 
-    async def _roll(self, service: Service) -> None:
-        """The service avoids the nodes until its tasks are gone from there and the update has ended."""
+    async def _roll(self, service: Service, *, moved: bool) -> None:
+        """The service avoids the nodes until its tasks are gone from there and the update has ended.
+
+        `moved`: they are gone already, by the worker before us.
+        """
         async with self._leadership.turn(self._request.id, service.id):
             ids = tuple(sorted(self._ids))
             begun = self._request.plan.get("avoiding", ())
             if service.id not in begun:
                 await self._request.note(avoiding=[*begun, service.id])
             try:
-                await self._change(service, ServiceChange(request_id=self._request.id, avoid=ids))
+                if not moved:
+                    await self._change(service, ServiceChange(request_id=self._request.id, avoid=ids))
                 await self._until_moved(service)
                 await self._change(service, ServiceChange(request_id=self._request.id, allow=ids))
             except NotFound:
