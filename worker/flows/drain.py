@@ -135,8 +135,8 @@ class Drain:
         names = ", ".join(node.name for node in self._nodes if node.node_id in holders)
         if names:
             raise GaveUp(
-                f"A request, or a task that is never started again, has just begun on {names} and would be cut off: it "
-                "stays. Wait until that has ended, then repeat the request"
+                f"A job, or a task that must not be moved, has just begun on {names} and would be cut off: it stays. "
+                "Wait until it has ended, then repeat the request"
             )
 
     async def _move_ahead(self) -> None:
