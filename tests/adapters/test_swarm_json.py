@@ -126,6 +126,8 @@ def test_tasks_tell_their_specification_and_times_only_where_attempts_are_limite
 
     first, second, other, free = tasks_of([one("a", "x", 2), one("b", "x", 2), one("c", "y", 2), one("d", "x", 0)])
     assert first.template == second.template != other.template
+    constrained = {"ID": "e", "Spec": {**one("e", "x", 2)["Spec"], "Placement": {"Constraints": ["node.id!=n"]}}}
+    assert tasks_of([constrained])[0].template == first.template
     assert first.created_at == datetime(2026, 11, 3, 12, tzinfo=UTC)
     assert first.since == datetime(2026, 11, 3, 12, 0, 2, tzinfo=UTC)
     assert (free.template, free.created_at, free.since) == ("", None, None)

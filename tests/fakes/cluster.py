@@ -49,7 +49,7 @@ class Job:
     desired: str = "running"
     error: str = ""
     template: int = 0
-    """The generation that it was made for; `generation` follows where a change leaves it as it is."""
+    """The task template that it was made from, placement aside."""
     after: "Job | None" = None
     """The task that must have stopped before this one may start."""
     moving: bool = False
@@ -86,6 +86,8 @@ class Cluster:
     dead: set[str] = field(default_factory=set)
     services: dict[str, Service] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
+    templates: Counter[str] = field(default_factory=Counter)
+    """How often each service's task template was changed, placement aside."""
     jobs: dict[str, Job] = field(default_factory=dict)
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     attempts: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -190,6 +192,7 @@ class Cluster:
         """
         generation = self.generations.get(service.id, 0) + (template_changed or placement_changed)
         self.generations[service.id] = generation
+        self.templates[service.id] += template_changed
         if template_changed:
             self.abandoned = {slot for slot in self.abandoned if slot[0] != service.id}
         elif placement_changed:
@@ -285,6 +288,7 @@ class Cluster:
             return
         for slot in set(range(1, service.replicas + 1)) - {job.slot for job in current}:
             if (service.id, slot) not in self.abandoned:
+                self.attempts.pop((service.id, slot), None)
                 self._add(service, slot)
         for job in current:
             if job.slot > service.replicas:
@@ -293,7 +297,7 @@ class Cluster:
     def _add(self, service: Service, slot: int, *, node_id: str | None = None, after: Job | None = None) -> Job:
         job = Job(f"task-{self.number()}", service.id, slot, self.generations[service.id], service.env, node_id)
         job.state, job.after = "pending" if node_id is None else "assigned", after
-        job.template = job.generation
+        job.template = self.templates[service.id]
         self.jobs[job.id] = job
         self._forget_old(service.id, slot, node_id)
         return job

@@ -220,4 +220,6 @@ def _task(found: Json, environments: dict[tuple[str, ...], Mapping[str, str]]) -
 
 
 def _digest(spec: Json) -> str:
-    return intern(blake2b(dumps(spec, sort_keys=True).encode(), digest_size=8).hexdigest())
+    """Of a task's specification without its placement: a change of that alone leaves tasks where they run."""
+    rest = {key: value for key, value in spec.items() if key != "Placement"}
+    return intern(blake2b(dumps(rest, sort_keys=True).encode(), digest_size=8).hexdigest())

@@ -60,8 +60,7 @@ class Departures:
     def obstacles(self, leaving: Collection[str]) -> tuple[Obstacle, ...]:
         """Why not everything on the nodes (their ids) can run elsewhere: each reason once."""
         there = [task for node_id in sorted(leaving) for task in self._on.get(node_id, ())]
-        kept = {self._keeps(task) for task in there} - {None}
-        lasting = sorted((obstacle for obstacle in kept if obstacle is not None), key=str)
+        lasting = sorted({kept for task in there if (kept := self._keeps(task))}, key=str)
         moving = Counter(task.service_id for task in there if _moves(task, self._services))
         homeless = self._placement.obstacles(leaving, moving, self._waiting) if moving else ()
         return (*lasting, *(Obstacle(Reason.WOULD_NOT_FIT, text) for text in homeless))
@@ -104,29 +103,37 @@ def to_update(node_ids: Collection[str], tasks: Sequence[Task], services: Iterab
     Those that update start-first: so no replica is missing meanwhile. And those that Swarm would not start again
     after a drain, for an update uses no attempt up.
     """
-    found = []
-    for service in services:
-        if service.mode == "replicated" and service.restarts:
-            there = _there(node_ids, tasks, service)
-            if there and (service.start_first or _lost_by_drain(there, tasks, service)):
-                found.append(service)
-    return tuple(found)
+    there = _there(node_ids, tasks)
+    return tuple(
+        service
+        for service in services
+        if service.id in there
+        and service.mode == "replicated"
+        and service.restarts
+        and (service.start_first or _lost_by_drain(there[service.id], tasks, service))
+    )
 
 
 def lost_by_drain(
     node_ids: Collection[str], tasks: Sequence[Task], services: Iterable[Service]
 ) -> tuple[Unsettled, ...]:
     """What runs on the nodes at this moment and would run nowhere after a drain. Ask right before it."""
+    there = _there(node_ids, tasks)
     lost = (
         Unsettled(service.id, task.slot, service.name, task.state, "Swarm would not start it again")
         for service in services
-        for task in _lost_by_drain(_there(node_ids, tasks, service), tasks, service)
+        for task in _lost_by_drain(there.get(service.id, ()), tasks, service)
     )
     return tuple(lost)
 
 
-def _there(node_ids: Collection[str], tasks: Iterable[Task], service: Service) -> list[Task]:
-    return [task for task in tasks if task.service_id == service.id and task.node_id in node_ids and _wanted(task)]
+def _there(node_ids: Collection[str], tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Service id to its tasks that are wanted on the nodes."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.node_id in node_ids and _wanted(task):
+            found.setdefault(task.service_id, []).append(task)
+    return found
 
 
 def _lost_by_drain(there: Sequence[Task], tasks: Iterable[Task], service: Service) -> list[Task]:
@@ -172,11 +179,8 @@ def unsettled(
     for slot in sorted(asked):
         service, there = known[slot[0]], by_slot.get(slot, [])
         given_up = not any(map(_wanted, there)) and filled[service.id] >= service.replicas
-        if (
-            not given_up
-            and not _completed(service, there)
-            and not any(_runs_elsewhere(task, leaving) for task in there)
-        ):
+        over = given_up or _completed(service, there)
+        if not over and not any(_runs_elsewhere(task, leaving) for task in there):
             found.append(_unsettled(service, slot[1], there, leaving))
     return tuple(found)
 

@@ -47,7 +47,8 @@ def refill(service: Service | None, task: Task, slot: Sequence[Task]) -> Refill:
 def _attempts_used(service: Service, task: Task, slot: Sequence[Task]) -> int | None:
     """How many replacements count against the task. None: more than Swarm still shows.
 
-    All tasks of the slot with the present specification but the first are replacements. With a window only those
+    All tasks of the slot with the present specification but the first are replacements: at least as many as swarmkit
+    counts, for it begins anew with each update, and one of the placement is not seen here. With a window only those
     count that were made within it before the task began to run, however long it has been running.
     """
     same = [each for each in slot if each.template == task.template]

@@ -135,7 +135,7 @@ class Task:
     error: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
-    """Equal for tasks of one specification. This and the two times only where the restart attempts are limited."""
+    """Equal for tasks of one specification, placement aside. With the two times only where attempts are limited."""
     created_at: datetime | None = None
     since: datetime | None = None
     """When its present state began, by its node's clock."""
