@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,10 @@ WISHES: dict[str, Any] = {
     "memory": 2**22,
     "generic": {"gpu": 2},
     "host_ports": frozenset({("tcp", 8080), ("udp", 53)}),
-    "restarts": False,
+    "restarts_completed": False,
+    "max_attempts": 3,
+    "attempts_window": timedelta(seconds=90),
+    "local_volumes": ("data",),
     "start_first": True,
 }
 
@@ -290,6 +294,27 @@ class TestServiceUpdates:
         await yard.swarm.update_service(service_id, changing("reschedule", force=True))
         service = await yard.swarm.service(service_id)
         assert service.labels == {REQUEST_LABEL: "scale", RESCHEDULE_LABEL: "reschedule"}
+
+    @pytest.mark.parametrize("start_first", [True, False])
+    async def test_a_service_that_avoids_a_node_moves_only_the_tasks_there(self, yard: Yard, start_first: bool) -> None:
+        service_id = await yard.create(4, labels={"kept": "yes"}, start_first=start_first)
+        before = await running(yard, service_id, 4)
+        node_id = str(before[0].node_id)
+        elsewhere = {task.id for task in before if task.node_id != node_id}
+        await yard.swarm.update_service(service_id, changing(avoid=(node_id,)))
+        service = await yard.swarm.service(service_id)
+        assert (service.constraints, service.labels) == ((f"node.id!={node_id}",), {"kept": "yes"})
+        if not elsewhere:
+            return  # a real Swarm of one node: there is no other place
+        service = await eventually(lambda: yard.swarm.service(service_id), lambda it: it.update_state == "completed")
+        moved = await running(yard, service_id, 4)
+        assert node_id not in {task.node_id for task in moved}
+        assert elsewhere < {task.id for task in moved}
+        await yard.swarm.update_service(service_id, changing(avoid=(node_id,)))
+        assert await yard.swarm.service(service_id) == service
+        await yard.swarm.update_service(service_id, changing(allow=(node_id,)))
+        assert (await yard.swarm.service(service_id)).constraints == ()
+        assert await running(yard, service_id, 4) == moved
 
     @pytest.mark.parametrize("mode", ["global", "replicated-job"])
     async def test_other_services_than_replicated_ones_have_no_replicas_to_set(self, yard: Yard, mode: str) -> None:

@@ -141,7 +141,7 @@ async def at_work(w: World) -> None:
     [
         (protect, "com.df.scaler.protect=true", "lift the protection (`docker node update --label-rm"),
         (protect_instances, "(protected from scale-in)", "set-instance-protection --no-protected-from-scale-in"),
-        (fill, "3 tasks of big would find no place", "Make room (or wait), then repeat the request"),
+        (fill, "tasks of big would find no place", "Make room (or wait), then repeat the request"),
         (unmatch, "no node of the Swarm can be matched", "Give the Docker engines the label instance_id="),
         (suspend, "The process Terminate of Auto Scaling group workers is suspended", "aws autoscaling resume-proc"),
         (refresh, "An instance refresh of Auto Scaling group workers is running", "Wait until it has ended, or cancel"),
@@ -376,3 +376,128 @@ async def test_a_job_that_begins_on_a_chosen_node_before_it_is_paused_is_not_cut
         assert f"has just begun on {victim['name']} and would be cut off" in record.message
         assert [node.availability for node in w.nodes()] == ["active", "active"]
         assert (w.running("backup"), w.desired) == (1, [2])
+
+
+def tasks_of(w: World, name: str) -> dict[str, str | None]:
+    """The ids of a service's running tasks, and where they run."""
+    tasks = w.swarm.cluster.tasks
+    return {
+        each.id: each.node_id for each in tasks if each.service_id == w.service(name).id and each.state == "running"
+    }
+
+
+async def use_an_attempt(w: World, name: str) -> None:
+    """Each of the service's tasks fails once, and another follows it."""
+    running = tasks_of(w, name)
+    for task_id in running:
+        w.swarm.fail(task_id)
+    await w.until(lambda: len(tasks_of(w, name).keys() - running.keys()) == len(running))
+
+
+WORKERS = ("node.role == worker",)
+
+
+@pytest.mark.parametrize("wishes", [{"start_first": True}, {"max_attempts": 1}])
+async def test_only_the_tasks_on_the_leaving_node_move_and_the_request_ends_after_the_update(
+    wishes: dict[str, Any],
+) -> None:
+    async with world(workers=3) as w:
+        w.swarm.create("web", 6, constraints=WORKERS, **wishes)
+        await w.settled("web", 6)
+        if "max_attempts" in wishes:
+            await use_an_attempt(w, "web")
+        before = tasks_of(w, "web")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED, record.message
+        (victim,) = record.plan["leaving"]
+        stayed = {task for task, node_id in before.items() if node_id != victim["node_id"]}
+        assert len(stayed) == 4
+        assert stayed < set(tasks_of(w, "web"))
+        assert w.running("web") == 6
+        web = w.service("web")
+        assert web.constraints == WORKERS
+        assert web.update_state in {None, "completed"}
+
+
+async def test_the_constraint_that_moves_a_service_is_taken_back_when_the_worker_dies_and_the_down_is_undone() -> None:
+    async with world(workers=2, drain_timeout=20, lease_seconds=3) as w:
+        w.swarm.create("web", 2, constraints=WORKERS, start_first=True)
+        await w.settled("web", 2)
+        process = await w.started()
+        process.stage.hold("swarm.update_service", after=True)
+        request = w.down()
+        await w.until(lambda: "swarm.update_service done" in [*process.stage.calls] or bool(process.stage.waiting))
+        assert len(w.service("web").constraints) == 2
+        w.swarm.faults.unstoppable_services.add("web")
+        process.kill()
+        w.start()
+        record = await w.ended(request)
+        assert "did not move within 20 seconds" in record.message
+        assert w.service("web").constraints == WORKERS
+        assert [node.availability for node in w.nodes()] == ["active", "active"]
+
+
+async def test_after_an_undo_a_slot_that_swarm_has_given_up_is_told() -> None:
+    async with world(workers=2, drain_timeout=20) as w:
+        w.swarm.create("web", 2, constraints=WORKERS, max_attempts=1)
+        w.swarm.create("hang", 2, constraints=WORKERS)
+        await w.settled("web", 2)
+        await w.settled("hang", 2)
+        w.swarm.faults.unstoppable_services.add("hang")
+        # Swarm has counted an attempt of which it shows no task any more.
+        w.swarm.count_attempts("web")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.FAILED
+        (node,) = record.plan["leaving"]
+        slot = next(slot for name, slot in record.plan["slots"] if name == w.service("web").id)
+        assert record.message.endswith(
+            f"Swarm will not start web.{slot} again by itself: `docker service update --force web` does"
+        ), record.message
+        assert node["name"] in record.message
+
+
+async def test_what_writes_a_local_volume_is_not_moved_without_leave() -> None:
+    async with world(workers=1) as w:
+        w.swarm.create("db", 1, constraints=WORKERS, local_volumes=("data",))
+        await w.settled("db", 1)
+        process = await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.FAILED
+        assert "writes the local volume data" in record.message
+        assert "`docker service update --label-add com.df.scaler.movable=true db`" in record.message
+        assert "swarm.update_node" not in process.stage.calls
+
+
+async def test_a_service_pinned_to_the_cheapest_node_does_not_keep_another_from_going() -> None:
+    async with world(workers=2) as w:
+        pinned, other = w.node(w.workers[0]), w.node(w.workers[1])
+        w.swarm.create("db", 1, constraints=(f"node.id == {pinned.id}",))
+        w.swarm.label(other.id, web="yes")
+        w.swarm.create("web", 3, constraints=("node.labels.web == yes",))
+        await w.settled("db", 1)
+        await w.settled("web", 3)
+        w.swarm.label(w.nodes("manager")[0].id, web="yes")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED, record.message
+        assert record.plan["chosen"] == {other.hostname: "3 tasks to move"}
+        (passed,) = record.plan["passed_over"]
+        assert (passed["name"], passed["reason"]) == (pinned.hostname, "would-not-fit")
+        assert f"its constraint node.id == {pinned.id} holds on no other node" in passed["text"]
+        assert f"; passed over: {pinned.hostname} (would-not-fit); " in record.message
+        assert w.running("db") == 1
+
+
+async def test_a_node_that_somebody_drained_goes_first_and_the_message_says_so() -> None:
+    async with world(workers=3) as w:
+        spare = w.node(w.workers[0])
+        w.swarm.set_availability(spare.id, "drain")
+        await w.started()
+        record = await w.ended(w.down())
+        assert record.state == State.SUCCEEDED
+        assert record.message == (
+            f"{CHANGING}; {spare.hostname} was drained already; 2 worker nodes are up, {spare.hostname} removed"
+        )
+        assert record.plan["chosen"] == {spare.hostname: "its node was drained already"}

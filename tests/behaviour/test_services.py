@@ -164,6 +164,29 @@ async def test_one_service_is_rescheduled_if_it_is_labelled() -> None:
         assert KEY not in w.service("off").env
 
 
+async def test_what_is_not_meant_to_run_for_ever_is_passed_over_with_the_reason() -> None:
+    async with world() as w:
+        w.swarm.create("backup", 1, mode="replicated-job", restarts=False, labels=RESCHEDULED)
+        w.swarm.create("idle", 0, labels=RESCHEDULED)
+        w.swarm.create("once", 1, restarts=False, labels=RESCHEDULED)
+        w.swarm.create("web", 1, labels=RESCHEDULED)
+        await w.settled("backup", 1)
+        await w.started()
+        passed = (
+            "passed over: backup (a job: it would begin anew), idle (it has no replicas), "
+            "once (its tasks are to run once (restart condition none))"
+        )
+        record = await w.ended(w.ask("reschedule-services"))
+        assert (record.state, record.message) == (State.SUCCEEDED, f"web rescheduled; {passed}")
+        assert w.told[-1][4] == record.message
+        record = await w.ended(w.up())
+        assert record.message.endswith(f"2 worker nodes are up, web rescheduled; {passed}")
+        assert not {KEY} & (w.service("backup").env.keys() | w.service("once").env.keys())
+        record = await w.ended(w.ask("reschedule-service", service="backup"))
+        refused = "backup is not rescheduled: a job: it would begin anew"
+        assert (record.state, record.message) == (State.FAILED, refused)
+
+
 async def test_no_labelled_service_is_no_failure() -> None:
     async with world() as w:
         await w.started()

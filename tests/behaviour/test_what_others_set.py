@@ -10,7 +10,7 @@ async def moving(w: World) -> tuple[str, str]:
     w.swarm.create("web", 2, start_first=True, constraints=("node.role == worker",))
     await w.settled("web", 2)
     request = w.down()
-    await w.until(lambda: request in w.journal.records and bool(w.record(request).plan.get("rolled")))
+    await w.until(lambda: request in w.journal.records and bool(w.record(request).plan.get("avoiding")))
     return request, w.record(request).plan["leaving"][0]["node_id"]
 
 

@@ -174,7 +174,7 @@ class Down(NodeScale):
     """One node less."""
 
     def end(self, house: House, before: Before) -> End:
-        """One terminated by name; `api`, which starts first, was moved by one update of its own."""
+        """One terminated by name; `api`, which starts first, was told to avoid the node, and then no longer to."""
         names = {node["Description"]["Hostname"] for node in house.stage.nodes(self._role)}
         (gone,) = before.names.keys() - names
         removed = f"{before.number - 1} {self._role} nodes are up, {gone} removed"
@@ -184,7 +184,7 @@ class Down(NodeScale):
             ("plan", "drain", "terminate", "remove"),
             f"{changing}; {removed}",
             (changing, removed),
-            {"terminate": 1, "api": min(1, before.names[gone])},
+            {"terminate": 1, "api": 2 * min(1, before.names[gone])},
         )
 
 
@@ -199,7 +199,7 @@ class Undo(NodeScale):
     def end(self, house: House, before: Before) -> End:
         """Nothing terminated, and all nodes as they were."""
         why = "TerminateInstanceInAutoScalingGroup: Rate exceeded (ValidationError)"
-        moved = {"api": 1} if house.tap.done(UPDATE) else {}
+        moved = {"api": 2} if house.tap.done(UPDATE) else {}
         return End("failed", ("plan", "drain", "terminate", "undo"), why, (self._changing(before), why), moved)
 
     def _after(self, before: Before) -> int:
@@ -313,8 +313,9 @@ POINTS: Final[Mapping[Act, Sequence[Point]]] = {
         *enters("plan", "drain", "terminate", "remove"),
         *both("the node is paused", PAUSE),
         *both("its tasks are noted", noting("slots")),
-        *both("the rolling update off the node", UPDATE),
-        *both("that is noted", noting("rolled")),
+        *both("it is noted which service moves ahead", noting("avoiding")),
+        *both("the service avoids the node", UPDATE),
+        *both("the service may use the node again", UPDATE, UPDATE),
         *both("the node is drained", DRAIN),
         *middle("the drain", named("GET /tasks"), DRAIN),
         *both("the intent to terminate is noted", noting("intent")),

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 IMAGE = os.environ.get("CONTRACT_IMAGE", "busybox")
@@ -23,6 +24,9 @@ def as_spec(name: str, replicas: int, **wishes: Any) -> dict[str, Any]:
         "Command": COMMAND,
         "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
         "StopGracePeriod": SECOND,
+        "Mounts": [
+            {"Type": "volume", "Source": name, "Target": f"/{name}"} for name in wishes.get("local_volumes", ())
+        ],
     }
     job = wishes.get("mode", "").endswith("job")
     return {
@@ -31,7 +35,7 @@ def as_spec(name: str, replicas: int, **wishes: Any) -> dict[str, Any]:
         "Mode": kinds[wishes.get("mode", "replicated")],
         "TaskTemplate": {
             "ContainerSpec": container,
-            "RestartPolicy": {"Condition": "any" if wishes.get("restarts", not job) else "none", "Delay": 0},
+            "RestartPolicy": _restarts(wishes, wishes.get("restarts", not job)),
             "Placement": _placement(wishes),
             "Resources": {"Reservations": _reservations(wishes)},
         },
@@ -42,6 +46,17 @@ def as_spec(name: str, replicas: int, **wishes: Any) -> dict[str, Any]:
             ]
         },
         **({} if job else {"UpdateConfig": _update(wishes)}),
+    }
+
+
+def _restarts(wishes: Mapping[str, Any], restarts: bool) -> dict[str, Any]:
+    """Whether they are started again."""
+    lasting = "any" if wishes.get("restarts_completed", True) else "on-failure"
+    return {
+        "Condition": lasting if restarts else "none",
+        "Delay": 0,
+        "MaxAttempts": wishes.get("max_attempts", 0),
+        "Window": int(wishes.get("attempts_window", timedelta()).total_seconds() * SECOND),
     }
 
 

@@ -14,6 +14,7 @@ from infra.local.engine.identity import Identities
 from infra.local.engine.model import Availability as EngineAvailability
 from infra.local.engine.model import Node as EngineNode
 from infra.local.engine.model import Service as EngineService
+from infra.local.engine.model import TaskState
 from infra.local.engine.views import node_view, service_view
 from shared.messages import Role
 from tests.fakes.clock import START
@@ -207,6 +208,22 @@ class InMemorySwarm(DockerSwarm, Port):
     def running_on(self, node_id: str) -> list[Task]:
         """The tasks that run there."""
         return [task for task in self.cluster.tasks if task.node_id == node_id and task.state == "running"]
+
+    def refills(self, task_id: str) -> bool:
+        """Whether Swarm would start a task again elsewhere, were it stopped now."""
+        task = self.simulated.store.tasks[task_id]
+        return self.simulated.restarts.is_due(task, self.simulated.store.services[task.service_id])
+
+    def fail(self, task_id: str) -> None:
+        """The task's container ends badly."""
+        self.simulated.store.set_status(self.simulated.store.tasks[task_id], TaskState.FAILED, "started", "exit 1")
+
+    def count_attempts(self, name: str) -> None:
+        """Each of a service's slots has used a restart attempt, of which Swarm shows no task any more."""
+        service = next(each for each in self.simulated.store.services.values() if each.spec.name == name)
+        for task in list(self.simulated.store.tasks.values()):
+            if task.service_id == service.id:
+                self.simulated.restarts.note_attempt(task, service)
 
     @property
     def faults(self) -> Faults:

@@ -209,7 +209,7 @@ class Judge:
             return
         for task in self._world.swarm.running_on(node_id):
             service = cluster.services[task.service_id]
-            lasts = service.restarts and service.mode in {"replicated", "global"}
+            lasts = service.mode == "global" or (service.mode == "replicated" and self._world.swarm.refills(task.id))
             if wanted(task) and not lasts:
                 self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{task.slot} off")
 

@@ -116,6 +116,8 @@ class World:
         self.swarm.create("api", replicas=2, labels=labelled, start_first=True, cpus=cpus)
         self.swarm.create("plain", replicas=2, constraints=("node.role==worker",) if self.seed % 3 == 0 else ())
         self.swarm.create("agent", mode="global")
+        if self.seed % 4 == 1:
+            self.swarm.create("limited", replicas=2, max_attempts=1)
         if self.seed % 5 == 0:
             self.swarm.create("batch", replicas=1, mode="replicated-job", restarts=False)
 

@@ -14,7 +14,16 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
-from worker.ports.swarm import Availability, Node, Revised, Service, ServiceChange, SwarmIdentity, Task
+from worker.ports.swarm import (
+    Availability,
+    Node,
+    Revised,
+    Service,
+    ServiceChange,
+    SwarmIdentity,
+    Task,
+    with_nodes_avoided,
+)
 
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""
@@ -157,6 +166,8 @@ def _inspect_service(api: Api, name: str) -> Any:
 
 def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
     """The spec with the change in it. Raises Refused. None: this request's change is in it already."""
+    if change.avoid or change.allow:
+        return _with_constraints(spec, change)
     labels = spec.get("Labels") or {}
     if labels.get(change.label) == change.request_id:
         return None
@@ -170,6 +181,17 @@ def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
     if change.force:
         template["ForceUpdate"] = (template.get("ForceUpdate") or 0) + 1
     return {**new, "TaskTemplate": template}
+
+
+def _with_constraints(spec: Spec, change: ServiceChange) -> Spec | None:
+    """The spec that avoids nodes, or allows them again, and is the same in all else: so only tasks there move."""
+    template = spec.get("TaskTemplate") or {}
+    placement = template.get("Placement") or {}
+    present = tuple(placement.get("Constraints") or ())
+    wanted = with_nodes_avoided(present, change)
+    if wanted == present:
+        return None
+    return {**spec, "TaskTemplate": {**template, "Placement": {**placement, "Constraints": list(wanted)}}}
 
 
 def _with_replicas(spec: Spec, replicas: int) -> Spec:

@@ -9,10 +9,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker.decisions.placement import OVER, Placement
+from worker.decisions.reasons import Obstacle, Reason
+from worker.decisions.restarts import Refill, keeps, refill
 from worker.ports.swarm import Node, Service, Task
 
 Slot = tuple[str, int]
 """Service id and slot: the place of one replica, whichever task fills it at a time."""
+
+MISSING = "missing"
+"""Instead of a task's state: Swarm has made none for the slot."""
 
 _ENDING = frozenset({"shutdown", "remove"})
 
@@ -36,22 +41,44 @@ class Unsettled:
 # --- Before a drain ---------------------------------------------------------------------------------------------
 
 
+class Departures:
+    """One snapshot of the Swarm, asked what stands in the way of sets of nodes that would go."""
+
+    def __init__(self, nodes: Sequence[Node], services: Iterable[Service], tasks: Sequence[Task]) -> None:
+        self._services = {service.id: service for service in services}
+        self._names = {node.id: node.hostname or node.id for node in nodes}
+        self._on: dict[str, list[Task]] = {}
+        for task in tasks:
+            if task.node_id and task.service_id and _wanted(task):
+                self._on.setdefault(task.node_id, []).append(task)
+        usable = [node for node in nodes if node.ready and node.availability == "active"]
+        self._placement = Placement(usable, self._services, tasks)
+        self._waiting = Counter(
+            task.service_id for task in tasks if task.node_id is None and _wanted(task) and _moves(task, self._services)
+        )
+
+    def obstacles(self, leaving: Collection[str]) -> tuple[Obstacle, ...]:
+        """Why not everything on the nodes (their ids) can run elsewhere: each reason once."""
+        there = [task for node_id in sorted(leaving) for task in self._on.get(node_id, ())]
+        lasting = sorted({kept for task in there if (kept := self._keeps(task))}, key=str)
+        moving = Counter(task.service_id for task in there if _moves(task, self._services))
+        homeless = self._placement.obstacles(leaving, moving, self._waiting) if moving else ()
+        return (*lasting, *(Obstacle(Reason.WOULD_NOT_FIT, text) for text in homeless))
+
+    @property
+    def looked_at(self) -> int:
+        """What the answers have cost so far: how many nodes were looked at."""
+        return self._placement.looked_at
+
+    def _keeps(self, task: Task) -> Obstacle | None:
+        return keeps(self._services.get(task.service_id), task, self._names.get(task.node_id or "", ""))
+
+
 def obstacles(
     leaving: Collection[str], *, nodes: Sequence[Node], services: Sequence[Service], tasks: Sequence[Task]
-) -> tuple[str, ...]:
-    """One sentence for each reason why not everything on the leaving nodes (their ids) can run elsewhere."""
-    known = {service.id: service for service in services}
-    names = {node.id: node.hostname or node.id for node in nodes}
-    there = [task for task in tasks if task.node_id in leaving and _wanted(task) and task.service_id]
-    lasting = sorted({text for task in there if (text := _cannot_move(task, known, names))})
-    staying = [node for node in nodes if node.id not in leaving and node.ready and node.availability == "active"]
-    moving = Counter(task.service_id for task in there if _moves(task, known))
-    if not moving:
-        return tuple(lasting)
-    waiting = Counter(
-        task.service_id for task in tasks if task.node_id is None and _wanted(task) and _moves(task, known)
-    )
-    return (*lasting, *Placement(staying, known, tasks).obstacles(moving, waiting))
+) -> tuple[Obstacle, ...]:
+    """Why not everything on the leaving nodes (their ids) can run elsewhere: each reason once."""
+    return Departures(nodes, services, tasks).obstacles(leaving)
 
 
 def movable(tasks: Iterable[Task], services: Iterable[Service]) -> Counter[str]:
@@ -66,8 +93,54 @@ def holders(tasks: Iterable[Task], services: Iterable[Service]) -> frozenset[str
     return frozenset(
         task.node_id
         for task in tasks
-        if task.node_id and task.service_id and _wanted(task) and _cannot_move(task, known, {})
+        if task.node_id and task.service_id and _wanted(task) and keeps(known.get(task.service_id), task, "")
     )
+
+
+def to_update(node_ids: Collection[str], tasks: Sequence[Task], services: Iterable[Service]) -> tuple[Service, ...]:
+    """The services to move off the nodes by an update that avoids them (`ServiceChange.avoid`), before the drain.
+
+    Those that update start-first: so no replica is missing meanwhile. And those that Swarm would not start again
+    after a drain, for an update uses no attempt up.
+    """
+    there = _there(node_ids, tasks)
+    return tuple(
+        service
+        for service in services
+        if service.id in there
+        and service.mode == "replicated"
+        and service.restarts
+        and (service.start_first or _lost_by_drain(there[service.id], tasks, service))
+    )
+
+
+def lost_by_drain(
+    node_ids: Collection[str], tasks: Sequence[Task], services: Iterable[Service]
+) -> tuple[Unsettled, ...]:
+    """What runs on the nodes at this moment and would run nowhere after a drain. Ask right before it."""
+    there = _there(node_ids, tasks)
+    lost = (
+        Unsettled(service.id, task.slot, service.name, task.state, "Swarm would not start it again")
+        for service in services
+        for task in _lost_by_drain(there.get(service.id, ()), tasks, service)
+    )
+    return tuple(lost)
+
+
+def _there(node_ids: Collection[str], tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Service id to its tasks that are wanted on the nodes."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.node_id in node_ids and _wanted(task):
+            found.setdefault(task.service_id, []).append(task)
+    return found
+
+
+def _lost_by_drain(there: Sequence[Task], tasks: Iterable[Task], service: Service) -> list[Task]:
+    if not there or (service.mode == "replicated" and service.restarts and not service.max_attempts):
+        return []
+    by_slot = _by_slot(tasks, {service.id})
+    return [task for task in there if refill(service, task, by_slot[(service.id, task.slot)]) is not Refill.REFILLED]
 
 
 # --- While draining ---------------------------------------------------------------------------------------------
@@ -95,7 +168,8 @@ def unsettled(
 ) -> tuple[Unsettled, ...]:
     """Those of the slots that are still wanted and do not run on a node that stays, with Swarm's reason.
 
-    A slot is wanted no more when its service is gone, or has as many slots as replicas without it (scaled down).
+    A slot is wanted no more when its service is gone, or has as many slots as replicas without it (scaled down), or
+    when its task has ended well and the service restarts only what failed.
     """
     known = {service.id: service for service in services}
     asked = {slot for slot in wanted if slot[0] in known and known[slot[0]].mode == "replicated"}
@@ -105,9 +179,27 @@ def unsettled(
     for slot in sorted(asked):
         service, there = known[slot[0]], by_slot.get(slot, [])
         given_up = not any(map(_wanted, there)) and filled[service.id] >= service.replicas
-        if not given_up and not any(_runs_elsewhere(task, leaving) for task in there):
+        over = given_up or _completed(service, there)
+        if not over and not any(_runs_elsewhere(task, leaving) for task in there):
             found.append(_unsettled(service, slot[1], there, leaving))
     return tuple(found)
+
+
+def abandoned(wanted: Iterable[Slot], tasks: Sequence[Task], services: Iterable[Service]) -> tuple[Unsettled, ...]:
+    """Those of the slots that run nowhere and that Swarm will not fill again: to be asked after an undo.
+
+    One that still starts, or waits for a place, is none of them. `docker service update --force` fills them.
+    """
+    return tuple(slot for slot in unsettled(wanted, tasks, services, ()) if slot.state == MISSING)
+
+
+def _completed(service: Service, there: Sequence[Task]) -> bool:
+    """Done for good: nothing of it is wanted, and it ended well."""
+    return (
+        not service.restarts_completed
+        and not any(map(_wanted, there))
+        and any(task.state == "complete" for task in there)
+    )
 
 
 def _by_slot(tasks: Iterable[Task], service_ids: Collection[str]) -> dict[Slot, list[Task]]:
@@ -128,7 +220,7 @@ def _unsettled(service: Service, slot: int, there: Sequence[Task], leaving: Coll
     wanted = [task for task in elsewhere if _wanted(task)] or [task for task in there if _wanted(task)]
     failed = [task for task in elsewhere if task.state in {"failed", "rejected"}]
     reason = next((task.error for task in (*wanted, *failed) if task.error), "")
-    return Unsettled(service.id, slot, service.name, wanted[0].state if wanted else "missing", reason)
+    return Unsettled(service.id, slot, service.name, wanted[0].state if wanted else MISSING, reason)
 
 
 # --- Kinds of tasks ---------------------------------------------------------------------------------------------
@@ -147,21 +239,3 @@ def _lasts(task: Task, known: Mapping[str, Service]) -> bool:
     """Its slot is filled anew wherever it ends; one that was scaled away is to be removed."""
     service = known.get(task.service_id)
     return service is not None and service.mode == "replicated" and service.restarts and task.desired != "remove"
-
-
-def _cannot_move(task: Task, known: Mapping[str, Service], names: Mapping[str, str]) -> str | None:
-    """Why a drain would lose this task, if it would."""
-    service, where = known.get(task.service_id), names.get(task.node_id or "", "")
-    if service is None:
-        return f"A service that has just been made or removed has a task on {where}. Repeat the request"
-    if service.mode in {"replicated-job", "global-job"}:
-        return (
-            f"A task of the job {service.name} runs on {where} and would be cut off. "
-            f"Wait until it has ended, or remove the job (`docker service rm {service.name}`)"
-        )
-    if not service.restarts:
-        return (
-            f"A task of {service.name} runs on {where} and would never be started again (restart condition none). "
-            "Wait until it has ended, or give the service another restart condition"
-        )
-    return None

@@ -1,28 +1,35 @@
-"""Which instances a scale-down takes: those that cost least to remove, and never one that somebody protects.
+"""Which instances a scale-down takes: those that cost least to remove and may go together, never a protected one.
 
-The order: what never joined the Swarm, then nodes that are not Ready, then the nodes with the fewest tasks to move,
-then one of the fullest zone, then the newest. A node on which something runs that cannot move comes after those that
-are free, and the worker's own node last of all. Whether their tasks fit elsewhere, and whether the managers keep
-their quorum, is asked elsewhere.
+A set may go when everything that runs on it would run elsewhere and the managers keep their quorum; whatever is
+cheaper (`costs`) and could not go with the others is passed over, with the reason.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import groupby, islice
+from datetime import datetime, timedelta
 
 from shared.messages import Role
-from worker.decisions.displacement import holders, movable
+from worker.decisions.choice import Search
+from worker.decisions.costs import Costs, Order
+from worker.decisions.displacement import Departures, movable
 from worker.decisions.matching import Strangers, claimants, dispute, disputed, matched, members
+from worker.decisions.quorum import demotions_refusal
+from worker.decisions.reasons import Obstacle, Reason
 from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, Service, Task
 
 PROTECT_LABEL = "com.df.scaler.protect"
 """The swarm node label that, being `true`, keeps a node."""
 
+MOST_LOOKED_AT = 600_000
+"""The search stops after so many looks at a node for a service, all sets together: it takes the event loop's time.
+
+Measured at 1,000 nodes with 20,000 tasks: 0.03 s for a choice without obstacles, 0.7 s for one that comes to the bound.
+"""
 _NAMED = 8
 """At most so many instances are named in a refusal."""
+_TEXTS = 5
+"""And so many told with their reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,36 @@ class Victim:
     node_id: str | None
     name: str
     """The node's hostname, or the instance id."""
+    why: str = ""
+    """Why it costs least."""
+    drained: bool = False
+    """Its node was drained already when it was chosen: by somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An instance that would have cost less than one that goes."""
+
+    name: str
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who goes, in the order in which they should, and who would have cost less and does not."""
+
+    victims: tuple[Victim, ...]
+    passed_over: tuple[PassedOver, ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """What people should know about the choice, for the record's message. Empty: nothing."""
+        drained = [victim.name for victim in self.victims if victim.drained]
+        passed = [f"{each.name} ({each.reason})" for each in self.passed_over]
+        already = f"{_listed(drained)} {'was' if len(drained) == 1 else 'were'} drained already" if drained else ""
+        over = f"passed over: {_listed(passed)}" if passed else ""
+        return "; ".join(filter(None, (already, over)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +90,8 @@ def choose(
     own_node_id: str,
     now: datetime,
     join_timeout: timedelta,
-) -> tuple[Victim, ...] | Refusal:
-    """`count` victims of the group, in the order in which they should go, or why there are none."""
+) -> Choice | Refusal:
+    """`count` victims of the group, or why there are none. The search is bounded (`MOST_LOOKED_AT`)."""
     node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     if not claims:
         return _nothing_matches(count, group)
@@ -70,12 +107,35 @@ def choose(
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
         return _too_few(count, len(eligible), group, node_of, obstacle)
-    costs = _Costs(node_of, movable(tasks, services), holders(tasks, services), own_node_id)
-    zones = Counter(instance.zone for instance in members(group))
-    cheapest = tuple(islice(_cheapest(eligible, costs, zones), count))
-    if any(unsure.values()) and any(node_of[each.id].ready for each in cheapest if each.id in node_of):
+    costs = Costs(node_of, movable(tasks, services), own_node_id)
+    departures, order = Departures(nodes, services, tasks), Order(eligible, members(group), costs)
+    search = Search(
+        count,
+        ordered=order.without,
+        hinders=lambda ids: _hindrance([node.id for each in ids for node in claims.get(each, ())], nodes, departures),
+        affordable=lambda: departures.looked_at < MOST_LOOKED_AT,
+    )
+    chosen = search.run()
+    if chosen is None:
+        return _none_fits(search, len(eligible), group, node_of)
+    if any(unsure.values()) and any(node_of[each].ready for each in chosen if each in node_of):
         return _nobody_knows(unsure)
-    return tuple(_victim(instance, node_of) for instance in cheapest)
+    return Choice(
+        tuple(_victim(instance_id, costs) for instance_id in chosen),
+        _passed_over(chosen, search, group, claims, costs, obstacle),
+    )
+
+
+def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
+    """What keeps the nodes from going together."""
+    quorum = demotions_refusal(nodes, node_ids)
+    if quorum is not None:
+        return Obstacle(Reason.QUORUM, quorum)
+    found = departures.obstacles(node_ids)
+    if len(found) < 2:
+        return found[0] if found else None
+    more = f"; and {len(found) - _TEXTS} more" if len(found) > _TEXTS else ""
+    return Obstacle(found[0].reason, "; ".join(map(str, found[:_TEXTS])) + more)
 
 
 # --- Who may be taken -------------------------------------------------------------------------------------------
@@ -104,7 +164,7 @@ def _obstacle(
     """
     if _kept(instance, group):
         return "protected from scale-in"
-    if any(node.labels.get(PROTECT_LABEL, "").strip().lower() == "true" for node in claiming):
+    if any(_is_labelled(node) for node in claiming):
         return f"node label {PROTECT_LABEL}=true"
     if disputed(claiming):
         return f"{dispute(claiming)}: give each Docker engine its own label instance_id=INSTANCE_ID"
@@ -115,56 +175,50 @@ def _obstacle(
     return _could_be(unsure[instance.id]) if unsure[instance.id] else None
 
 
-# --- Who goes first ---------------------------------------------------------------------------------------------
+# --- Who goes, and who does not ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Costs:
-    """What it costs to remove an instance, zones and age aside."""
-
-    node_of: Mapping[str, Node]
-    tasks: Mapping[str, int]
-    holders: frozenset[str]
-    own_node_id: str
-
-    def of(self, instance: Instance) -> tuple[bool, int, bool, int]:
-        """The smaller, the sooner it goes."""
-        node = self.node_of.get(instance.id)
-        if node is None:
-            return False, 0, False, 0
-        return node.id == self.own_node_id, 1 + node.ready, node.id in self.holders, self.tasks.get(node.id, 0)
-
-
-def _cheapest(eligible: Sequence[Instance], costs: _Costs, zones: Counter[str]) -> Iterator[Instance]:
-    """The instances by cost; among equals always one of the zone that is the fullest by then, its newest."""
-    for _, equals in groupby(sorted(eligible, key=costs.of), key=costs.of):
-        yield from _by_zone(list(equals), zones)
-
-
-def _by_zone(equals: Sequence[Instance], zones: Counter[str]) -> Iterator[Instance]:
-    queues: dict[str, deque[Instance]] = {}
-    for instance in sorted(equals, key=_age, reverse=True):
-        queues.setdefault(instance.zone, deque()).append(instance)
-    while queues:
-        zone = max(queues, key=lambda zone: (zones[zone], _age(queues[zone][0])))
-        yield queues[zone].popleft()
-        zones[zone] -= 1
-        queues = {name: queue for name, queue in queues.items() if queue}
-
-
-def _age(instance: Instance) -> tuple[datetime, str]:
-    return instance.launched_at or datetime.min.replace(tzinfo=UTC), instance.id
-
-
-def _victim(instance: Instance, node_of: Mapping[str, Node]) -> Victim:
-    node = node_of.get(instance.id)
-    return (
-        Victim(instance.id, None, instance.id) if node is None else Victim(instance.id, node.id, _name(instance, node))
-    )
+def _victim(instance_id: str, costs: Costs) -> Victim:
+    node, why = costs.node_of.get(instance_id), costs.why(instance_id)
+    if node is None:
+        return Victim(instance_id, None, instance_id, why)
+    return Victim(instance_id, node.id, node.hostname or instance_id, why, drained=node.availability == "drain")
 
 
 def _name(instance: Instance, node: Node | None) -> str:
     return (node.hostname if node is not None else "") or instance.id
+
+
+def _passed_over(
+    chosen: Sequence[str],
+    search: Search,
+    group: Group,
+    claims: Mapping[str, Sequence[Node]],
+    costs: Costs,
+    obstacle: Mapping[str, str | None],
+) -> tuple[PassedOver, ...]:
+    """Who would have cost less than the costliest of the chosen: kept by itself, or by what runs there."""
+    dearest = max(costs.of(instance_id) for instance_id in chosen)
+    found = []
+    for instance in sorted(members(group), key=lambda instance: (costs.of(instance.id), instance.id)):
+        node = costs.node_of.get(instance.id)
+        kept, hindered = obstacle[instance.id], search.passed_over.get(instance.id)
+        if hindered is not None:
+            found.append(PassedOver(_name(instance, node), hindered.reason, hindered.text))
+        elif kept is not None and costs.of(instance.id) < dearest:
+            found.append(PassedOver(_name(instance, node), _code(instance, claims.get(instance.id, ()), group), kept))
+    return tuple(found)
+
+
+def _code(instance: Instance, claiming: Sequence[Node], group: Group) -> Reason:
+    """Of what `_obstacle` says."""
+    if _kept(instance, group) or any(_is_labelled(node) for node in claiming):
+        return Reason.PROTECTED
+    return Reason.NOT_IN_SERVICE if claiming and not disputed(claiming) else Reason.UNMATCHED
+
+
+def _is_labelled(node: Node) -> bool:
+    return node.labels.get(PROTECT_LABEL, "").strip().lower() == "true"
 
 
 # --- Why nobody goes --------------------------------------------------------------------------------------------
@@ -213,6 +267,21 @@ def _too_few(
         f"{count} should be{why}. Remove fewer, wait until all are InService and in the Swarm, or lift the "
         f"protection (`docker node update --label-rm {PROTECT_LABEL} NODE`, "
         "`aws autoscaling set-instance-protection --no-protected-from-scale-in`)"
+    )
+
+
+def _none_fits(search: Search, eligible: int, group: Group, node_of: Mapping[str, Node]) -> Refusal:
+    """Each that stands in the way, with the reason: the cheapest first."""
+    by_id = {instance.id: instance for instance in members(group)}
+    told = [
+        f"{_name(by_id[instance_id], node_of.get(instance_id))}: {obstacle.text}"
+        for instance_id, obstacle in search.passed_over.items()
+    ]
+    more = f"; and {len(told) - _TEXTS} more" if len(told) > _TEXTS else ""
+    bounded = " Not every set of them was tried: there are too many." if search.exhausted else ""
+    return Refusal(
+        f"Nothing was removed: of the {eligible} instances of Auto Scaling group {group.name} that may go, no "
+        f"{search.count} can: {'; '.join(told[:_TEXTS])}{more}.{bounded} Make room (or wait), then repeat the request"
     )
 
 

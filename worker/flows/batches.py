@@ -106,11 +106,11 @@ class Batches:
         return any(request.record.step in _UNDERWAY for request in ups)
 
     async def _run(self, batch: _Batch) -> RolloutResult:
-        services = await self._rescheduler.labelled()
-        rollout = batch.rollout or self._rescheduler.plan_rollout(batch.requests[0].id, services)
+        selection = await self._rescheduler.labelled()
+        rollout = batch.rollout or self._rescheduler.plan_rollout(batch.requests[0].id, selection.services)
         for request in batch.requests:
             await request.save(plan=UpPlan.parse(request.record.plan).but(rollout=rollout))
-        return await self._rescheduler.run(rollout, services)
+        return await self._rescheduler.run(rollout, selection)
 
     def _close(self, batch: _Batch, error: BaseException) -> None:
         """The others of the batch fail like its leader, and come again."""

@@ -4,29 +4,33 @@ Exactly the chosen instances go, after everything that ran on them runs elsewher
 them is terminated leads into `undo`, which gives the others back as they were and never leads anywhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from shared.records import State
-from worker.decisions.displacement import obstacles
 from worker.decisions.preflight import down_refusal
-from worker.decisions.quorum import demotions_refusal
-from worker.decisions.victims import Refusal, Victim, choose
+from worker.decisions.victims import Choice, Refusal, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
 from worker.flows.drain import Drain
 from worker.flows.flow import Context
-from worker.flows.give_back import give_back
+from worker.flows.give_back import abandoned, give_back
 from worker.flows.nodes import fail, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.removal import remove_nodes
 from worker.flows.survey import Survey, permit
 from worker.flows.terminate import Termination
+from worker.ports.swarm import Node
 from worker.requests import wording
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
+
+MOST_PASSED_OVER = 20
+"""So many of those that were passed over stand in the plan."""
 
 
 class ScaleDown:
@@ -80,23 +84,22 @@ class ScaleDown:
         survey, target = planned
         count = target.before - target.after
         await permit(self._leadership, survey, partial(down_refusal, count=count))
-        victims = await self._choose(request, survey, count)
+        choice = await self._choose(request, survey, count)
         by_id = {node.id: node for node in survey.nodes}
         changing = wording.changing(node_type(request), target.before, target.after)
         line = wording.nodes_request("down", survey.limits.by, node_type(request))
         request.say(wording.nodes("success", line, changing))
-        departing = tuple(DepartingNode.of(victim, by_id) for victim in victims)
         await request.enter(
             "drain",
             by=survey.limits.by,
             nodes_before=target.before,
             nodes_after=target.after,
-            message=changing,
+            message=wording.joined(changing, choice.remark),
             warnings=survey.warnings,
-            plan=DownPlan.parse(request.record.plan).but(nodes=departing),
+            plan=DownPlan.parse(request.record.plan).but(**_chosen(choice, by_id)),
         )
 
-    async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Sequence[Victim]:
+    async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Choice:
         """The victims, managers' leader last. Raises GaveUp where there are none, or they must not go."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
         chosen = choose(
@@ -113,13 +116,7 @@ class ScaleDown:
         if isinstance(chosen, Refusal):
             raise GaveUp(chosen.reason)
         leaders = {node.id for node in survey.nodes if node.manager is not None and node.manager.leader}
-        ordered = sorted(chosen, key=lambda victim: victim.node_id in leaders)
-        ids = [victim.node_id for victim in ordered if victim.node_id is not None]
-        reasons = obstacles(ids, nodes=survey.nodes, services=services, tasks=tasks)
-        quorum = demotions_refusal(survey.nodes, ids)
-        if reasons or quorum:
-            raise GaveUp(quorum or wording.would_not_fit([victim.name for victim in ordered], reasons))
-        return ordered
+        return replace(chosen, victims=tuple(sorted(chosen.victims, key=lambda each: each.node_id in leaders)))
 
     async def _succeed(self, request: OpenRequest) -> None:
         down, kind = DownPlan.parse(request.record.plan), node_type(request)
@@ -137,7 +134,8 @@ class ScaleDown:
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
         partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
-        await self._fail(request, wording.joined(down.why, partly, _unknown(down)))
+        empty = await abandoned(self._leadership, down)
+        await self._fail(request, wording.joined(down.why, partly, _unknown(down), empty))
 
     async def _fail(self, request: OpenRequest, message: str) -> None:
         await fail(self._leadership, request, message)
@@ -152,3 +150,12 @@ def _unknown(down: DownPlan) -> str:
     if down.intent is None or down.intent.instance_id in down.terminated:
         return ""
     return f"AWS may have terminated {down.intent.instance_id} all the same: look at the group's activities"
+
+
+def _chosen(choice: Choice, by_id: Mapping[str, Node]) -> dict[str, Any]:
+    """What a plan keeps of the choice: the nodes as they are, why each was chosen, and who was passed over."""
+    return {
+        "nodes": tuple(DepartingNode.of(victim, by_id) for victim in choice.victims),
+        "chosen": {victim.name: victim.why for victim in choice.victims},
+        "passed_over": tuple(asdict(each) for each in choice.passed_over[:MOST_PASSED_OVER]),
+    }

@@ -1,9 +1,10 @@
-"""Draining: moving everything off the nodes that will go, and giving the nodes back when that fails.
+"""Draining: moving everything off the nodes that will go.
 
-What the nodes were is journaled before they are touched, so that they can be given back as they were, whoever does
-it. Swarm's drain stops a task before its replacement runs; services that update start-first are moved by a rolling
-update of their own before it, from nodes that only take nothing new (`pause`). Tasks emit no events: they are looked
-at every second.
+What the nodes were is journaled before they are touched, so that whoever comes next can give them back as they were.
+Swarm's drain stops a task before its replacement runs, and uses a restart attempt up. So services that update
+start-first, or have no attempt left, are moved before it, from nodes that only take nothing new (`pause`): they avoid
+the nodes until the drain is set, which has Swarm replace their tasks there and no others. Tasks emit no events: they
+are looked at every second.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,9 +14,11 @@ import structlog
 
 from shared.errors import NotFound
 from worker.decisions import displacement
+from worker.decisions.restarts import update_running
 from worker.errors import GaveUp
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Availability, Revised, Service, ServiceChange, Task
+from worker.requests import wording
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
@@ -49,9 +52,10 @@ class Drain:
             await self._pause()
             await self._note_slots()
         if self._plan.draining is None:
-            await self._move_start_first()
+            await self._move_ahead()
         if self._plan.draining != "done":
             await self._note_slots()  # the move takes time: what runs there now counts, not what ran before it
+            await self._check_nothing_is_lost()
             await self._drain()
         await self.emptied()
 
@@ -117,41 +121,56 @@ class Drain:
         names = ", ".join(node.name for node in self._nodes if node.node_id in holders)
         if names:
             raise GaveUp(
-                f"A job, or a task that is never started again, has just begun on {names} and would be cut off: it "
-                "stays. Wait until that has ended, then repeat the request"
+                f"A job, or a task that must not be moved, has just begun on {names} and would be cut off: it stays. "
+                "Wait until it has ended, then repeat the request"
             )
 
-    async def _move_start_first(self) -> None:
-        """Services that may run twice for a moment move without a gap, by a rolling update of their own."""
-        moved = {service_id for service_id, _ in self._slots()}
-        for service in await self._leadership.swarm.services():
-            if service.id in moved and service.start_first and service.restarts:
-                await self._roll(service)
+    async def _move_ahead(self) -> None:
+        """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes."""
+        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        wanted = {service.id for service in displacement.to_update(self._ids, tasks, services)}
+        for service in services:
+            if service.id in wanted or service.id in self._plan.avoiding:
+                await self._roll(service, moved=service.id not in wanted)
 
-    async def _roll(self, service: Service) -> None:
+    async def _roll(self, service: Service, *, moved: bool) -> None:
+        """The service avoids the nodes until its tasks are gone from there and the update has ended.
+
+        `moved`: they are gone already, by the worker before us.
+        """
         async with self._leadership.turn(self._request.id, service.id):
+            ids = tuple(sorted(self._ids))
+            if service.id not in self._plan.avoiding:
+                await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
             try:
-                await self._update_once(service)
+                if not moved:
+                    await self._update(service, avoid=ids)
+                await self._leadership.poll(
+                    self._request.id, partial(self._rolled_off, service), every=POLL_SECONDS, deadline=self._deadline
+                )
+                await self._update(service, allow=ids)
             except NotFound:
-                return
-            await self._leadership.poll(
-                self._request.id, partial(self._rolled_off, service), every=POLL_SECONDS, deadline=self._deadline
-            )
+                log.info("moved_service_gone", request=self._request.id, service=service.name)
+            avoiding = tuple(each for each in self._plan.avoiding if each != service.id)
+            await self._request.save(plan=self._plan.but(avoiding=avoiding))
+
+    async def _update(self, service: Service, *, avoid: tuple[str, ...] = (), allow: tuple[str, ...] = ()) -> None:
+        change = ServiceChange(request_id=self._request.id, avoid=avoid, allow=allow)
+        await self._leadership.change_swarm.update_service(service.id, change)
 
     async def _rolled_off(self, service: Service) -> bool | None:
-        """The update has moved all of the service off the nodes, or never will."""
+        """Nothing of the service is left on the nodes and its update is over; or it is stuck."""
         tasks = await self._leadership.swarm.tasks(service_id=service.id)
         present = await self._leadership.swarm.service(service.id)
-        return not displacement.left(self._ids, tasks, [present]) or _halted(present) or _no_room(tasks) or None
+        moved = not displacement.left(self._ids, tasks, [present]) and not update_running(present)
+        return moved or _halted(present) or _no_room(tasks) or None
 
-    async def _update_once(self, service: Service) -> None:
-        """The label proves it only until another rescheduling of the service writes its own: so it is journaled."""
-        if service.id in self._plan.rolled:
-            return
-        await self._leadership.change_swarm.update_service(
-            service.id, ServiceChange(request_id=self._request.id, force=True)
-        )
-        await self._request.save(plan=self._plan.but(rolled=(*self._plan.rolled, service.id)))
+    async def _check_nothing_is_lost(self) -> None:
+        """Raises GaveUp where Swarm would not start again what the drain is about to stop."""
+        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        lost = displacement.lost_by_drain(self._ids, tasks, services)
+        if lost:
+            raise GaveUp(wording.lost_by_drain([str(slot) for slot in lost[:NAMED]]))
 
     async def _problems(self) -> Sequence[str]:
         """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""

@@ -1,6 +1,5 @@
 """Rescheduling asked for by itself: all labelled services, or one."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.errors import NotFound
@@ -8,6 +7,7 @@ from shared.records import State
 from worker.errors import GaveUp
 from worker.flows.admission import admit
 from worker.flows.flow import Context
+from worker.flows.rollout import RolloutResult, Selection
 from worker.ports.swarm import Service
 from worker.requests import wording
 from worker.requests.plans import ReschedulePlan
@@ -40,25 +40,25 @@ class Reschedule:
         return self._leadership.settings.reschedule_timeout
 
     async def _plan(self, request: OpenRequest) -> None:
-        rollout = self._rescheduler.plan_rollout(request.id, await self._services(request))
+        rollout = self._rescheduler.plan_rollout(request.id, (await self._select(request)).services)
         await request.enter("reschedule", plan=ReschedulePlan.parse(request.record.plan).but(rollout=rollout))
 
     async def _run(self, request: OpenRequest) -> None:
-        services = await self._services(request)
+        selection = await self._select(request)
         rollout = ReschedulePlan.parse(request.record.plan).rollout
-        rollout = rollout or self._rescheduler.plan_rollout(request.id, services)
+        rollout = rollout or self._rescheduler.plan_rollout(request.id, selection.services)
         with self._leadership.watchdog.suspended(request.id):
-            result = await self._rescheduler.run(rollout, services)
+            result = await self._rescheduler.run(rollout, selection)
         if result.failed:
             summary = wording.reschedule_failures(result.failed, result.succeeded)
             await request.end(State.FAILED, summary, wording.rescheduled(_headline(request), "error", summary))
             return
         if request.record.service and not result.succeeded:
             raise GaveUp(f"docker inspect failed in ReschedulerService: {request.record.service} was removed meanwhile")
-        summary = _success(request, result.succeeded)
+        summary = _success(request, result)
         await request.end(State.SUCCEEDED, summary, wording.rescheduled(_headline(request), "success", summary))
 
-    async def _services(self, request: OpenRequest) -> Sequence[Service]:
+    async def _select(self, request: OpenRequest) -> Selection:
         """What is to be rescheduled. Raises GaveUp where a service was named that cannot be."""
         if request.record.service is None:
             return await self._rescheduler.labelled()
@@ -69,7 +69,10 @@ class Reschedule:
         missing = _not_labelled(service, self._leadership.settings.reschedule_filter_label)
         if missing is not None:
             raise GaveUp(missing)
-        return [service]
+        unfit = await self._rescheduler.refusal(service)
+        if unfit is not None:
+            raise GaveUp(f"{service.name} is not rescheduled: {unfit}")
+        return Selection([service])
 
 
 def _headline(request: OpenRequest) -> str:
@@ -77,10 +80,10 @@ def _headline(request: OpenRequest) -> str:
     return wording.one_request(request.record.service) if request.record.service else wording.ALL_REQUEST
 
 
-def _success(request: OpenRequest, succeeded: Sequence[str]) -> str:
+def _success(request: OpenRequest, result: RolloutResult) -> str:
     if request.record.service:
         return f"Rescheduled service: {request.record.service}"
-    return f"{', '.join(succeeded)} rescheduled" if succeeded else "No services to reschedule"
+    return wording.services_rescheduled(result.succeeded, result.passed_over)
 
 
 def _not_labelled(service: Service, wanted: str) -> str | None:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from shared.errors import NotFound, Refused, Unavailable
+from worker.decisions.restarts import not_reschedulable
 from worker.errors import leadership_end
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS, Leadership
@@ -35,12 +36,23 @@ _GONE = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """What a rollout is about."""
+
+    services: Sequence[Service]
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """Names, with reasons, of those that asked for it and are not meant to run for ever."""
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutResult:
     """How a rollout ended, service by service."""
 
     succeeded: tuple[str, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     """Names with reasons."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """The same of those that were left as they are."""
 
 
 class Rescheduler:
@@ -50,10 +62,20 @@ class Rescheduler:
         self._leadership = leadership
         self._key = leadership.settings.reschedule_env_key
 
-    async def labelled(self) -> Sequence[Service]:
-        """The services that asked for it, by name."""
+    async def labelled(self) -> Selection:
+        """The services that asked for it, by name; without those whose work would be cut off, or done again."""
         services = await self._leadership.swarm.services(self._leadership.settings.reschedule_filter_label)
-        return sorted(services, key=lambda service: service.name)
+        reasons = {service.id: await self.refusal(service) for service in services}
+        ordered = sorted(services, key=lambda service: service.name)
+        return Selection(
+            [service for service in ordered if reasons[service.id] is None],
+            tuple((service.name, reason) for service in ordered if (reason := reasons[service.id])),
+        )
+
+    async def refusal(self, service: Service) -> str | None:
+        """Why the service is not one to reschedule. None: it is."""
+        tasks = () if service.restarts_completed else await self._leadership.swarm.tasks(service_id=service.id)
+        return not_reschedulable(service, tasks)
 
     def plan_rollout(self, request_id: str, services: Sequence[Service]) -> Rollout:
         """A rollout with a value later than any that the services carry."""
@@ -64,10 +86,10 @@ class Rescheduler:
         stamp = now if latest is None else max(now, latest + timedelta(seconds=1))
         return Rollout(id=request_id, stamp=stamp.strftime(STAMP))
 
-    async def run(self, rollout: Rollout, services: Sequence[Service]) -> RolloutResult:
+    async def run(self, rollout: Rollout, selection: Selection) -> RolloutResult:
         """Reschedule the services, a few at a time, each to the end of its update. Raises LeadershipOver."""
         seats = asyncio.Semaphore(AT_ONCE)
-        updates = [_ServiceUpdate(self._leadership, rollout, service, seats) for service in services]
+        updates = [_ServiceUpdate(self._leadership, rollout, service, seats) for service in selection.services]
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [(update.service.name, tasks.create_task(update.run())) for update in updates]
@@ -80,6 +102,7 @@ class Rescheduler:
         return RolloutResult(
             succeeded=tuple(name for name, reason in ended if reason is None),
             failed=tuple((name, reason) for name, reason in ended if reason),
+            passed_over=selection.passed_over,
         )
 
 

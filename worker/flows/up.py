@@ -130,5 +130,5 @@ class ScaleUp:
 
 def _summary(request: OpenRequest, ready: int, result: RolloutResult) -> str:
     if not result.failed:
-        return wording.ready(node_type(request), ready, result.succeeded)
+        return wording.ready(node_type(request), ready, result.succeeded, result.passed_over)
     return f"{wording.up(node_type(request), ready)}, {wording.reschedule_failures(result.failed, result.succeeded)}"

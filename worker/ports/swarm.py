@@ -7,7 +7,7 @@ Every call may raise `Unavailable` (no answer, or "later": it may have taken eff
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from shared.errors import Refused
@@ -29,6 +29,11 @@ RESCHEDULE_LABEL = "com.df.scaler.reschedule"
 PROTECT_LABEL = "com.df.scaler.protect"
 
 """The node label that, when `true`, keeps a node from ever being chosen."""
+
+
+MOVABLE_LABEL = "com.df.scaler.movable"
+
+"""The service label that, when `true`, allows moving tasks that write a volume of their node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,14 @@ class Service:
     """(protocol, port) pairs published on the node itself."""
     restarts: bool = True
     """False: a task that ends is not replaced (restart condition `none`)."""
+    restarts_completed: bool = True
+    """False: one that ends well is not replaced (`on-failure`)."""
+    max_attempts: int = 0
+    """How often Swarm replaces the task of a slot, drains included. 0: no limit."""
+    attempts_window: timedelta = timedelta(0)
+    """Only replacements within it, before the task began to run, count against `max_attempts`. 0: all of them."""
+    local_volumes: tuple[str, ...] = ()
+    """Named volumes that its tasks write and that stay on their node (driver `local`, no network file system)."""
     start_first: bool = False
     """The update order."""
     update_state: str | None = None
@@ -125,6 +138,11 @@ class Task:
     """running, shutdown, remove, complete (jobs)."""
     error: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    """Equal for tasks of one specification, placement aside. With the two times only where attempts are limited."""
+    created_at: datetime | None = None
+    since: datetime | None = None
+    """When its present state began, by its node's clock."""
 
     @property
     def alive(self) -> bool:
@@ -184,10 +202,17 @@ class ServiceChange:
     env: tuple[str, str] | None = None
     force: bool = False
     """Replace the tasks though nothing else changes."""
+    avoid: tuple[str, ...] = ()
+    """Ids of nodes that its tasks have to leave. Only they are replaced, in the service's update order, and no restart
+    attempt is used up: a changed placement constraint alone leaves those that meet it where they run
+    (https://github.com/moby/swarmkit/blob/master/manager/orchestrator/task.go, `IsTaskDirty`).
+    No label is written: that the constraint is there proves it."""
+    allow: tuple[str, ...] = ()
+    """Ids of nodes that it may use again. Nothing moves."""
 
     @property
     def label(self) -> str:
-        """The label that proves this kind of change."""
+        """The label that proves this kind of change; `avoid` and `allow` prove themselves."""
         return REQUEST_LABEL if self.replicas is not None else RESCHEDULE_LABEL
 
 
@@ -197,6 +222,18 @@ class Revised(Refused):
     def __init__(self, node_id: str, availability: str) -> None:
         super().__init__(f"The availability of node {node_id} is {availability} by now")
         self.availability = availability
+
+
+def with_nodes_avoided(constraints: Sequence[str], change: ServiceChange) -> tuple[str, ...]:
+    """Placement constraints as `avoid` and `allow` of a change make them; the same where they are so already."""
+    allowed = {_avoiding(node_id) for node_id in change.allow}
+    kept = [text for text in constraints if text.replace(" ", "") not in allowed]
+    present = {text.replace(" ", "") for text in kept}
+    return (*kept, *(text for text in map(_avoiding, change.avoid) if text not in present))
+
+
+def _avoiding(node_id: str) -> str:
+    return f"node.id!={node_id}"
 
 
 class SwarmChanges(Protocol):

@@ -89,8 +89,12 @@ class DownPlan(Plan):
     """Service id and slot of each task that ran on the nodes when they were paused. None: not looked at yet."""
     draining: Literal["begun", "done"] | None = None
     """Whether the nodes' availability is about to be set to drain, or has been. None: they are paused at the most."""
-    rolled: tuple[str, ...] = ()
-    """Ids of the start-first services that were moved by a rolling update."""
+    avoiding: tuple[str, ...] = ()
+    """Ids of the services that avoid the nodes at the moment, so that their tasks move before the drain."""
+    chosen: Mapping[str, str] = Field(default_factory=dict)
+    """Name of each node to why it was chosen."""
+    passed_over: tuple[Mapping[str, str], ...] = ()
+    """Those that would have cost less, with code and sentence."""
     demoted: Mapping[str, Moment] = Field(default_factory=dict)
     """Instance id to when its manager's demotion began."""
     intent: Intent | None = None

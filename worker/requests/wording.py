@@ -77,10 +77,9 @@ def up(node_type: str, number: int) -> str:
     return f"{number} {node_type} nodes are up"
 
 
-def ready(node_type: str, number: int, services: Sequence[str]) -> str:
+def ready(node_type: str, number: int, services: Sequence[str], passed_over: Sequence[tuple[str, str]] = ()) -> str:
     """The nodes are there, and the labelled services have been rescheduled."""
-    rescheduled = f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
-    return f"{up(node_type, number)}, {rescheduled}"
+    return f"{up(node_type, number)}, {services_rescheduled(services, passed_over)}"
 
 
 def nodes_ready(summary: str) -> Alert:
@@ -133,6 +132,21 @@ def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
     )
 
 
+def lost_by_drain(tasks: Sequence[str]) -> str:
+    """A drain would lose tasks for good."""
+    return (
+        f"A drain would stop {', '.join(tasks)}, and Swarm would not start it again (its restart attempts are used up, "
+        "or it has just begun): it stays. Look at `docker service ps`, then repeat the request"
+    )
+
+
+def abandoned(tasks: Sequence[str], more: int, services: Sequence[str]) -> str:
+    """After an undo: slots that Swarm leaves empty."""
+    and_more = f" and {more} more" if more else ""
+    again = ", ".join(f"`docker service update --force {name}`" for name in services)
+    return f"Swarm will not start {', '.join(tasks)}{and_more} again by itself: {again} does"
+
+
 def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
     """A victim was terminated, and not by our call."""
     return (
@@ -183,6 +197,12 @@ def service_at_bound(name: str, bound: str, number: int) -> str:
     """Nothing to do."""
     word = "scaled" if bound == "maximum" else "descaled"
     return f"{name} is already {word} to the {bound} number of {number} replicas"
+
+
+def services_rescheduled(services: Sequence[str], passed_over: Sequence[tuple[str, str]]) -> str:
+    """Which services were rescheduled, and which asked for it and were not, with reasons."""
+    done = f"{', '.join(services)} rescheduled" if services else "No services to reschedule"
+    return joined(done, f"passed over: {', '.join(f'{n} ({why})' for n, why in passed_over)}" if passed_over else "")
 
 
 def rescheduled(request: str, status: Status, summary: str) -> Alert:

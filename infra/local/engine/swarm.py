@@ -77,7 +77,7 @@ class SimulatedSwarm:
         self.cluster_id = ids.swarm_id("swarm")
         self.created_ns = clock.now_ns()
         tasks = TaskMaker(store, ids)
-        restarts = Restarts(store, feed, clock, tasks)
+        restarts = self.restarts = Restarts(store, feed, clock, tasks)
         desk = UpdateDesk(store, feed, clock, tasks, restarts, self.faults)
         self._updates = Updates(store, feed, clock, desk, self.config, spawn or loop.create_task)
         self._orchestrator = Orchestrator(
