@@ -1,4 +1,4 @@
-"""What ingest is told by its environment."""
+"""What ingest is told by its environment; docs/reference.md is made from it."""
 
 import re
 from datetime import timedelta

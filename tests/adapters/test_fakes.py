@@ -18,18 +18,11 @@ from tests.fakes import (
     LoopClock,
     Scripted,
 )
-from worker.ports import (
-    AlertSink,
-    GroupChanges,
-    Groups,
-    Inbox,
-    Journal,
-    LeaseItem,
-    LeaseStore,
-    ServiceChange,
-    Swarm,
-    SwarmChanges,
-)
+from worker.ports.alerts import AlertSink
+from worker.ports.queue import Inbox
+from worker.ports.scaling import GroupChanges, Groups
+from worker.ports.storage import Journal, LeaseItem, LeaseStore
+from worker.ports.swarm import ServiceChange, Swarm, SwarmChanges
 
 pytestmark = pytest.mark.looptime
 
@@ -94,7 +87,10 @@ async def test_a_terminated_instance_takes_its_node_down_and_the_tasks_move() ->
     assert states[node_id] == "down"
     alive = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "running"]
     assert [task.state for task in alive] == ["running"] * 6
-    assert await world.groups.gone([worker.id]) == {worker.id}
+    assert await world.groups.gone([worker.id], ()) == {worker.id}
+    world.groups.forget()
+    assert await world.groups.gone([worker.id], ()) == frozenset()
+    assert await world.groups.gone([worker.id], [worker.id]) == {worker.id}
 
 
 async def test_aws_replaces_what_dies_and_some_instances_never_join() -> None:
@@ -126,35 +122,23 @@ async def test_a_launch_that_is_refused_is_tried_again_until_it_works() -> None:
     world.groups.groups["workers"].refusal = "InsufficientInstanceCapacity"
     await world.groups.set_desired("workers", 2)
     await asyncio.sleep(12)
-    failures = [activity for activity in await world.groups.activities("workers") if activity.failed_launch]
+    recorded = (await world.groups.activities("workers")).recorded
+    failures = [activity for activity in recorded if activity.kind == "launch" and activity.outcome == "failed"]
     assert len(failures) == 3
     world.groups.groups["workers"].refusal = None
     await asyncio.sleep(6)
     assert len(world.groups.groups["workers"].staying) == 2
 
 
-async def test_a_task_that_does_not_stop_keeps_its_node_and_its_replacement_waits() -> None:
-    world = World()
-    await asyncio.sleep(2)
-    world.swarm.cluster.stuck.add("demo")
-    worker = world.launcher.nodes[world.groups.groups["workers"].staying[0].id]
-    held = len(world.swarm.running_on(worker))
-    await world.swarm.update_node(worker, availability="drain")
-    await asyncio.sleep(1000)
-    assert len(world.swarm.running_on(worker)) == held
-    waiting = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "ready"]
-    assert [task.state for task in waiting] == ["ready"] * held
-
-
 async def test_an_update_whose_tasks_fail_is_paused() -> None:
     world = World()
     await asyncio.sleep(2)
-    world.swarm.cluster.broken.add("demo")
+    world.swarm.faults.failing_services.add("demo")
     await world.swarm.update_service(world.demo, ServiceChange("request", force=True))
     await asyncio.sleep(10)
     service = await world.swarm.service("demo")
     assert service.update_state == "paused"
-    assert "task-" in service.update_message
+    assert "failure or early termination of task" in service.update_message
 
 
 async def test_another_leader_is_elected_and_a_view_through_a_dead_node_is_away() -> None:

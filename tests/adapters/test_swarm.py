@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.adapters.conftest import CALL
 from tests.adapters.eventually import eventually
 from tests.adapters.yards import HOSTS, MANAGER, ApiYard, MemoryYard, Yard, api_yard
 from worker.adapters.swarm import DockerSwarm
-from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task
+from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.engine]
 
@@ -451,7 +452,13 @@ class TestAway:
         with pytest.raises(Unavailable, match="leader"):
             await swarm.identity()
         swarm.revive(third)
-        assert (await swarm.identity()).cluster_id == "cluster"
+
+        async def answers() -> bool:
+            with suppress(Unavailable):
+                return bool((await swarm.identity()).cluster_id)
+            return False
+
+        await eventually(answers, bool)
 
 
 async def quiet(changes: AsyncIterator[None]) -> int:

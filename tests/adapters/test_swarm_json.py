@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
-from worker.ports import Manager, Node, Service, Task
+from worker.ports.swarm import Manager, Node, Service, Task
 
 
 def service(**spec: Any) -> Service:
@@ -17,6 +17,8 @@ def test_an_object_with_nothing_in_it_is_plain() -> None:
     empty = {"Labels": None, "TaskTemplate": None, "Mode": None, "EndpointSpec": None, "UpdateConfig": None}
     plain = Service(id="s", name="web", version=1, mode="replicated", replicas=1)
     assert service() == service(**empty) == plain
+    (node,) = nodes_of([{"ID": "n", "CreatedAt": "2026-11-03T12:00:00.123456789Z"}])
+    assert node.created_at == datetime(2026, 11, 3, 12, 0, 0, 123456, tzinfo=UTC)
     assert nodes_of([{"ID": "n"}]) == [Node(id="n", hostname="", role="worker", state="unknown")]
     assert tasks_of([{"ID": "t"}]) == [
         Task(id="t", service_id="", node_id=None, slot=0, state="new", desired="running")

@@ -1,29 +1,24 @@
 """Swarms to test against, and what other people do to them: in memory, simulated behind the API, or real."""
 
 import asyncio
-import json
 import os
-import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from docker import APIClient
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
+from infra.local.engine.identity import Identities
 from tests.adapters.conftest import CALL, unique
 from tests.fakes import InMemorySwarm
-from tests.fakes.cluster import Pace
+from tests.fakes.specs import as_spec
 from worker.adapters.swarm import DockerSwarm
 
 REAL = os.environ.get("CONTRACT_DOCKER_HOST")
-IMAGE = os.environ.get("CONTRACT_IMAGE", "busybox")
-COMMAND = shlex.split(os.environ.get("CONTRACT_COMMAND", "sleep 100000"))
 
 QUICK = 0.04
-SECOND = 1_000_000_000
 
 
 class Yard(Protocol):
@@ -58,14 +53,25 @@ HOSTS: Mapping[str, str] = {"ip-10-0-3-12": "i-12", "ip-10-0-3-129": "i-129"}
 MANAGER = "ip-10-0-1-1"
 
 
+def quick() -> SwarmConfig:
+    """Everything takes a moment."""
+    return SwarmConfig(
+        start_seconds=QUICK,
+        stop_seconds=QUICK,
+        down_detection_seconds=QUICK,
+        election_seconds=QUICK,
+        role_change_seconds=QUICK,
+        update_monitor_seconds=QUICK,
+    )
+
+
 class MemoryYard:
     """The Swarm in memory."""
 
     powers = True
 
     def __init__(self) -> None:
-        pace = Pace(start=QUICK, stop=QUICK, down=QUICK, election=QUICK, role=QUICK, update=QUICK / 4)
-        self.swarm = InMemorySwarm(pace=pace)
+        self.swarm = InMemorySwarm(times=quick(), ids=Identities())
         self._nodes = {MANAGER: self.swarm.join(MANAGER, "manager")}
         for hostname, instance in HOSTS.items():
             self._nodes[hostname] = self.swarm.join(hostname, engine_labels={"instance_id": instance})
@@ -103,7 +109,7 @@ class ApiYard:
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
         """See Yard."""
-        spec = as_spec(replicas, **wishes)
+        spec = as_spec(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
         identity = str((await self.call("POST", "/services/create", spec))["ID"])
         self._services.append(identity)
         return identity
@@ -167,81 +173,8 @@ async def api_yard(folder: Path) -> AsyncIterator[ApiYard]:
 @asynccontextmanager
 async def simulated() -> AsyncIterator[SimulatedSwarm]:
     """A manager and two workers."""
-    quick = SwarmConfig(
-        start_seconds=QUICK,
-        stop_seconds=QUICK,
-        down_detection_seconds=QUICK,
-        election_seconds=QUICK,
-        role_change_seconds=QUICK,
-        update_monitor_seconds=QUICK,
-    )
-    async with SimulatedSwarm(quick) as swarm:
+    async with SimulatedSwarm(quick()) as swarm:
         swarm.add_node(MANAGER, role="manager")
         for hostname, instance in HOSTS.items():
             swarm.add_node(hostname, engine_labels={"instance_id": instance})
         yield swarm
-
-
-def as_spec(replicas: int, **wishes: Any) -> dict[str, Any]:
-    """A service as the API wants it, that says everything that Service can say."""
-    kinds = {
-        "replicated": {"Replicated": {"Replicas": replicas}},
-        "global": {"Global": {}},
-        "replicated-job": {"ReplicatedJob": {"MaxConcurrent": 1, "TotalCompletions": replicas}},
-        "global-job": {"GlobalJob": {}},
-    }
-    container = {
-        "Image": IMAGE,
-        "Command": COMMAND,
-        "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
-        "StopGracePeriod": SECOND,
-    }
-    job = wishes.get("mode", "").endswith("job")
-    return {
-        "Name": wishes.get("name") or unique("contract"),
-        "Labels": wishes.get("labels", {}),
-        "Mode": kinds[wishes.get("mode", "replicated")],
-        "TaskTemplate": {
-            "ContainerSpec": container,
-            "RestartPolicy": {"Condition": "any" if wishes.get("restarts", not job) else "none", "Delay": 0},
-            "Placement": as_placement(wishes),
-            "Resources": {"Reservations": as_reservations(wishes)},
-        },
-        "EndpointSpec": {
-            "Ports": [
-                {"Protocol": protocol, "TargetPort": port, "PublishedPort": port, "PublishMode": "host"}
-                for protocol, port in wishes.get("host_ports", ())
-            ]
-        },
-        **({} if job else {"UpdateConfig": as_update(wishes)}),
-    }
-
-
-def as_placement(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the tasks may go."""
-    return {
-        "Constraints": list(wishes.get("constraints", ())),
-        "MaxReplicas": wishes.get("max_per_node", 0),
-        "Platforms": [{"OS": os_, "Architecture": kind} for os_, kind in wishes.get("platforms", ())],
-    }
-
-
-def as_reservations(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """What they need."""
-    generic = wishes.get("generic", {})
-    return {
-        "NanoCPUs": wishes.get("cpus", 0),
-        "MemoryBytes": wishes.get("memory", 0),
-        "GenericResources": [{"DiscreteResourceSpec": {"Kind": kind, "Value": n}} for kind, n in generic.items()],
-    }
-
-
-def as_update(wishes: Mapping[str, Any]) -> dict[str, Any]:
-    """How they are replaced."""
-    order = "start-first" if wishes.get("start_first") else "stop-first"
-    return {"Parallelism": 1, "Monitor": SECOND // 100, "Order": order, "FailureAction": "pause"}
-
-
-def query(**filters: list[str]) -> str:
-    """Filters as a query."""
-    return "?filters=" + quote(json.dumps(filters))

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from shared.errors import Unavailable
 from tests.fakes import LoopClock, Scripted
-from worker.active import Worker
+from worker.lifecycle import Worker
 from worker.metrics import Metrics
 
 

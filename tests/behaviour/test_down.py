@@ -86,7 +86,7 @@ async def fill(w: World) -> None:
 async def unmatch(w: World) -> None:
     """Nobody can tell which node is which instance."""
     for node in w.nodes():
-        w.swarm.cluster.put_node(replace(node, hostname=f"x-{node.id}", engine_labels={}))
+        w.swarm.disguise(node.id, f"x-{node.id}")
 
 
 async def suspend(w: World) -> None:
@@ -123,6 +123,12 @@ async def run_once(w: World) -> None:
     await w.passes(2)
 
 
+async def weigh(w: World) -> None:
+    """A group whose capacity is no number of instances."""
+    w.groups.groups["workers"].unit = "weights"
+    w.groups.follow("workers")
+
+
 async def at_work(w: World) -> None:
     """A job on every node."""
     for number in range(3):
@@ -139,6 +145,7 @@ async def at_work(w: World) -> None:
         (unmatch, "no node of the Swarm can be matched", "Give the Docker engines the label instance_id="),
         (suspend, "The process Terminate of Auto Scaling group workers is suspended", "aws autoscaling resume-proc"),
         (refresh, "An instance refresh of Auto Scaling group workers is running", "Wait until it has ended, or cancel"),
+        (weigh, "workers counts its capacity in weights", "Take the weights out of its mixed-instances policy"),
         (owe, "AWS could not launch the rest: No p5 capacity", "set the desired capacity back to what there is"),
         (at_work, "A task of the job job", "Wait until it has ended, or remove the job"),
         (run_once, "(restart condition none)", "Wait until it has ended, or give the service another restart"),
@@ -179,7 +186,7 @@ async def test_tasks_that_do_not_move_in_time_give_the_node_back_and_are_named()
     async with world(workers=2, drain_timeout=20) as w:
         w.swarm.create("demo", 4, constraints=("node.role == worker",))
         await w.settled("demo", 4)
-        w.swarm.cluster.stuck.add("demo")
+        w.swarm.faults.unstoppable_services.add("demo")
         await w.started()
         record = await w.ended(w.down())
         assert record.state == State.FAILED
@@ -207,7 +214,7 @@ async def test_an_undo_of_managers_gives_back_their_role() -> None:
 async def test_an_undo_gives_a_node_back_as_a_person_had_set_it(was: Any) -> None:
     async with world(workers=2) as w:
         kept = w.node(w.workers[0])
-        w.swarm.cluster.put_node(replace(kept, availability=was))
+        w.swarm.set_availability(kept.id, was)
         w.swarm.create("demo", 2, constraints=("node.role == worker",))
         await w.settled("demo", 2)
         process = await w.started()
@@ -223,13 +230,13 @@ async def test_a_node_that_somebody_makes_active_again_stays() -> None:
     async with world(workers=2) as w:
         w.swarm.create("demo", 4, constraints=("node.role == worker",))
         await w.settled("demo", 4)
-        w.swarm.cluster.stuck.add("demo")
+        w.swarm.faults.unstoppable_services.add("demo")
         await w.started()
         request = w.down()
         await w.until(lambda: any(node.availability == "drain" for node in w.nodes()))
         (node,) = [node for node in w.nodes() if node.availability == "drain"]
         await w.passes(3)
-        w.swarm.cluster.put_node(replace(w.swarm.cluster.nodes[node.id], availability="active"))
+        w.swarm.set_availability(node.id, "active")
         record = await w.ended(request)
         assert record.message == f"Somebody made {node.hostname} active again while it was drained: it stays"
         assert [node.availability for node in w.nodes()] == ["active", "active"]
@@ -287,7 +294,7 @@ async def test_whom_we_have_terminated_is_not_chosen_again_by_a_description_from
 
 async def test_a_node_that_never_goes_down_is_removed_by_force_in_the_end() -> None:
     async with world(workers=3) as w:
-        w.swarm.pace.down = 10_000.0
+        w.swarm.times.down_detection_seconds = 10_000.0
         await w.started()
         request = w.down()
         began = w.clock.now()

@@ -13,8 +13,10 @@ from tests.behaviour.stage import Clock, Stage
 from tests.behaviour.world import world
 from tests.fakes import InMemoryLeaseStore
 from worker.errors import LeaseLost
-from worker.lease import Lease, Tenure
-from worker.ports import LeaseItem
+from worker.leadership.lease import HeldLease, Lease
+from worker.leadership.watchdog import SILENCE_SECONDS, Watchdog
+from worker.ports.storage import LeaseItem
+from worker.ports.swarm import SwarmIdentity
 
 FIFTEEN = timedelta(seconds=15)
 PROOF = timedelta(seconds=5)
@@ -26,24 +28,25 @@ class Candidate:
     def __init__(self, store: InMemoryLeaseStore, name: str, swarm: str | None = "cluster") -> None:
         self.stage, self.clock, self.swarm = Stage(), Clock(), swarm
         self.lease = Lease(store.through(self.stage), self.clock, FIFTEEN, name)
-        self.beating = True
+        self.watchdog = Watchdog()
 
-    async def win(self) -> Tenure:
+    async def win(self) -> HeldLease:
         """Compete."""
-        return await self.lease.win(self._eligible)
+        return await self.lease.win(self)
 
-    async def _eligible(self) -> str | None:
-        return self.swarm
+    async def identity(self) -> SwarmIdentity | None:
+        """The Swarm it could serve."""
+        return None if self.swarm is None else SwarmIdentity(self.swarm, "node")
 
-    def keep(self, tenure: Tenure) -> "asyncio.Task[None]":
+    def keep(self, held: HeldLease) -> "asyncio.Task[None]":
         """Renew from now on."""
-        return asyncio.ensure_future(self.lease.keep(tenure, lambda: self.beating))
+        return asyncio.ensure_future(self.lease.keep(held, self.watchdog))
 
 
 @asynccontextmanager
-async def keeping(candidate: Candidate, tenure: Tenure) -> "AsyncIterator[asyncio.Task[None]]":
+async def keeping(candidate: Candidate, held: HeldLease) -> "AsyncIterator[asyncio.Task[None]]":
     """It renews inside."""
-    task = candidate.keep(tenure)
+    task = candidate.keep(held)
     try:
         yield task
     finally:
@@ -58,15 +61,15 @@ def now() -> float:
 
 async def test_a_lease_that_was_never_held_is_won_at_once() -> None:
     store = InMemoryLeaseStore()
-    tenure = await Candidate(store, "a").win()
-    assert store.item == tenure.item == LeaseItem("a", 1, 0, "cluster")
+    held = await Candidate(store, "a").win()
+    assert store.item == held.item == LeaseItem("a", 1, 0, "cluster")
 
 
 async def test_a_released_lease_is_won_at_once_and_its_token_rises() -> None:
     store = InMemoryLeaseStore()
     first = Candidate(store, "a")
-    tenure = await first.win()
-    await first.lease.release(tenure)
+    held = await first.win()
+    await first.lease.release(held)
     assert store.item == LeaseItem(None, 1, 0, "cluster")
     began = now()
     assert (await Candidate(store, "b").win()).token == 2
@@ -76,8 +79,8 @@ async def test_a_released_lease_is_won_at_once_and_its_token_rises() -> None:
 async def test_a_lease_that_is_renewed_is_never_won() -> None:
     store = InMemoryLeaseStore()
     first, second = Candidate(store, "a"), Candidate(store, "b")
-    tenure = await first.win()
-    async with keeping(first, tenure):
+    held = await first.win()
+    async with keeping(first, held):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1000):
                 await second.win()
@@ -119,10 +122,10 @@ async def test_a_take_whose_answer_was_lost_is_ours_within_moments() -> None:
     candidate = Candidate(store, "a")
     candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
     began = now()
-    tenure = await candidate.win()
+    held = await candidate.win()
     assert now() - began < 3
-    assert tenure.token == 1
-    assert candidate.lease.left(tenure) <= 15 - (now() - began)
+    assert held.token == 1
+    assert candidate.lease.left(held) <= 15 - (now() - began)
 
 
 async def test_a_take_that_arrives_late_is_proved_from_before_it_was_sent_first() -> None:
@@ -137,127 +140,127 @@ async def test_a_take_that_arrives_late_is_proved_from_before_it_was_sent_first(
     assert candidate.stage.waiting == ["lease.replace"]
     store.history.append(LeaseItem("a", 1, 0, "cluster"))  # the first, which others count from now on
     second.set()
-    tenure = await winning
-    assert tenure.token == 1
-    assert tenure.until <= began + 15
+    held = await winning
+    assert held.token == 1
+    assert held.until <= began + 15
 
 
 async def test_a_renewal_that_an_earlier_call_wrote_proves_nothing_anew() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     began = now()
     candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
     candidate.stage.away.add("lease.read")
-    async with keeping(candidate, tenure):
+    async with keeping(candidate, held):
         await asyncio.sleep(12)
         assert candidate.stage.calls.count("lease.replace") == 3
         assert [item.renewals for item in store.history] == [0, 1]
-        assert tenure.until <= began + 5 + 15
+        assert held.until <= began + 5 + 15
 
 
 async def test_a_renewal_whose_answer_was_lost_costs_nothing() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
-    async with keeping(candidate, tenure) as kept:
+    async with keeping(candidate, held) as kept:
         await asyncio.sleep(100)
         assert not kept.done()
-        assert candidate.lease.left(tenure) >= 9
-    assert tenure.token == 1
+        assert candidate.lease.left(held) >= 9
+    assert held.token == 1
 
 
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_one_slow_renewal_in_a_row_costs_no_lease(nth: int) -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
-    async with keeping(candidate, tenure) as kept:
+    held = await candidate.win()
+    async with keeping(candidate, held) as kept:
         await asyncio.sleep(5 * nth - 1)
-        held = candidate.stage.hold("lease.replace")
+        renewal = candidate.stage.hold("lease.replace")
         await asyncio.sleep(6)
         candidate.stage.refuse("lease.replace", Unavailable("no answer in time"))
-        held.set()
+        renewal.set()
         await asyncio.sleep(3)
-        assert candidate.lease.left(tenure) > 5
+        assert candidate.lease.left(held) > 5
         assert not kept.done()
 
 
 async def test_a_holder_that_can_not_renew_stops_before_its_proof_ends() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
-    async with keeping(candidate, tenure) as kept:
+    held = await candidate.win()
+    async with keeping(candidate, held) as kept:
         candidate.stage.hold("lease.replace")
         with pytest.raises(LeaseLost):
             await kept
-    assert now() <= tenure.until + 0.01
+    assert now() <= held.until + 0.01
 
 
 async def test_a_holder_hears_that_another_has_it() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     store.history.append(LeaseItem("b", 2, 0, "cluster"))
     with pytest.raises(LeaseLost, match="gone to b"):
-        await candidate.lease.keep(tenure, lambda: True)
+        await candidate.lease.keep(held, candidate.watchdog)
 
 
-async def test_an_executor_without_a_pulse_is_not_renewed_for() -> None:
+async def test_a_request_without_heartbeats_is_not_renewed_for() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
-    async with keeping(candidate, tenure) as kept:
-        await asyncio.sleep(12)
-        candidate.beating = False
-        with pytest.raises(LeaseLost, match="progress"):
-            await kept
-    assert tenure.item.renewals == 2
+    held = await candidate.win()
+    with candidate.watchdog.watching("a request that hangs"):
+        async with keeping(candidate, held) as kept:
+            with pytest.raises(LeaseLost, match="progress"):
+                await kept
+    assert SILENCE_SECONDS - 5 <= now() <= SILENCE_SECONDS + 5
+    assert held.item.renewals == SILENCE_SECONDS / 5 - 1
 
 
 async def test_the_proof_waits_for_a_renewal_where_too_little_is_left() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     await asyncio.sleep(10.5)
-    proving = asyncio.ensure_future(candidate.lease.prove(tenure, PROOF))
+    proving = asyncio.ensure_future(candidate.lease.prove(held, PROOF))
     await asyncio.sleep(0.1)
     assert not proving.done()
-    async with keeping(candidate, tenure):
+    async with keeping(candidate, held):
         await asyncio.sleep(0)
-        renewing = asyncio.ensure_future(candidate.lease._renew(tenure))
+        renewing = asyncio.ensure_future(candidate.lease._renew(held))
         await proving
         await renewing
-    assert candidate.lease.left(tenure) > PROOF.total_seconds()
+    assert candidate.lease.left(held) > PROOF.total_seconds()
 
 
 async def test_the_proof_fails_where_no_renewal_comes() -> None:
     candidate = Candidate(InMemoryLeaseStore(), "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     await asyncio.sleep(12)
     with pytest.raises(LeaseLost):
-        await candidate.lease.prove(tenure, PROOF)
-    assert now() <= tenure.until + 0.01
+        await candidate.lease.prove(held, PROOF)
+    assert now() <= held.until + 0.01
 
 
 async def test_a_machine_that_was_suspended_can_prove_nothing() -> None:
     candidate = Candidate(InMemoryLeaseStore(), "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     candidate.clock.suspended(15)
     with pytest.raises(LeaseLost):
-        await candidate.lease.prove(tenure, PROOF)
+        await candidate.lease.prove(held, PROOF)
 
 
 async def test_a_release_lets_go_though_a_renewal_was_under_way() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
-    async with keeping(candidate, tenure):
+    held = await candidate.win()
+    async with keeping(candidate, held):
         candidate.stage.hold("lease.replace", after=True)
         await asyncio.sleep(6)
     candidate.stage._held.clear()
-    await candidate.lease.release(tenure)
+    await candidate.lease.release(held)
     assert store.item is not None
     assert (store.item.owner, store.item.token) == (None, 1)
 
@@ -265,9 +268,9 @@ async def test_a_release_lets_go_though_a_renewal_was_under_way() -> None:
 async def test_a_release_takes_nothing_from_the_next_holder() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    tenure = await candidate.win()
+    held = await candidate.win()
     store.history.append(LeaseItem("b", 2, 0, "cluster"))
-    await candidate.lease.release(tenure)
+    await candidate.lease.release(held)
     assert store.item == LeaseItem("b", 2, 0, "cluster")
 
 
@@ -307,7 +310,7 @@ async def test_a_worker_that_was_suspended_in_the_middle_of_a_scale_changes_noth
         request = w.up()
         await w.until(lambda: bool(first.stage.waiting))
         first.stage.away.add("lease")
-        w.leases.history.append(LeaseItem("worker-2", 9, 0, "cluster"))
+        w.leases.history.append(LeaseItem("worker-2", 9, 0, w.swarm.simulated.cluster_id))
         first.clock.suspended(60)
         gate.set()
         await w.until(lambda: second.active or not first.active)

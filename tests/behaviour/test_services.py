@@ -1,7 +1,6 @@
 """Replicas and rescheduling."""
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -97,7 +96,7 @@ async def test_a_service_is_scaled_at_once_while_nodes_are_awaited_and_another_s
         w.swarm.create("web", 1)
         w.swarm.create("stuck", 1, labels=RESCHEDULED)
         await w.settled("stuck", 1)
-        w.swarm.cluster.stuck.add("stuck")
+        w.swarm.faults.unstoppable_services.add("stuck")
         await w.started()
         await w.at(w.up(), "wait")
         await w.at(w.ask("reschedule-service", service="stuck"), "reschedule")
@@ -178,7 +177,7 @@ async def test_a_paused_update_fails_by_name_and_reason_and_the_others_succeed()
         for name in ("bad", "web"):
             w.swarm.create(name, 1, labels=RESCHEDULED)
         await w.settled("bad", 1)
-        w.swarm.cluster.broken.add("bad")
+        w.swarm.faults.failing_services.add("bad")
         await w.started()
         record = await w.ended(w.ask("reschedule-services"))
         assert record.state == State.FAILED
@@ -201,7 +200,7 @@ async def test_the_value_found_never_keeps_a_service_from_being_rescheduled(foun
         service = w.service("web")
         assert service.update_state == "completed"
         assert service.env[KEY] == record.plan["reschedule"]["stamp"] != found
-        assert w.swarm.cluster.generations[service.id] == 2
+        assert w.swarm.rollouts[service.id] == 2
         assert found.startswith(("init", "2099", "zzz")) or service.env[KEY] > found
 
 
@@ -223,7 +222,7 @@ async def test_an_update_that_never_ends_fails_after_the_longest_wait() -> None:
     async with world(reschedule_timeout=50) as w:
         w.swarm.create("web", 1, labels=RESCHEDULED)
         await w.settled("web", 1)
-        w.swarm.cluster.stuck.add("web")
+        w.swarm.faults.unstoppable_services.add("web")
         await w.started()
         record = await w.ended(w.ask("reschedule-services"))
         assert record.message == "web failed to reschedule: web: its update has not ended within 50 seconds"
@@ -234,6 +233,6 @@ async def test_a_person_who_scales_by_hand_is_not_in_the_way() -> None:
         w.swarm.create("web", 2)
         await w.started()
         await w.ended(scale(w, "up"))
-        w.swarm.cluster.put_service(replace(w.service("web"), replicas=1), template_changed=False)
+        w.swarm.scale("web", 1)
         record = await w.ended(scale(w, "up"))
         assert record.message == "Scaling web from 1 to 2 replicas (min: 1, max: 5)"

@@ -1,6 +1,5 @@
 """What becomes of requests when their worker dies, whatever it was doing."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -157,7 +156,7 @@ async def test_a_person_who_changed_the_replicas_back_meanwhile_has_the_last_wor
         kill_at(w, "swarm.update_service done", 1)
         request = w.ask("scale-service", service="web", scale="up")
         await w.until(lambda: w.service("web").replicas == 3)
-        w.swarm.cluster.put_service(replace(w.service("web"), replicas=2), template_changed=False)
+        w.swarm.scale("web", 2)
         w.start()
         record = await w.ended(request)
         assert (record.state, w.service("web").replicas) == (State.SUCCEEDED, 2)
@@ -177,7 +176,7 @@ async def test_a_reschedule_is_finished_by_the_next_worker_in_one_pass(call: str
         assert (record.state, record.message) == (State.SUCCEEDED, "api, web rescheduled")
         stamps = {w.service(name).env["RESCHEDULE_DATE"] for name in ("api", "web")}
         assert stamps == {record.plan["reschedule"]["stamp"]}
-        assert [w.swarm.cluster.generations[w.service(name).id] for name in ("api", "web")] == [2, 2]
+        assert [w.swarm.rollouts[w.service(name).id] for name in ("api", "web")] == [2, 2]
 
 
 async def test_a_termination_is_known_as_ours_by_its_activity_where_somebody_raised_the_group_meanwhile() -> None:
@@ -238,7 +237,7 @@ async def test_the_end_of_a_services_update_is_not_counted_anew() -> None:
     async with world(lease_seconds=3, reschedule_timeout=60) as w:
         w.swarm.create("demo", 2, labels=RESCHEDULED)
         await w.settled("demo", 2)
-        w.swarm.cluster.stuck.add("demo")
+        w.swarm.faults.unstoppable_services.add("demo")
         first = await w.started()
         second = w.start()
         request = w.ask("reschedule-services")
@@ -253,7 +252,7 @@ async def test_the_end_of_a_services_update_is_not_counted_anew() -> None:
 
 async def test_the_end_of_a_demotion_is_not_counted_anew() -> None:
     async with world(managers=4, lease_seconds=3, drain_timeout=60) as w:
-        w.swarm.pace.role = 10_000.0
+        w.swarm.times.role_change_seconds = 10_000.0
         own = [w.launcher.nodes[one] for one in w.managers[:2]]
         first = await w.started(node=own[0])
         second = w.start(node=own[1])
@@ -284,7 +283,7 @@ async def test_what_ran_on_a_drained_node_is_looked_for_once_more_before_it_is_t
         record = await w.ended(request)
         assert record.state == State.FAILED
         assert "did not move within 20 seconds (DRAIN_TIMEOUT): demo." in record.message
-        assert "(pending: no suitable node (scheduling constraints not satisfied))" in record.message
+        assert "(pending: no suitable node (scheduling constraints not satisfied on 3 nodes; " in record.message
         assert "AWS may have" not in record.message
         assert w.desired == [2]
         await w.settled("demo", 2)

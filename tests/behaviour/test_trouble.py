@@ -73,8 +73,8 @@ async def test_a_worker_without_its_swarm_for_thirty_seconds_lets_another_be_the
             await w.until(lambda: second.active, within=130)
             assert not first.active
             assert first.stage.calls.count("lease.replace") > 0
-            await w.until(lambda: any(line["event"] == "term_over" for line in logs))
-    assert [line["reason"] for line in logs if line["event"] == "term_over"] == ["swarm.identity: no answer"]
+            await w.until(lambda: any(line["event"] == "leadership_lost" for line in logs))
+    assert [line["reason"] for line in logs if line["event"] == "leadership_lost"] == ["swarm.identity: no answer"]
 
 
 async def test_a_notice_is_said_once_however_often_the_journal_refuses_to_hear_of_it() -> None:

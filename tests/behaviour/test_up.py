@@ -1,6 +1,5 @@
 """Scaling nodes up."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +72,7 @@ async def test_a_group_that_somebody_put_above_our_maximum_stays_there() -> None
         ({"suspended": {"Launch"}}, "The process Launch of Auto Scaling group workers is suspended"),
         ({"refreshing": True}, "An instance refresh of Auto Scaling group workers is running"),
         ({"desired": 2, "refusal": "No p5 capacity"}, "AWS could not launch the rest: No p5 capacity"),
+        ({"unit": "weights", "max_size": 1}, "Auto Scaling group workers counts its capacity in weights"),
     ],
 )
 async def test_a_group_that_can_not_launch_gets_no_further_orders(changes: dict[str, Any], words: str) -> None:
@@ -177,7 +177,7 @@ async def test_an_instance_that_never_joined_is_not_counted_and_named() -> None:
 async def test_a_node_that_a_person_drained_counts_as_up() -> None:
     async with world(workers=2) as w:
         drained = w.node(w.workers[0])
-        w.swarm.cluster.put_node(replace(drained, availability="drain"))
+        w.swarm.set_availability(drained.id, "drain")
         await w.started()
         record = await w.ended(w.up())
         assert record.state == State.SUCCEEDED
@@ -189,7 +189,7 @@ async def test_where_no_node_matches_ready_nodes_are_counted() -> None:
     async with world() as w:
         w.launcher.never_joins = 1
         for node in w.nodes():
-            w.swarm.cluster.put_node(replace(node, hostname=f"other-{node.id}", engine_labels={}))
+            w.swarm.disguise(node.id, f"other-{node.id}")
         await w.started()
         await w.passes(2000)
         request = w.up()
@@ -262,7 +262,7 @@ async def test_a_burst_is_one_scale_with_one_rescheduling_and_a_record_each() ->
             times.append((w.clock.now() - began).total_seconds())
             assert [record.state for record in records] == [State.SUCCEEDED] * burst
             assert [record.nodes_after for record in records] == list(range(2, 2 + burst))
-            assert w.swarm.cluster.generations[w.service("demo").id] == 2
+            assert w.swarm.rollouts[w.service("demo").id] == 2
             assert w.desired == list(range(1, 2 + burst))
     assert times[1] <= 1.2 * times[0]
 
@@ -281,7 +281,7 @@ async def test_nodes_of_a_burst_share_a_rescheduling_if_neither_the_gaps_nor_the
             await w.passes(gap)
         for request in requests:
             assert (await w.ended(request)).state == State.SUCCEEDED
-        assert (w.swarm.cluster.generations[w.service("demo").id] == 2) is shared
+        assert (w.swarm.rollouts[w.service("demo").id] == 2) is shared
 
 
 async def test_opposite_and_unlike_requests_wait_their_turn() -> None:
@@ -309,7 +309,7 @@ async def test_a_service_that_fails_to_reschedule_is_named_and_the_nodes_stay() 
     async with world() as w:
         w.swarm.create("demo", 1, labels=RESCHEDULED)
         await w.settled("demo", 1)
-        w.swarm.cluster.broken.add("demo")
+        w.swarm.faults.failing_services.add("demo")
         await w.started()
         record = await w.ended(w.up())
         assert record.state == State.FAILED

@@ -17,10 +17,11 @@ from tests.fakes import (
     InMemorySwarm,
     Launcher,
 )
+from tests.fakes.swarm import wanted
 from tests.unit.build import settings
-from worker.active import Ports, Worker
+from worker.lifecycle import Ports, Worker
 from worker.metrics import Metrics
-from worker.ports import Node, Service
+from worker.ports.swarm import Node, Service
 
 RESCHEDULED = {"com.df.reschedule": "true"}
 LOOK_SECONDS = 0.05
@@ -152,9 +153,9 @@ class World:
 
     def running(self, name: str) -> int:
         """How many of its tasks run on machines that live."""
-        jobs = self.swarm.cluster.jobs.values()
-        wanted = self.service(name).id
-        return sum(job.service_id == wanted and job.state == "running" and job.wanted for job in jobs)
+        service_id = self.service(name).id
+        tasks = (task for task in self.swarm.cluster.tasks if task.service_id == service_id)
+        return sum(task.state == "running" and wanted(task) for task in tasks)
 
     @property
     def desired(self) -> list[int]:

@@ -1,11 +1,18 @@
 """One stage for each module that asks for it, with the settings that the module names; figures at the end."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.house import Theatre
 from tests.e2e.stage import Measured, Stage
+from tests.real import mark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them start processes."""
+    mark(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")

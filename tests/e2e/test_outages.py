@@ -66,7 +66,7 @@ def test_a_worker_that_stood_still_for_longer_than_its_lease_changes_nothing_whe
         trap = house.set_trap(point, stopping)
         request = act.post(house)
         stopped = house.by_pid(house.caught(trap))
-        terms = _said(stopped, "term_ended")
+        terms = _said(stopped, "leadership_ended")
         house.crew.remove(stopped)
         try:
             house.active()
@@ -74,7 +74,7 @@ def test_a_worker_that_stood_still_for_longer_than_its_lease_changes_nothing_whe
             os.kill(stopped.pid, signal.SIGCONT)  # the other is in the middle of it now
         house.crew.append(stopped)
         act.check(house, before, request)
-        until(lambda: _said(stopped, "term_ended") > terms, "the end of a term that was over")
+        until(lambda: _said(stopped, "leadership_ended") > terms, "the end of a term that was over")
         act.check(house, before, request)
 
 
@@ -125,9 +125,9 @@ def test_a_docker_socket_that_is_gone_for_a_while_is_waited_for_and_after_30_sec
 
 def _outlasts(house: House, act: Act, point: Point, seconds: float) -> bool:
     """Whether who meets it first stays active until the socket is back; a lease may be lost beside that, once."""
-    over = {worker.pid: _said(worker, "term_over") for worker in house.crew}
+    over = {worker.pid: _said(worker, "leadership_lost") for worker in house.crew}
     caught = _play(house, act, point, seconds, _socket_gone)
-    return _said(house.by_pid(caught), "term_over") == over[caught]
+    return _said(house.by_pid(caught), "leadership_lost") == over[caught]
 
 
 def _play(house: House, act: Act, point: Point, seconds: float, fault: Fault) -> int:

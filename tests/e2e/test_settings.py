@@ -362,7 +362,7 @@ def _answers(url: str) -> bool:
 def test_a_worker_whose_port_is_0_listens_nowhere(stage: Stage) -> None:
     own = {**stage.own_queue(), "WORKER_PORT": "0"}
     with stage.process("worker", own) as worker:
-        until(lambda: "term_begun" in worker.log.read_text(), "an active worker")
+        until(lambda: "leadership_begun" in worker.log.read_text(), "an active worker")
         listening = [one for one in psutil.Process(worker.pid).net_connections() if one.status == psutil.CONN_LISTEN]
     assert listening == []
 

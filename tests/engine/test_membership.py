@@ -189,3 +189,14 @@ async def test_joining_dying_and_leaving_are_events(lab: Lab) -> None:
     assert [event.action for event in events] == ["create", "update", "remove"]
     change = {"name": "worker-new", "state.old": "ready", "state.new": "down"}
     assert (events[1].actor_id, events[1].attributes) == (node_id, change)
+
+
+async def test_a_role_that_was_wanted_while_nobody_led_is_taken_when_somebody_leads_again(lab: Lab) -> None:
+    promoted, (first, second, *_) = lab.workers[0], lab.managers
+    lab.set_node(promoted, Role="manager")
+    lab.swarm.lose_node(first)
+    lab.swarm.lose_node(second)
+    await seconds(10)
+    assert lab.node(promoted).role is Role.WORKER
+    lab.swarm.return_node(second)
+    await until(lambda: lab.node(promoted).role is Role.MANAGER)

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.clock import Clock
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.adapters.sqs import as_attribute, as_body
-from worker.ports import Message
+from worker.ports.queue import Message
 
 
 @dataclass(frozen=True, slots=True)

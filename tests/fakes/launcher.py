@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from shared.messages import Role
 from tests.fakes.groups import InMemoryGroups
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Instance
+from worker.ports.scaling import Instance
 
 
 class Launcher:

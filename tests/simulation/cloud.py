@@ -5,18 +5,18 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from shared.clock import Clock
 from shared.messages import Role
-from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Activity, Group, Instance, Node
+from worker.ports.scaling import Activities, Group, Instance, Phase
+from worker.ports.swarm import Node
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class SimulatedGroups(InMemoryGroups):
             self.counts["aws: Describe goes back"] += 1
         self._newest[seen.name] = max((newest, shown), (moment, seen), key=lambda one: one[0])
 
-    def recent(self, name: str) -> Sequence[Activity]:
+    def recent(self, name: str) -> Activities:
         """The activities, the newest of them perhaps not yet."""
         self.times.activities_lag = self._random.random() * min(self.worst_lag, WORST_ACTIVITIES_LAG)
         return at_once(self.activities(name))
@@ -100,7 +100,7 @@ class SimulatedGroups(InMemoryGroups):
     def rebalance(self, name: str) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards."""
         group = self.groups[name]
-        serving = [one for one in group.staying if one.lifecycle == "InService"]
+        serving = [one for one in group.staying if one.phase is Phase.IN_SERVICE]
         if not serving or "Launch" in group.suspended or group.refusal is not None:
             return None
         victim = self._random.choice(serving).id
@@ -130,8 +130,9 @@ class SimulatedGroups(InMemoryGroups):
 class SimulatedSwarm(InMemorySwarm):
     """The Swarm, with somebody who listens."""
 
-    def __init__(self, pace: Pace) -> None:
-        super().__init__(pace=pace)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.simulated.events.watch(lambda _event: self.tell())
         self.listeners: list[Callable[[], None]] = []
         self.lost: Callable[[str], None] = lambda _node_id: None
 
@@ -148,9 +149,6 @@ class SimulatedSwarm(InMemorySwarm):
         """Something has changed."""
         for listener in list(self.listeners):
             listener()
-
-    def _changed(self) -> None:
-        self.tell()
 
 
 class Machines:
@@ -202,7 +200,7 @@ class Machines:
             return
         hostname = instance.private_dns_name.partition(".")[0]
         labels = {"instance_id": instance.id}
-        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels, cpus=CPUS)
+        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels)
         self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
         self.joined[node_id] = asyncio.get_running_loop().time()
         self._swarm.tell()
@@ -233,7 +231,4 @@ class Machines:
 
 def _facts(group: Group) -> tuple[object, ...]:
     """What a plan goes by."""
-    return group.desired, tuple((one.id, one.lifecycle) for one in group.instances)
-
-
-CPUS = 4 * 10**9
+    return group.desired, tuple((one.id, one.phase) for one in group.instances)

@@ -1,7 +1,7 @@
 """The worker's ports into the simulated world: every call goes by the network, and its effects become evidence."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -15,19 +15,10 @@ from shared.records import Record
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
 from tests.simulation.queue import POLL_SECONDS
-from worker.ports import (
-    Activity,
-    Availability,
-    Group,
-    GroupMemory,
-    LeaseItem,
-    Message,
-    Node,
-    Service,
-    ServiceChange,
-    SwarmIdentity,
-    Task,
-)
+from worker.ports.queue import Message
+from worker.ports.scaling import Activities, Group
+from worker.ports.storage import GroupMemory, LeaseItem
+from worker.ports.swarm import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -205,9 +196,9 @@ class GroupsPort(_Port):
         self.seen[name] = group.desired
         return group
 
-    async def activities(self, name: str) -> Sequence[Activity]:
+    async def activities(self, name: str) -> Activities:
         """See Groups."""
-        found: Sequence[Activity] = await self.ask("activities", lambda _: self.world.groups.recent(name))
+        found: Activities = await self.ask("activities", lambda _: self.world.groups.recent(name))
         return found
 
     async def refreshing(self, name: str) -> bool:
@@ -215,9 +206,9 @@ class GroupsPort(_Port):
         found: bool = await self.ask("refreshing", lambda _: at_once(self.world.groups.refreshing(name)))
         return found
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
         """See Groups."""
-        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids)))
+        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids, members)))
         return found
 
     async def set_desired(self, name: str, desired: int) -> None:
@@ -361,7 +352,12 @@ class SwarmPort(_Port):
             await asyncio.wait([next(iter(self._pending))])
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
         """See SwarmChanges."""
         wishes = " ".join(filter(None, (availability, role)))
@@ -369,7 +365,7 @@ class SwarmPort(_Port):
 
         def act(call: Call) -> None:
             _in_sequence(call, read, self.world.swarm.cluster.nodes.get(node_id))
-            self._update_node(call, node_id, availability, role)
+            self._update_node(call, node_id, availability, role, expected)
 
         await self.change("update_node", act, f"{node_id} {wishes}")
 
@@ -388,10 +384,17 @@ class SwarmPort(_Port):
 
         await self.change("update_service", act, about)
 
-    def _update_node(self, call: Call, node_id: str, availability: Availability | None, role: Role | None) -> None:
+    def _update_node(
+        self,
+        call: Call,
+        node_id: str,
+        availability: Availability | None,
+        role: Role | None,
+        expected: Collection[Availability] | None,
+    ) -> None:
         world, before = self.world, self.world.swarm.cluster.nodes.get(node_id)
         world.judge.before_role(call, node_id, role)
-        at_once(self._view.update_node(node_id, availability=availability, role=role))
+        at_once(self._view.update_node(node_id, availability=availability, role=role, expected=expected))
         after = world.swarm.cluster.nodes[node_id]
         if before is not None:
             world.note(call, "availability", node_id, before.availability, after.availability)

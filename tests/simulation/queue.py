@@ -8,7 +8,7 @@ from random import Random
 
 from tests.simulation.loops import SimulatedLoop
 from tests.simulation.trace import Trace
-from worker.ports import Message
+from worker.ports.queue import Message
 
 VISIBILITY_SECONDS = 30.0
 POLL_SECONDS = 20.0

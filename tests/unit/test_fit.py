@@ -12,9 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.unit.build import CPU, GIB, manager, node, service, task
-from worker.constraints import parse
-from worker.fit import holders, left, movable, obstacles, slots, unsettled
-from worker.ports import Node, Service, Task
+from worker.decisions.constraints import parse
+from worker.decisions.displacement import holders, left, movable, obstacles, slots, unsettled
+from worker.ports.swarm import Node, Service, Task
 
 WEB = service("web", replicas=3)
 ONE, TWO, THREE = node(1), node(2), node(3)

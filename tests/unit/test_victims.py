@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
-from worker.ports import Group, Instance, Node, Task
-from worker.victims import PROTECT_LABEL, Refusal, Victim, choose
+from worker.decisions.victims import PROTECT_LABEL, Refusal, Victim, choose
+from worker.ports.scaling import Group, Instance, Phase
+from worker.ports.swarm import Node, Task
 
 WEB = service("web", replicas=9)
 JOB = service("backup", mode="replicated-job")
@@ -105,15 +107,15 @@ def test_an_instance_that_never_joined_may_be_protected_too() -> None:
     assert names(chosen(1, present, [node(1)])) == ["1"]
 
 
-@pytest.mark.parametrize("lifecycle", ["Pending", "Pending:Wait", "Standby", "Terminating"])
-def test_what_is_not_in_service_is_not_taken(lifecycle: str) -> None:
-    present = group([instance(1), instance(2, lifecycle=lifecycle)])
+@pytest.mark.parametrize("phase", sorted(set(Phase) - {Phase.IN_SERVICE}))
+def test_what_is_not_in_service_is_not_taken(phase: Phase) -> None:
+    present = group([instance(1), instance(2, phase=phase)])
     assert names(chosen(1, present, [node(1), node(2)])) == ["1"]
     assert isinstance(chosen(2, present, [node(1), node(2)]), Refusal)
 
 
-def test_what_hangs_in_its_launch_hook_and_never_joined_is_taken() -> None:
-    present = group([instance(1), instance(2, lifecycle="Pending:Wait")])
+def test_what_never_left_its_launch_and_never_joined_is_taken() -> None:
+    present = group([instance(1), instance(2, phase=Phase.PENDING)])
     assert names(chosen(1, present, [node(1)])) == ["i-0002"]
 
 
@@ -123,22 +125,71 @@ def test_an_instance_that_still_boots_is_not_taken() -> None:
     assert "i-0002 (has not joined the Swarm yet)" in reason(chosen(2, present, [node(1)]))
 
 
-def test_an_instance_without_a_node_is_kept_while_a_ready_node_could_be_it() -> None:
+STRAY = node(99, hostname="build-3")
+
+
+def test_where_a_ready_node_could_be_an_instance_without_one_no_healthy_one_goes_in_its_place() -> None:
     present = group([instance(1), instance(2)])
-    assert names(chosen(1, present, [node(1), node(99)])) == ["1"]
-    assert "i-0002 (no node of the Swarm can be matched to it" in reason(chosen(2, present, [node(1), node(99)]))
-    assert names(chosen(1, present, [node(1), node(99, state="down")])) == ["i-0002"]
-    assert names(chosen(1, present, [node(1), manager(99)])) == ["i-0002"]
+    told = reason(chosen(1, present, [node(1), STRAY]))
+    assert "Nobody can tell whether these instances have joined the Swarm" in told
+    assert "i-0002: no node of the Swarm can be matched to it, but it could be build-3 (n-0099)" in told
+    assert "label instance_id=INSTANCE_ID" in told
+    assert "i-0002 (no node of the Swarm can be matched to it, but it could" in reason(
+        chosen(2, present, [node(1), STRAY])
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        node(99),
+        replace(STRAY, state="down"),
+        manager(99, hostname="build-3"),
+        replace(STRAY, engine_labels={"instance_id": "i-another-group"}),
+        replace(STRAY, created_at=ago(9000)),
+    ],
+    ids=["another hostname", "down", "a manager", "another label", "older than the instance"],
+)
+def test_what_never_joined_goes_first_whatever_else_is_in_the_swarm(other: Node) -> None:
+    present = group([instance(1), instance(2, made_at=ago(3600))])
+    assert names(chosen(1, present, [node(1), other])) == ["i-0002"]
+
+
+def test_what_surely_never_joined_goes_though_another_is_doubtful_and_so_does_a_node_that_is_down() -> None:
+    present = group([instance(1), instance(2, made_at=ago(100)), instance(3, made_at=ago(4000)), instance(4)])
+    nodes = [node(1), node(4, state="down"), replace(STRAY, created_at=ago(2000))]
+    assert names(chosen(1, present, nodes)) == ["i-0002"]
+    assert names(chosen(2, present, nodes)) == ["i-0002", "4"]
+    assert "i-0003: no node of the Swarm can be matched to it" in reason(chosen(3, present, nodes))
+
+
+def test_a_doubtful_instance_that_is_kept_anyway_holds_nobody_up() -> None:
+    present = group([instance(1), instance(2, protected=True)], protects_new=False)
+    assert names(chosen(1, present, [node(1), STRAY])) == ["1"]
 
 
 def test_a_node_that_is_being_demoted_could_be_either() -> None:
     present = group([instance(1), instance(2)])
-    assert names(chosen(1, present, [node(1), manager(99, role="worker")])) == ["1"]
+    demoted = manager(99, role="worker", hostname="build-3")
+    assert "it could be build-3" in reason(chosen(1, present, [node(1), demoted]))
 
 
 def test_the_ready_node_of_an_instance_on_its_way_out_is_no_stranger() -> None:
-    present = group([instance(1), instance(2), instance(3, lifecycle="Terminating:Wait")])
+    present = group([instance(1), instance(2), instance(3, phase=Phase.LEAVING)])
     assert names(chosen(1, present, [node(1), node(3)])) == ["i-0002"]
+
+
+def test_an_instance_that_two_ready_nodes_claim_is_never_taken_and_both_are_named() -> None:
+    nodes = [node(1), node(9, engine_labels={"instance_id": "i-0001"}), node(2)]
+    present = group([instance(1), instance(2)])
+    assert names(chosen(1, present, nodes)) == ["2"]
+    for told in (reason(chosen(2, present, nodes)), reason(chosen(1, group([instance(1)]), nodes))):
+        assert "i-0001 (claimed by two Ready nodes, ip-10-0-3-9 (n-0009) and ip-10-0-3-1 (n-0001): give each" in told
+
+
+def test_a_label_on_any_node_that_claims_an_instance_protects_it() -> None:
+    old = node(1, id="old", state="down", labels={PROTECT_LABEL: "true"})
+    assert "node label com.df.scaler.protect=true" in reason(chosen(1, group([instance(1)]), [node(1), old]))
 
 
 def test_where_no_node_matches_any_instance_nothing_is_taken() -> None:
@@ -161,7 +212,7 @@ def test_a_refusal_stays_readable_in_a_large_group() -> None:
 MACHINES = st.lists(
     st.fixed_dictionaries(
         {
-            "lifecycle": st.sampled_from(["InService", "InService", "InService", "Pending", "Standby", "Terminating"]),
+            "phase": st.sampled_from([*Phase, Phase.IN_SERVICE, Phase.IN_SERVICE]),
             "age": st.sampled_from([30, 2000, 3600]),
             "zone": st.sampled_from(["a", "b"]),
             "protected": st.booleans(),
@@ -179,7 +230,7 @@ def world(machines: Machines, *, protects_new: bool) -> tuple[Group, list[Node],
     instances = [
         instance(
             number,
-            lifecycle=one["lifecycle"],
+            phase=one["phase"],
             launched_at=ago(one["age"]),
             zone=one["zone"],
             protected=one["protected"],
@@ -205,8 +256,8 @@ def may_go(one: dict[str, Any], *, protects_new: bool) -> bool:
     if (one["protected"] and not protects_new) or (one["state"] and one["label"] == "true"):
         return False
     if one["state"]:
-        return bool(one["lifecycle"] == "InService")
-    return one["age"] > 1000 and one["lifecycle"] in {"InService", "Pending"}
+        return bool(one["phase"] == Phase.IN_SERVICE)
+    return one["age"] > 1000 and one["phase"] in {Phase.IN_SERVICE, Phase.PENDING}
 
 
 @given(MACHINES, st.integers(1, 4), st.booleans(), st.integers(0, 6))
@@ -237,7 +288,7 @@ def cost(machines: Machines, number: int, own: int) -> tuple[bool, int, int]:
 
 @given(MACHINES, st.integers(1, 4))
 def test_among_equals_no_zone_is_left_much_fuller_than_it_must_be(machines: Machines, count: int) -> None:
-    equal = [{**one, "lifecycle": "InService", "state": "ready", "tasks": 0, "label": ""} for one in machines]
+    equal = [{**one, "phase": Phase.IN_SERVICE, "state": "ready", "tasks": 0, "label": ""} for one in machines]
     present, nodes, tasks = world(equal, protects_new=True)
     found = chosen(count, present, nodes, tasks)
     if isinstance(found, Refusal):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from shared.clock import parse_rfc3339
 from shared.errors import Unavailable
-from worker.ports import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
+from worker.ports.swarm import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
 
 H = TypeVar("H", bound=Hashable)
 Json = Mapping[str, Any]
@@ -85,6 +85,7 @@ def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tu
         os=platform.get("OS") or "linux",
         architecture=platform.get("Architecture") or "x86_64",
         address=status.get("Addr") or "",
+        created_at=parse_rfc3339(found["CreatedAt"]) if found.get("CreatedAt") else None,
         plugins=once(frozenset((one.get("Type") or "", one.get("Name") or "") for one in engine.get("Plugins") or ())),
     )
 
