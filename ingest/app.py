@@ -1,4 +1,4 @@
-"""The HTTP service: which routes there are, who may use them, and what is counted of them (docs/reference.md)."""
+"""The HTTP service: which routes there are, who may use them, and what is counted of them."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field

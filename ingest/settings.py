@@ -1,4 +1,4 @@
-"""What ingest is told by its environment; docs/reference.md is made from it."""
+"""What ingest is told by its environment."""
 
 import re
 from datetime import timedelta
