@@ -118,11 +118,9 @@ class Record:
 
     def view(self) -> dict[str, Any]:
         """As `GET /v1/requests/{id}` shows it: the fields of the message that nobody here knows stand beside ours."""
-        document = {key: value for key, value in self.document().items() if key not in _OF_THE_SENDER or value}
-        return {**dict.fromkeys(_OF_THE_SENDER), **self._unknown_fields(document), **document}
-
-    def _unknown_fields(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in self.request.items() if key not in document}
+        document = self.document()
+        unknown = {key: value for key, value in self.request.items() if key not in document}
+        return {**unknown, **document, **{name: document[name] or self.request.get(name) for name in _OF_THE_SENDER}}
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -165,8 +163,8 @@ class Record:
 _OF_THE_SENDER = ("asked_by", "reason")
 """Where the worker has nothing to say about them, the message's own words count."""
 _PLAIN = (
-    *("source", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
-    *("duplicate_of", "notified", "settled", "asked_by", "reason", "waiting_for", "limited_by"),
+    *("source", "asked_by", "reason", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
+    *("duplicate_of", "notified", "settled", "waiting_for", "limited_by"),
 )
 _NAMES = frozenset(item.name for item in fields(Record))
 

@@ -3,12 +3,10 @@
 import argparse
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from shared import __version__
 from shared.settings import Settings
-
-DISTRIBUTION = "docker-scaler"
 
 
 def take_arguments(program: str, description: str, settings: type[Settings], arguments: Sequence[str]) -> None:
@@ -23,15 +21,8 @@ def take_arguments(program: str, description: str, settings: type[Settings], arg
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"{program} {_version()}")
+    parser.add_argument("--version", action="version", version=f"{program} {__version__}")
     parser.parse_args(arguments)
-
-
-def _version() -> str:
-    try:
-        return version(DISTRIBUTION)
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 def _variables(settings: type[Settings]) -> Iterator[str]:

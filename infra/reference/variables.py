@@ -1,11 +1,11 @@
 """The variables, from the settings classes."""
 
-from datetime import timedelta
 from typing import Any
 
 from infra.reference.markdown import code, table
 from ingest.settings import IngestSettings
 from shared.settings import Settings
+from shared.usage import default_text
 from worker.settings import WorkerSettings
 
 
@@ -35,10 +35,5 @@ def _row(name: str, field: Any) -> tuple[str, str, str]:
 
 
 def _shown(default: object) -> str:
-    if default is None:
-        return "unset"
-    if isinstance(default, bool):
-        return code(str(default).lower())
-    if isinstance(default, timedelta):
-        return code(f"{default.total_seconds():g}")
-    return code(str(default))
+    text = default_text(default)
+    return text if default is None else code(text)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import pytest
 
 from ingest.settings import IngestSettings
+from shared import __version__
 from shared.usage import take_arguments
 
 
@@ -32,7 +31,7 @@ def test_help_names_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("--version") == 0
-    assert capsys.readouterr().out == f"scaler-ingest {version('docker-scaler')}\n"
+    assert capsys.readouterr().out == f"scaler-ingest {__version__}\n"
 
 
 @pytest.mark.parametrize("argument", ["--port=80", "x", "--vers", "-x"])
