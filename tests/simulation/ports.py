@@ -12,9 +12,9 @@ from shared.alertmanager import Alert
 from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import Record
+from tests.fakes.queue import POLL_SECONDS
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
-from tests.simulation.queue import POLL_SECONDS
 from worker.ports import (
     Activity,
     Availability,
