@@ -9,8 +9,8 @@ import pytest
 
 from shared.errors import Unavailable
 from shared.records import State
-from tests.behaviour.stage import Clock, Stage
-from tests.behaviour.world import world
+from tests.behaviour.process import Clock, InterceptedPorts
+from tests.behaviour.scenario import scenario
 from tests.fakes import InMemoryLeaseStore
 from worker.errors import LeaseLost
 from worker.leadership.lease import HeldLease, Lease
@@ -26,8 +26,8 @@ class Candidate:
     """One worker's lease, and nothing else of it."""
 
     def __init__(self, store: InMemoryLeaseStore, name: str, swarm: str | None = "cluster") -> None:
-        self.stage, self.clock, self.swarm = Stage(), Clock(), swarm
-        self.lease = Lease(store.through(self.stage), self.clock, FIFTEEN, name)
+        self.ports, self.clock, self.swarm = InterceptedPorts(), Clock(), swarm
+        self.lease = Lease(store.through(self.ports), self.clock, FIFTEEN, name)
         self.watchdog = Watchdog()
 
     async def win(self) -> HeldLease:
@@ -120,7 +120,7 @@ async def test_a_worker_without_a_swarm_does_not_compete() -> None:
 async def test_a_take_whose_answer_was_lost_is_ours_within_moments() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
-    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
+    candidate.ports.lose_answer("lease.replace", Unavailable("no answer"))
     began = now()
     held = await candidate.win()
     assert now() - began < 3
@@ -132,12 +132,12 @@ async def test_a_take_that_arrives_late_is_proved_from_before_it_was_sent_first(
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
     began = now()
-    candidate.stage.refuse("lease.replace", Unavailable("no answer in time"))
+    candidate.ports.refuse("lease.replace", Unavailable("no answer in time"))
     winning = asyncio.ensure_future(candidate.win())
     await asyncio.sleep(1)
-    second = candidate.stage.hold("lease.replace")
+    second = candidate.ports.hold("lease.replace")
     await asyncio.sleep(2)
-    assert candidate.stage.waiting == ["lease.replace"]
+    assert candidate.ports.waiting == ["lease.replace"]
     store.history.append(LeaseItem("a", 1, 0, "cluster"))  # the first, which others count from now on
     second.set()
     held = await winning
@@ -150,11 +150,11 @@ async def test_a_renewal_that_an_earlier_call_wrote_proves_nothing_anew() -> Non
     candidate = Candidate(store, "a")
     held = await candidate.win()
     began = now()
-    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
-    candidate.stage.away.add("lease.read")
+    candidate.ports.lose_answer("lease.replace", Unavailable("no answer"))
+    candidate.ports.away.add("lease.read")
     async with keeping(candidate, held):
         await asyncio.sleep(12)
-        assert candidate.stage.calls.count("lease.replace") == 3
+        assert candidate.ports.calls.count("lease.replace") == 3
         assert [item.renewals for item in store.history] == [0, 1]
         assert held.until <= began + 5 + 15
 
@@ -163,7 +163,7 @@ async def test_a_renewal_whose_answer_was_lost_costs_nothing() -> None:
     store = InMemoryLeaseStore()
     candidate = Candidate(store, "a")
     held = await candidate.win()
-    candidate.stage.lose_answer("lease.replace", Unavailable("no answer"))
+    candidate.ports.lose_answer("lease.replace", Unavailable("no answer"))
     async with keeping(candidate, held) as kept:
         await asyncio.sleep(100)
         assert not kept.done()
@@ -178,9 +178,9 @@ async def test_one_slow_renewal_in_a_row_costs_no_lease(nth: int) -> None:
     held = await candidate.win()
     async with keeping(candidate, held) as kept:
         await asyncio.sleep(5 * nth - 1)
-        renewal = candidate.stage.hold("lease.replace")
+        renewal = candidate.ports.hold("lease.replace")
         await asyncio.sleep(6)
-        candidate.stage.refuse("lease.replace", Unavailable("no answer in time"))
+        candidate.ports.refuse("lease.replace", Unavailable("no answer in time"))
         renewal.set()
         await asyncio.sleep(3)
         assert candidate.lease.left(held) > 5
@@ -192,7 +192,7 @@ async def test_a_holder_that_can_not_renew_stops_before_its_proof_ends() -> None
     candidate = Candidate(store, "a")
     held = await candidate.win()
     async with keeping(candidate, held) as kept:
-        candidate.stage.hold("lease.replace")
+        candidate.ports.hold("lease.replace")
         with pytest.raises(LeaseLost):
             await kept
     assert now() <= held.until + 0.01
@@ -257,9 +257,9 @@ async def test_a_release_lets_go_though_a_renewal_was_under_way() -> None:
     candidate = Candidate(store, "a")
     held = await candidate.win()
     async with keeping(candidate, held):
-        candidate.stage.hold("lease.replace", after=True)
+        candidate.ports.hold("lease.replace", after=True)
         await asyncio.sleep(6)
-    candidate.stage._held.clear()
+    candidate.ports._held.clear()
     await candidate.lease.release(held)
     assert store.item is not None
     assert (store.item.owner, store.item.token) == (None, 1)
@@ -280,44 +280,44 @@ async def test_a_release_takes_nothing_from_the_next_holder() -> None:
 @pytest.mark.parametrize("lease", [3, 15])
 async def test_the_take_over_is_within_a_quarter_more_than_the_lease(lease: int) -> None:
     for phase in range(10):
-        async with world(lease_seconds=lease) as w:
-            first = await w.started()
-            second = w.start()
-            await w.passes(2 * lease + phase * lease / 30)
+        async with scenario(lease_seconds=lease) as s:
+            first = await s.started()
+            second = s.start()
+            await s.passes(2 * lease + phase * lease / 30)
             first.kill()
-            await w.until(lambda second=second: second.active, within=1.25 * lease)  # type: ignore[misc]
+            await s.until(lambda second=second: second.active, within=1.25 * lease)  # type: ignore[misc]
 
 
 async def test_a_worker_that_is_stopped_lets_another_in_at_once() -> None:
-    async with world() as w:
-        first = await w.started()
-        second = w.start()
-        await w.passes(5)
+    async with scenario() as s:
+        first = await s.started()
+        second = s.start()
+        await s.passes(5)
         stopping = now()
         await first.stop()
-        await w.until(lambda: second.active)
+        await s.until(lambda: second.active)
         assert now() - stopping <= 2
         assert not first.active
-        assert w.leases.item is not None
-        assert w.leases.item.token == 2
+        assert s.leases.item is not None
+        assert s.leases.item.token == 2
 
 
 async def test_a_worker_that_was_suspended_in_the_middle_of_a_scale_changes_nothing_more() -> None:
-    async with world(lease_seconds=3) as w:
-        first = await w.started()
-        second = w.start()
-        gate = first.stage.hold("journal.save", after=True)
-        request = w.up()
-        await w.until(lambda: bool(first.stage.waiting))
-        first.stage.away.add("lease")
-        w.leases.history.append(LeaseItem("worker-2", 9, 0, w.swarm.simulated.cluster_id))
+    async with scenario(lease_seconds=3) as s:
+        first = await s.started()
+        second = s.start()
+        gate = first.ports.hold("journal.save", after=True)
+        request = s.up()
+        await s.until(lambda: bool(first.ports.waiting))
+        first.ports.away.add("lease")
+        s.leases.history.append(LeaseItem("worker-2", 9, 0, s.swarm.simulated.cluster_id))
         first.clock.suspended(60)
         gate.set()
-        await w.until(lambda: second.active or not first.active)
-        first.stage.away.clear()
-        assert "groups.set_desired" not in first.stage.calls
-        await w.until(lambda: second.active)
-        first_calls = list(first.stage.calls)
-        assert (await w.ended(request)).state == State.SUCCEEDED
-        assert w.desired == [1, 2]
+        await s.until(lambda: second.active or not first.active)
+        first.ports.away.clear()
+        assert "groups.set_desired" not in first.ports.calls
+        await s.until(lambda: second.active)
+        first_calls = list(first.ports.calls)
+        assert (await s.ended(request)).state == State.SUCCEEDED
+        assert s.desired == [1, 2]
         assert "groups.set_desired" not in first_calls

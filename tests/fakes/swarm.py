@@ -124,7 +124,7 @@ class InMemorySwarm(DockerSwarm, Port):
         ids: Identities | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        Port.__init__(self, hooks)
+        Port.__init__(self, hooks)  # DockerSwarm's own would open a connection
         running = loop or asyncio.get_running_loop()
         self.simulated = SimulatedSwarm(
             times or quick(), now_ns=lambda: START_NS + int(running.time() * 1e9), ids=ids or ReadableIdentities()

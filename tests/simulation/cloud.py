@@ -14,6 +14,7 @@ from shared.clock import Clock
 from shared.messages import Role
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
+from tests.fakes.launcher import Launcher
 from tests.fakes.swarm import InMemorySwarm
 from worker.ports.scaling import Activities, Group, Instance, Phase
 from worker.ports.swarm import Node
@@ -151,17 +152,16 @@ class SimulatedSwarm(InMemorySwarm):
             listener()
 
 
-class Machines:
+class Machines(Launcher):
     """Instances boot, sooner or later or never, and become nodes; they take their nodes down with them."""
 
     def __init__(self, groups: SimulatedGroups, swarm: SimulatedSwarm, random: Random) -> None:
+        super().__init__(groups, swarm, ROLES)
         self._groups = groups
-        self._swarm = swarm
+        self._tell = swarm.tell
         self._random = random
         self.late_share = 0.0
         self.never_share = 0.0
-        self.nodes: dict[str, str] = {}
-        """Instance ids, and the ids of their nodes."""
         self.instances: dict[str, str] = {}
         """Node ids, and the ids of their instances."""
         self.joined: dict[str, float] = {}
@@ -169,51 +169,36 @@ class Machines:
         self.group_of: dict[str, str] = {}
         """Instance ids, and their groups, for ever."""
         self.counts: Counter[str] = Counter()
-        self._ended: set[str] = set()
-        groups.watch(launched=self._launched, ended=self._end)
 
     def settle(self) -> None:
         """The instances there are at the beginning have booted."""
         for name, group in self._groups.groups.items():
             for instance in group.staying:
-                self._join(name, instance)
+                self.join(name, instance)
+
+    def boot(self) -> float | None:
+        """Mostly some seconds, now and then a minute, or never."""
+        draw = self._random.random()
+        if draw < self.never_share:
+            self.counts["machine: never joins"] += 1
+            return None
+        late = draw < self.never_share + self.late_share
+        self.counts["machine: boots late"] += late
+        return 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
 
     def _launched(self, group: str, instance: Instance) -> None:
         self.group_of[instance.id] = group
-        draw = self._random.random()
-        if not self._swarm.cluster.nodes:
-            return
-        if draw < self.never_share:
-            self.counts["machine: never joins"] += 1
-            return
-        late = draw < self.never_share + self.late_share
-        self.counts["machine: boots late"] += late
-        seconds = 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
-        asyncio.get_running_loop().call_later(seconds, self._join, group, instance)
+        if self._swarm.cluster.nodes:
+            super()._launched(group, instance)
 
-    def _join(self, group: str, instance: Instance) -> None:
-        if instance.id in self._ended:
-            return
-        cluster = self._swarm.cluster
-        if cluster.nodes and cluster.leader is None:
-            asyncio.get_running_loop().call_later(1.0, self._join, group, instance)
-            return
-        hostname = instance.private_dns_name.partition(".")[0]
-        labels = {"instance_id": instance.id}
-        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels)
-        self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
-        self.joined[node_id] = asyncio.get_running_loop().time()
-        self._swarm.tell()
-
-    def _end(self, group: str, instance: Instance) -> None:
-        del group
-        self._ended.add(instance.id)
-        if instance.id in self.nodes:
-            self._swarm.lose(self.nodes[instance.id])
-
-    def lives(self, instance_id: str) -> bool:
-        """The instance has not begun to end."""
-        return instance_id not in self._ended
+    def join(self, group: str, instance: Instance) -> None:
+        """The instance is a node now, and remembered."""
+        super().join(group, instance)
+        node_id = self.nodes.get(instance.id)
+        if node_id is not None and node_id not in self.instances:
+            self.instances[node_id] = instance.id
+            self.joined[node_id] = asyncio.get_running_loop().time()
+            self._tell()
 
     def node_of(self, instance_id: str) -> Node | None:
         """An instance's node, if there is one."""

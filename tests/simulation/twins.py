@@ -140,14 +140,14 @@ async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) ->
 
 
 TWINS = (
-    Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=206),
+    Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=47),
     Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
-    Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=2),
+    Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=5),
     Twin("smaller", "scale-down by name only", 5, _lower_desired, known=3),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=3),
-    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=30),
-    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=108),
-    Twin("undo", "the journaled undo", 10, _undo_unwritten, known=35),
+    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=44),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=140),
+    Twin("undo", "the journaled undo", 10, _undo_unwritten, known=44),
     Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=2),
     Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=217),
 )

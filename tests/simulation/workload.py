@@ -113,7 +113,7 @@ class Workload:
         request_id = request.get("id", message_id)
         self.sent.append(Sent(message_id, request_id, body, True, world.clockwork.now, key))
         world.trace.add("sender", "@ message", id=message_id, body=body)
-        world.queue.send(body, message_id, late)
+        world.queue.send(body, message_id, delay=late)
 
     def _delay(self) -> float:
         """For how long a message is on its way into the queue."""

@@ -44,7 +44,7 @@ class World:
         self.evidence = Evidence()
         self.judge = Judge(self)
         self.network = Network(self.loop, self.random("network"), self.trace)
-        self.queue = Queue(self.loop, self.random("queue"), self.trace, self.clock.now)
+        self.queue = Queue(self.loop, self.random("queue"), self.trace.counts, self.clock.now)
         self.journal = InMemoryJournal(self.clock)
         self.leases = InMemoryLeaseStore()
         self.groups = SimulatedGroups(self.clock, self.random("aws"))

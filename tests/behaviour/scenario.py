@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from shared.records import Record
-from tests.behaviour.stage import Clock, Process, Stage
+from tests.behaviour.process import Clock, InterceptedPorts, Process
 from tests.fakes import (
     InMemoryAlerts,
     InMemoryGroups,
@@ -30,7 +30,7 @@ Told = tuple[str, str, str, str, str]
 """alertname, service, status, request, summary."""
 
 
-class World:
+class Scenario:
     """Three managers and some workers, each an instance of its group. Made inside the loop."""
 
     def __init__(
@@ -64,21 +64,21 @@ class World:
 
     def start(self, name: str = "", *, node: str | None = None, alerts: bool = True, **variables: Any) -> Process:
         """A worker process; `node`: the one whose socket it uses."""
-        stage, clock, metrics = Stage(), Clock(), Metrics()
+        intercepted, clock, metrics = InterceptedPorts(), Clock(), Metrics()
         name = name or f"worker-{len(self.processes) + 1}"
-        groups, swarm = self.groups.through(stage), self.swarm.through(stage, node)
+        groups, swarm = self.groups.through(intercepted), self.swarm.through(intercepted, node)
         ports = Ports(
-            inbox=self.inbox.through(stage),
-            journal=self.journal.through(stage),
-            leases=self.leases.through(stage),
+            inbox=self.inbox.through(intercepted),
+            journal=self.journal.through(intercepted),
+            leases=self.leases.through(intercepted),
             groups=groups,
             change_groups=groups,
             swarm=swarm,
             change_swarm=swarm,
-            alerts=self.alerts.through(stage) if alerts else None,
+            alerts=self.alerts.through(intercepted) if alerts else None,
         )
         worker = Worker(ports, settings(**{**self.variables, **variables}), clock, metrics, name)
-        process = Process(name, stage, clock, metrics, worker)
+        process = Process(name, intercepted, clock, metrics, worker)
         process.start()
         self.processes.append(process)
         return process
@@ -168,9 +168,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(**options: Any) -> AsyncIterator[World]:
-    """A world, and its end."""
-    made = World(**options)
+async def scenario(**options: Any) -> AsyncIterator[Scenario]:
+    """A scenario, and its end."""
+    made = Scenario(**options)
     try:
         yield made
     finally:

@@ -1,8 +1,8 @@
-"""A stage for tests on real processes: the embedded environment on a thread of its own, and hands to reach into it.
+"""The embedded environment for tests on real processes: on a thread of its own, used synchronously.
 
-The test's side is synchronous, as a person at a terminal is: it posts, looks, kills, and waits for conditions. Besides
-the environment's own ingest and workers, a `troupe` is a further ingest and workers with settings of their own, on a
-queue and a cluster of their own, on the same AWS and Swarm.
+A test posts, looks, kills, and waits for conditions, as a person at a terminal does. Besides the environment's own
+ingest and workers, a `deployment` is a further ingest and workers with settings of their own, on a queue and a cluster
+of their own, on the same AWS and Swarm.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import docker
 import requests
 
 from infra.local.board import Message
-from infra.local.environment import Environment
+from infra.local.environment import Environment as EmbeddedEnvironment
 from infra.local.loopback import free_ports
 from tests.e2e.processes import Process, started
 
@@ -120,7 +120,7 @@ class Caller:
 
 
 @dataclass(slots=True)
-class Troupe:
+class Deployment:
     """An ingest and workers beside the environment's own; `worker` and `ingest` where there is one of each."""
 
     variables: Mapping[str, str | None]
@@ -148,14 +148,14 @@ class Troupe:
         return self.workers[0]
 
 
-class Stage:
+class Environment:
     """Enter it once; it lives until it is left."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str], workers: int = 2) -> None:
         self._settings = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}
-        self._environment = Environment(folder, self._settings, workers=workers)
+        self._environment = EmbeddedEnvironment(folder, self._settings, workers=workers)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._live, name="stage")
+        self._thread = threading.Thread(target=self._live, name="env")
         self._ready, self._over = threading.Event(), asyncio.Event()
         self._failure: BaseException | None = None
         self._exits = ExitStack()
@@ -251,7 +251,7 @@ class Stage:
         """How many replicas a service wants."""
         return int(self.service(name)["Spec"]["Mode"]["Replicated"]["Replicas"])
 
-    def env(self, name: str) -> dict[str, str]:
+    def task_env(self, name: str) -> dict[str, str]:
         """The environment of a service's tasks."""
         lines = self.service(name)["Spec"]["TaskTemplate"]["ContainerSpec"].get("Env") or []
         return {line.partition("=")[0]: line.partition("=")[2] for line in lines}
@@ -345,9 +345,9 @@ class Stage:
         return int(self.aws.calls.counts(worker.access_key).get("dynamodb.GetItem", 0)) >= 2
 
     @contextmanager
-    def troupe(
+    def deployment(
         self, settings: Mapping[str, str | None], workers: int = 1, token: str | None = None
-    ) -> Iterator[Troupe]:
+    ) -> Iterator[Deployment]:
         """A further ingest and workers, ready."""
         variables: dict[str, str | None] = {**self.own_queue(), **settings}
         with ExitStack() as exits:
@@ -358,4 +358,4 @@ class Stage:
             until(processes[0].is_ready, "a ready ingest")
             until(lambda: not workers or any(one.is_active() for one in processes[1:]), "an active worker")
             until(lambda: all(one.is_active() or self.stands_by(one) for one in processes[1:]), "who stands by")
-            yield Troupe(variables, caller, processes)
+            yield Deployment(variables, caller, processes)

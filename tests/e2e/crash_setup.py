@@ -1,6 +1,6 @@
-"""The house in which the crash matrix plays: an environment, an ingest, and two workers of which the dead are replaced.
+"""The setup of the crash matrix: an environment, an ingest, and two workers of which the dead are replaced.
 
-Everything that its workers ask of AWS and Docker comes by a tap, and so do the traps that end them.
+Everything that its workers ask of AWS and Docker comes by a tap, which can intercept any call.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, Final, Self
 
 from tests.e2e.aws_tap import tapped
 from tests.e2e.docker_proxy import proxied
+from tests.e2e.environment import Caller, Environment, until
 from tests.e2e.processes import Process
-from tests.e2e.stage import Caller, Stage, until
-from tests.e2e.tap import Point, Spring, Tap, Trap
+from tests.e2e.tap import Action, Interception, Point, Tap
 
 VISIBILITY_SECONDS: Final = 5
 LEASE_SECONDS: Final = 3
@@ -33,110 +33,110 @@ QUICK: Final[Mapping[str, Any]] = {"Parallelism": 14, "Monitor": 10**8}
 REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 14}
 """What is rescheduled, and what moves when a node goes: `demo` stop-first, `api` start-first, on every node."""
 LOOK_SECONDS: Final = 0.1
-"""Rare looks: whoever plays side by side shares two cores."""
+"""Rare looks: tests that run side by side share two cores."""
 SLOWEST: Final = 60.0
 """Seconds that anything here may take: a termination whose fate is unknown is waited for for 30 s."""
 
 
-class House:
+class CrashSetup:
     """Enter it once. `act` gives the caller of its ingest; `tap` sees its workers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._exits = ExitStack()
         self.tap = Tap()
-        self.crew: list[Process] = []
-        self._hired: dict[str, int] = {}
-        self._hiring = threading.Lock()
+        self.workers: list[Process] = []
+        self._access_keys: dict[str, int] = {}
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
-            self.stage = exits.enter_context(Stage(self._folder, {"BOOT_DELAY": "0.5"}, workers=0))
-            exits.enter_context(tapped(self.stage.aws, self._process_of, self.tap))
+            self.env = exits.enter_context(Environment(self._folder, {"BOOT_DELAY": "0.5"}, workers=0))
+            exits.enter_context(tapped(self.env.aws, self._process_of, self.tap))
             sockets = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="scaler-")))
-            engine = Path(self.stage.variables["DOCKER_HOST"].removeprefix("unix://"))
+            engine = Path(self.env.variables["DOCKER_HOST"].removeprefix("unix://"))
             self.docker = exits.enter_context(proxied(sockets / "docker.sock", engine, self.tap))
-            own = self.stage.own_queue(VISIBILITY_SECONDS)
+            own = self.env.own_queue(VISIBILITY_SECONDS)
             self.variables = {**SETTINGS, **own, "DOCKER_HOST": f"unix://{self.docker.path}"}
-            self.ingest = exits.enter_context(self.stage.process("ingest", self.variables))
+            self.ingest = exits.enter_context(self.env.process("ingest", self.variables))
             self.caller = Caller(self.ingest.url, look=LOOK_SECONDS)
             exits.callback(self.caller.close)
             until(self.ingest.is_ready, "a ready ingest")
-            self._furnish()
+            self._create_services()
             self._exits = exits.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._exits.close()
 
-    def _furnish(self) -> None:
+    def _create_services(self) -> None:
         """Services whose updates are quick; `web` is for scaling its replicas."""
-        self.stage.edit("demo", lambda spec: spec["UpdateConfig"].update(QUICK))
+        self.env.edit("demo", lambda spec: spec["UpdateConfig"].update(QUICK))
         labels = {"com.df.reschedule": "true"}
-        self.stage.create("api", REPLICAS["api"], labels, UpdateConfig={**QUICK, "Order": "start-first"})
-        self.stage.create("web", 2)
+        self.env.create("api", REPLICAS["api"], labels, UpdateConfig={**QUICK, "Order": "start-first"})
+        self.env.create("web", 2)
 
-    # --- the crew
+    # --- the workers
 
-    def gather(self) -> None:
+    def restore(self) -> None:
         """Two workers live, one of them is active, and nothing goes wrong."""
-        self.stage.mend()
+        self.env.mend()
         self.tap.set(None)
-        for process in [one for one in self.crew if one.popen.poll() is not None]:
-            self.crew.remove(process)
-        while len(self.crew) < 2:
-            self.hire()
-        until(lambda: all(one.is_ready() for one in self.crew), "two workers that answer", look=LOOK_SECONDS)
+        for process in [one for one in self.workers if one.popen.poll() is not None]:
+            self.workers.remove(process)
+        while len(self.workers) < 2:
+            self.start_worker()
+        until(lambda: all(one.is_ready() for one in self.workers), "two workers that answer", look=LOOK_SECONDS)
         self.active()
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         """One worker more."""
-        with self._hiring:
-            worker = self._exits.enter_context(self.stage.process("worker", self.variables))
-            self._hired[worker.access_key] = worker.pid
-        self.crew.append(worker)
+        with self._starting:
+            worker = self._exits.enter_context(self.env.process("worker", self.variables))
+            self._access_keys[worker.access_key] = worker.pid
+        self.workers.append(worker)
 
     def _process_of(self, access_key: str) -> int | None:
-        """Who of those that were ever hired bears it."""
-        with self._hiring:
-            return self._hired.get(access_key)
+        """The process that was started with it."""
+        with self._starting:
+            return self._access_keys.get(access_key)
 
     def active(self) -> Process:
         """The worker that holds the lease."""
         return until(
-            lambda: next((one for one in self.crew if one.is_active()), None), "an active worker", look=LOOK_SECONDS
+            lambda: next((one for one in self.workers if one.is_active()), None), "an active worker", look=LOOK_SECONDS
         )
 
     def by_pid(self, pid: int) -> Process:
-        """One of the crew."""
-        return next(one for one in self.crew if one.pid == pid)
+        """One of the workers."""
+        return next(one for one in self.workers if one.pid == pid)
 
-    def bury(self, pid: int) -> None:
-        """Somebody of the crew was killed: another takes the place."""
+    def replace(self, pid: int) -> None:
+        """Somebody of the workers was killed: another takes the place."""
         process = self.by_pid(pid)
         process.popen.wait(10)
-        self.crew.remove(process)
-        self.hire()
+        self.workers.remove(process)
+        self.start_worker()
 
-    # --- traps
+    # --- interceptions
 
-    def set_trap(self, point: Point, spring: Spring) -> Trap:
-        """The one trap that is set from now on."""
-        trap = Trap(point, spring)
-        self.tap.set(trap)
-        return trap
+    def intercept(self, point: Point, action: Action) -> Interception:
+        """The one interception that is set from now on."""
+        interception = Interception(point, action)
+        self.tap.set(interception)
+        return interception
 
-    def caught(self, trap: Trap, within: float = SLOWEST) -> int:
-        """Wait until it has sprung: the process that it caught."""
-        assert trap.sprung.wait(within), f"nobody came by: {trap.point.name}"
-        assert trap.sender is not None
-        return trap.sender
+    def intercepted(self, interception: Interception, within: float = SLOWEST) -> int:
+        """Wait until it has done: the process that it intercepted."""
+        assert interception.done.wait(within), f"nobody came by: {interception.point.name}"
+        assert interception.sender is not None
+        return interception.sender
 
     # --- what there is
 
     def number(self, role: str) -> int:
         """The desired capacity of a role's group."""
-        return self.stage.desired(f"AWS_{role.upper()}_ASG")
+        return self.env.desired(f"AWS_{role.upper()}_ASG")
 
     def bring(self, role: str, fewest: int, most: int, aim: int) -> int:
         """As many nodes of a role as a test needs; by the ordinary way, where there are too few or too many."""
@@ -151,38 +151,38 @@ class House:
 
     def spread(self, role: str) -> None:
         """`api` runs on every node of a role: a start-first update may leave one out, a fresh start does not."""
-        if all(self.stage.running("api", node["ID"]) for node in self.stage.nodes(role)):
+        if all(self.env.running("api", node["ID"]) for node in self.env.nodes(role)):
             return
-        self.stage.set_replicas("api", 0)
-        until(lambda: not self.stage.running("api"), "an end of api", look=LOOK_SECONDS)
-        self.stage.set_replicas("api", REPLICAS["api"])
+        self.env.set_replicas("api", 0)
+        until(lambda: not self.env.running("api"), "an end of api", look=LOOK_SECONDS)
+        self.env.set_replicas("api", REPLICAS["api"])
         self.settled()
-        assert all(self.stage.running("api", node["ID"]) for node in self.stage.nodes(role))
+        assert all(self.env.running("api", node["ID"]) for node in self.env.nodes(role))
 
     def settled(self) -> None:
         """All tasks run, and no update is under way."""
 
         def quiet() -> bool:
-            states = [self.stage.service(name).get("UpdateStatus", {}).get("State") for name in REPLICAS]
+            states = [self.env.service(name).get("UpdateStatus", {}).get("State") for name in REPLICAS]
             return "updating" not in states and self.all_run()
 
         until(quiet, "quiet services", look=LOOK_SECONDS)
 
     def all_run(self) -> bool:
         """Every replica of every service."""
-        return all(len(self.stage.running(name)) == number for name, number in REPLICAS.items())
+        return all(len(self.env.running(name)) == number for name, number in REPLICAS.items())
 
     def messages(self, queue: str) -> int:
         """How many messages are in a queue, those under way included."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        sqs = self.stage.client("sqs")
+        sqs = self.env.client("sqs")
         found = sqs.get_queue_attributes(QueueUrl=self.variables[queue], AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
     def open_records(self) -> list[str]:
         """The keys of the records that are not settled."""
-        found = self.stage.client("dynamodb").query(
-            TableName=self.stage.variables["DYNAMODB_TABLE"],
+        found = self.env.client("dynamodb").query(
+            TableName=self.env.variables["DYNAMODB_TABLE"],
             IndexName="open",
             ConsistentRead=True,
             KeyConditionExpression="pk = :pk",
@@ -194,25 +194,25 @@ class House:
         """The notification with this summary came after a moment."""
 
         def found() -> bool:
-            return any(one.summary == summary and one.at >= since for one in self.stage.said())
+            return any(one.summary == summary and one.at >= since for one in self.env.said())
 
         until(found, f"said: {summary}", look=LOOK_SECONDS)
 
 
-class Theatre:
-    """One house for all that is played; a new one after what has failed, for that may have left anything behind."""
+class CrashSetups:
+    """One setup for all tests; a new one after a test that has failed, which may have left anything behind."""
 
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
-        self._house: House | None = None
+        self._house: CrashSetup | None = None
 
     @contextmanager
-    def house(self) -> Iterator[House]:
-        """The house, with its crew gathered."""
+    def setup(self) -> Iterator[CrashSetup]:
+        """The setup, with its workers gathered."""
         try:
             if self._house is None:
-                self._house = House(self._folder()).__enter__()
-            self._house.gather()
+                self._house = CrashSetup(self._folder()).__enter__()
+            self._house.restore()
             yield self._house
         except BaseException:
             self.close()
@@ -220,19 +220,19 @@ class Theatre:
 
     def close(self) -> None:
         """Leave it."""
-        house, self._house = self._house, None
-        if house is not None:
-            house.__exit__(None, None, None)
+        setup, self._house = self._house, None
+        if setup is not None:
+            setup.__exit__(None, None, None)
 
 
 def killing(pid: int) -> bool:
-    """The end of whoever is caught."""
+    """The end of whoever is intercepted."""
     os.kill(pid, signal.SIGKILL)
     return True
 
 
 def stopping(pid: int) -> bool:
-    """Whoever is caught stands still; what it asked for is carried out, and the answer waits for it."""
+    """Whoever is intercepted stands still; what it asked for is carried out, and the answer waits for it."""
     os.kill(pid, signal.SIGSTOP)
     return False
 

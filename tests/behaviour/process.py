@@ -1,4 +1,4 @@
-"""One worker process on stage: its own view of the ports, which can be held, cut off, or killed with the process."""
+"""One worker process and its own view of the ports, which can be held, cut off, or killed with the process."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ class Killed(BaseException):
     """The process is no more: nothing of it reaches any port."""
 
 
-class Stage(Scripted):
+class InterceptedPorts(Scripted):
     """What comes between one process and its ports."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class Process:
     """One running worker."""
 
     name: str
-    stage: Stage
+    ports: InterceptedPorts
     clock: Clock
     metrics: Metrics
     worker: Worker
@@ -118,7 +118,7 @@ class Process:
 
     def kill(self) -> None:
         """As SIGKILL does."""
-        self.stage.kill()
+        self.ports.kill()
         self.task.cancel()
 
     async def close(self) -> None:

@@ -21,11 +21,11 @@ REAL = os.environ.get("CONTRACT_DOCKER_HOST")
 QUICK = 0.04
 
 
-class Yard(Protocol):
+class SwarmSetup(Protocol):
     """A Swarm seen through the ports, with one manager or more, and what others may do to it."""
 
     swarm: InMemorySwarm | DockerSwarm
-    powers: bool
+    mortal: bool
     """Whether machines can be lost."""
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
@@ -65,10 +65,10 @@ def quick() -> SwarmConfig:
     )
 
 
-class MemoryYard:
+class InMemorySetup:
     """The Swarm in memory."""
 
-    powers = True
+    mortal = True
 
     def __init__(self) -> None:
         self.swarm = InMemorySwarm(times=quick(), ids=Identities())
@@ -77,62 +77,62 @@ class MemoryYard:
             self._nodes[hostname] = self.swarm.join(hostname, engine_labels={"instance_id": instance})
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
-        """See Yard."""
+        """See SwarmSetup."""
         return self.swarm.create(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
 
     async def remove(self, service_id: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         self.swarm.remove(service_id)
 
     async def label_node(self, node_id: str, key: str, value: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         self.swarm.label(node_id, **{key: value})
 
     async def lose(self, hostname: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         self.swarm.lose(self._nodes[hostname])
 
     async def go_away(self) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         self.swarm.hang_up()
 
 
-class ApiYard:
+class ApiSetup:
     """A Swarm behind the Docker API: the simulated one, or a real one."""
 
     def __init__(self, host: str, simulated: SimulatedSwarm | None) -> None:
         self.swarm = DockerSwarm(host, CALL)
         self.simulated = simulated
-        self.powers = simulated is not None
+        self.mortal = simulated is not None
         self._host = host
         self._services: list[str] = []
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
-        """See Yard."""
+        """See SwarmSetup."""
         spec = as_spec(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
         identity = str((await self.call("POST", "/services/create", spec))["ID"])
         self._services.append(identity)
         return identity
 
     async def remove(self, service_id: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         await self.call("DELETE", f"/services/{service_id}")
 
     async def label_node(self, node_id: str, key: str, value: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         found = await self.call("GET", f"/nodes/{node_id}")
         spec = {**found["Spec"], "Labels": {**(found["Spec"].get("Labels") or {}), key: value}}
         await self.call("POST", f"/nodes/{node_id}/update?version={found['Version']['Index']}", spec)
 
     async def lose(self, hostname: str) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         assert self.simulated is not None
         for node in self.simulated.nodes:
             if node.machine.hostname == hostname:
                 self.simulated.lose_node(node.id)
 
     async def go_away(self) -> None:
-        """See Yard."""
+        """See SwarmSetup."""
         await self.lose(MANAGER)
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -155,19 +155,19 @@ class ApiYard:
 
 
 @asynccontextmanager
-async def api_yard(folder: Path) -> AsyncIterator[ApiYard]:
+async def api_setup(folder: Path) -> AsyncIterator[ApiSetup]:
     """The real one that CONTRACT_DOCKER_HOST names, else a simulated one with a manager and two workers."""
     if REAL:
-        yard = ApiYard(REAL, None)
-        yield yard
-        await yard.clean()
+        setup = ApiSetup(REAL, None)
+        yield setup
+        await setup.clean()
         return
     async with simulated() as swarm:
         (manager, *_) = swarm.nodes
         async with serve(swarm, folder / "docker.sock", manager.id):
-            yard = ApiYard(f"unix://{folder / 'docker.sock'}", swarm)
-            yield yard
-            await yard.clean()
+            setup = ApiSetup(f"unix://{folder / 'docker.sock'}", swarm)
+            yield setup
+            await setup.clean()
 
 
 @asynccontextmanager
