@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig
-from tests.engine.lab import Lab
+from tests.scaffolding.engine.lab import Lab
 
 
 @pytest.fixture

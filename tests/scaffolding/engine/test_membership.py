@@ -4,7 +4,7 @@ import pytest
 
 from infra.local.engine.errors import EngineError
 from infra.local.engine.model import NodeState, Role, TaskState
-from tests.engine.lab import Lab, seconds, until
+from tests.scaffolding.engine.lab import Lab, seconds, until
 
 pytestmark = pytest.mark.looptime
 

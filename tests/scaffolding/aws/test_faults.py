@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from infra.local.aws import ACCESS_KEY, EmbeddedAws
 from infra.local.aws.knobs import Knobs
-from tests.aws.waiting import eventually
+from tests.scaffolding.aws.waiting import eventually
 
 ONCE = Config(retries={"total_max_attempts": 1})
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from infra.local.engine import ApiFault, SimulatedSwarm, SwarmConfig, serve
-from tests.engine.lab import Lab, until
+from tests.scaffolding.engine.lab import Lab, until
 
 INSTANT = SwarmConfig(
     start_seconds=0,

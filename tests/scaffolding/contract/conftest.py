@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
-from tests.contract.client import SwarmClient
+from tests.scaffolding.contract.client import SwarmClient
 
 
 @pytest.fixture(scope="session")

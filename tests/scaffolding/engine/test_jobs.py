@@ -3,7 +3,7 @@
 import pytest
 
 from infra.local.engine.model import TaskState
-from tests.engine.lab import Json, Lab, seconds, until
+from tests.scaffolding.engine.lab import Json, Lab, seconds, until
 
 pytestmark = pytest.mark.looptime
 

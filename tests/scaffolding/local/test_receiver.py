@@ -16,7 +16,7 @@ from infra.local.board import KEPT, Board
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
 from shared.alertmanager import Alert, Alertmanager, payload
-from tests.local.conftest import Http
+from tests.scaffolding.local.conftest import Http
 
 LASTS = timedelta(seconds=10)
 

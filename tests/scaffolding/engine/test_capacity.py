@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
-from tests.engine.lab import Lab, until
+from tests.scaffolding.engine.lab import Lab, until
 
 INSTANT = SwarmConfig(start_seconds=0, stop_seconds=0, seed=1)
 

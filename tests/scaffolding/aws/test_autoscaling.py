@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from infra.local.aws import EmbeddedAws, Size, create_group, create_network
 from infra.local.aws.deploy import ZONES
-from tests.aws.waiting import eventually
+from tests.scaffolding.aws.waiting import eventually
 
 
 class Asg:

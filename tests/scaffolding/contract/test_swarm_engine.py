@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.client import SECOND, Json, RefusedError, SwarmClient
+from tests.scaffolding.contract.client import SECOND, Json, RefusedError, SwarmClient
 
 pytestmark = pytest.mark.engine
 

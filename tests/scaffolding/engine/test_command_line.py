@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
-from tests.engine.lab import Lab, until
+from tests.scaffolding.engine.lab import Lab, until
 
 Run = Callable[..., Awaitable[str]]
 

@@ -5,7 +5,7 @@ import pytest
 from infra.local.engine.constraints import parse
 from infra.local.engine.errors import EngineError
 from infra.local.engine.model import Machine, Node, NodeSpec, Role, TaskState
-from tests.engine.lab import SECOND, Lab, seconds, until, with_reservation
+from tests.scaffolding.engine.lab import SECOND, Lab, seconds, until, with_reservation
 
 pytestmark = pytest.mark.looptime
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from localstack_client.session import Session
 
 from infra.local.aws import EmbeddedAws, longpoll
-from tests.aws.waiting import eventually
+from tests.scaffolding.aws.waiting import eventually
 
 MIB = 1024 * 1024
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-CI = Path(__file__).parents[2] / ".ci"
+CI = Path(__file__).parents[3] / ".ci"
 
 MAKE = """#!/bin/sh
 echo "make $*"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infra.local.engine.model import TaskState, UpdateState
-from tests.engine.lab import SECOND, Lab, seconds, until
+from tests.scaffolding.engine.lab import SECOND, Lab, seconds, until
 
 pytestmark = pytest.mark.looptime
 

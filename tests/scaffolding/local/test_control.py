@@ -18,7 +18,7 @@ from infra.local.fault import _COMMANDS, Mistyped, call_of, control_url
 from infra.local.launcher import BootKnobs
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
-from tests.local.conftest import Http
+from tests.scaffolding.local.conftest import Http
 
 QUICK = SwarmConfig(start_seconds=0.01, stop_seconds=0.01, down_detection_seconds=0.01, election_seconds=0.01)
 

@@ -11,7 +11,7 @@ import pytest
 from shared.actions import ACTIONS, Action
 from shared.messages import parse_request
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = {*ACTIONS, *(action.alert_name for action in ACTIONS.values())}
 
 

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from infra.local.engine.errors import EngineError
-from tests.engine.lab import SECOND, Lab, seconds
+from tests.scaffolding.engine.lab import SECOND, Lab, seconds
 
 pytestmark = pytest.mark.looptime
 

@@ -15,7 +15,7 @@ import pytest
 from infra.ci.again import MOST, Run, to_repeat
 from infra.ci.outcomes import Failure, Outcomes
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 LOGIC = {"unit", "behaviour", "simulation"}
 PROCESSES = {"e2e", "lab"}
 
