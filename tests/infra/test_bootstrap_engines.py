@@ -22,7 +22,7 @@ import pytest
 from infra.lab import packages
 from infra.local.aws import EmbeddedAws
 from tests.infra.commands import AwsCommand, on_path
-from tests.infra.test_bootstrap import Cluster, Machine, until_all_in
+from tests.infra.test_bootstrap import Cluster, Machine, nothing, until_all_in
 from tests.infra.toy_swarm import ToySwarms
 
 pytestmark = [
@@ -146,7 +146,7 @@ def aws() -> Iterator[EmbeddedAws]:
 def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[RealCluster]:
     command = AwsCommand(aws.session().client)
     with ExitStack() as exits:
-        path = exits.enter_context(on_path(tmp_path / "bin", aws=command))
+        path = exits.enter_context(on_path(tmp_path / "bin", aws=command, iptables=nothing))
         cluster = RealCluster(aws, ToySwarms(), command, tmp_path, path)
         cluster.engines = Engines(tmp_path, exits)
         yield cluster

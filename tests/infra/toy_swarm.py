@@ -27,12 +27,23 @@ class Member:
 
 
 @dataclass
+class Service:
+    """What a leader who renews logins looks at."""
+
+    image: str
+    doing: str = ""
+    login: str = ""
+
+
+@dataclass
 class Swarm:
     """Membership and tokens."""
 
     id: str
     members: dict[str, Member] = field(default_factory=dict)
     rotations: dict[str, int] = field(default_factory=lambda: {"manager": 0, "worker": 0})
+    networks: set[str] = field(default_factory=set)
+    services: dict[str, Service] = field(default_factory=dict)
 
     def token(self, role: str) -> str:
         """What a new node needs."""
@@ -68,10 +79,14 @@ class ToySwarms:
         """Swarm and node of each instance's engine."""
         self.states: dict[str, str] = {}
         """A LocalNodeState other than what membership says."""
+        self.networks: dict[str, set[str]] = {}
+        """Those that each engine has made for itself."""
+        self.logins: dict[str, str] = {}
+        """The password that each engine last gave to a registry."""
         self.init_seconds = 0.0
         self.calls: list[str] = []
 
-    def __call__(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
+    def __call__(self, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
         engine = environ["INSTANCE_ID"]
         options = dict(itertools.pairwise(arguments))
         self.calls.append(f"{engine} {' '.join(arguments)}")
@@ -79,7 +94,7 @@ class ToySwarms:
             time.sleep(self.init_seconds)  # so that whoever does not ask first would come in between
         with self._lock:
             try:
-                return 0, self._answer(engine, list(arguments), options), ""
+                return 0, self._answer(engine, list(arguments), options, stdin), ""
             except Refused as error:
                 return 1, "", f"Error response from daemon: {error}\n"
 
@@ -101,7 +116,7 @@ class ToySwarms:
 
     # The engine
 
-    def _answer(self, engine: str, words: list[str], options: Mapping[str, str]) -> str:
+    def _answer(self, engine: str, words: list[str], options: Mapping[str, str], stdin: str) -> str:
         match words:
             case ["info", "--format", shape]:
                 return self._info(engine, shape)
@@ -112,11 +127,30 @@ class ToySwarms:
                 return self._join(engine, options["--token"], options["--advertise-addr"], target)
             case ["swarm", "leave", "--force"]:
                 return self._leave(engine)
+            case ["login", *_]:
+                self.logins[engine] = stdin.strip()
+                return "Login Succeeded\n"
+            case ["network", what, *_] if "--scope" not in words:
+                return self._network(engine, what, words[-1])
         return self._manage(engine, self._managed(engine), words)
+
+    def _network(self, engine: str, what: str, name: str) -> str:
+        swarm, _ = self._membership(engine)
+        own = self.networks.setdefault(engine, set())
+        if what == "create":
+            own.add(name)
+        elif name not in own | (swarm.networks if swarm else set()):
+            raise Refused(f"network {name} not found")
+        return name
 
     def _manage(self, engine: str, swarm: Swarm, words: list[str]) -> str:
         """What only a manager answers."""
         match words:
+            case ["network", "create", *_, name]:
+                swarm.networks.add(name)
+                return name
+            case ["service", *rest]:
+                return self._service(engine, swarm, rest)
             case ["swarm", "join-token", "--quiet", *rotate, role]:
                 swarm.rotations[role] += len(rotate)
                 return swarm.token(role) + "\n"
@@ -135,6 +169,17 @@ class ToySwarms:
                 del swarm.members[node]
                 return ""
         raise Refused(f"the toy has no {words}")
+
+    def _service(self, engine: str, swarm: Swarm, words: list[str]) -> str:
+        match words:
+            case ["ls", "--format", _]:
+                return "".join(f"{name} {service.image}\n" for name, service in swarm.services.items())
+            case ["inspect", name, "--format", _]:
+                return swarm.services[name].doing + "\n"
+            case ["update", "--quiet", "--detach", "--with-registry-auth", name]:
+                swarm.services[name].login = self.logins[engine]
+                return ""
+        raise Refused(f"the toy has no service {words}")
 
     def _info(self, engine: str, shape: str) -> str:
         swarm, member = self._membership(engine)

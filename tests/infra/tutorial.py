@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws
+from infra.local.aws.deploy import protect
 from infra.local.aws.templates import for_emulator
 from infra.local.launcher import BootKnobs, Launcher, Machines
 from tests.infra.commands import Answer, AwsCommand, on_path
@@ -160,6 +161,7 @@ class Reader(ABC):
         answer = self._command([*arguments[:place], f"file://{changed}", *arguments[place + 1 :]], stdin, environ)
         if source.name == "swarm.yaml" and answer[0] == 0:
             self.wait(self.swarm_formed())
+            protect(self.embedded.session(), self.groups())
         return answer
 
     def _delete_stack(self, stack: str, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
