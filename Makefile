@@ -73,7 +73,7 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 	@$(BIN)/pytest -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
-	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py
+	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py tests/infra/test_guard_engine.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
