@@ -1,4 +1,4 @@
-"""The templates before checkov, which looks for what is open or unencrypted: each finding is mended, or excused in place."""
+"""The templates before checkov, which looks for what is open or unencrypted: findings are mended or excused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAM: Final = Path(__file__).parents[2] / ".checkov" / "bin" / "checkov"
 @pytest.mark.parametrize("template", [SWARM, SCALER], ids=lambda path: path.name)
 def test_every_finding_is_mended_or_has_its_reason_beside_the_resource(template: Path) -> None:
     assert PROGRAM.exists(), "run `make .checkov/.ready`"
-    command = [PROGRAM, "--skip-download", "--compact", "-o", "json", "-f", str(template)]
+    command = [str(PROGRAM), "--skip-download", "--compact", "-o", "json", "-f", str(template)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     results = json.loads(done.stdout)["results"]
     assert [(one["check_id"], one["resource"]) for one in results["failed_checks"]] == []
