@@ -42,6 +42,26 @@ async def test_a_drained_node_has_no_restart_delay(lab: Lab) -> None:
     assert await until(lambda: len(lab.running()) == 3) == pytest.approx(1.5, abs=0.2)
 
 
+async def test_a_drain_uses_a_restart_attempt_up_and_an_update_begins_a_new_count(lab: Lab) -> None:
+    lab.create(replicas=1, template={"RestartPolicy": {"Delay": 0, "MaxAttempts": 1}})
+    await seconds(2)
+
+    async def drain_its_node() -> int:
+        (task,) = lab.running()
+        lab.set_node(task.node_id, Availability="drain")
+        await seconds(3)
+        lab.set_node(task.node_id, Availability="active")
+        return len(lab.running())
+
+    assert await drain_its_node() == 1
+    lab.force()
+    await seconds(9)
+    assert await drain_its_node() == 1
+    assert await drain_its_node() == 0
+    await seconds(60)
+    assert lab.running() == []
+
+
 async def test_a_node_that_returns_is_ready_and_forgets_what_ran(lab: Lab) -> None:
     lab.create(replicas=6)
     await seconds(2)
@@ -189,3 +209,14 @@ async def test_joining_dying_and_leaving_are_events(lab: Lab) -> None:
     assert [event.action for event in events] == ["create", "update", "remove"]
     change = {"name": "worker-new", "state.old": "ready", "state.new": "down"}
     assert (events[1].actor_id, events[1].attributes) == (node_id, change)
+
+
+async def test_a_role_that_was_wanted_while_nobody_led_is_taken_when_somebody_leads_again(lab: Lab) -> None:
+    promoted, (first, second, *_) = lab.workers[0], lab.managers
+    lab.set_node(promoted, Role="manager")
+    lab.swarm.lose_node(first)
+    lab.swarm.lose_node(second)
+    await seconds(10)
+    assert lab.node(promoted).role is Role.WORKER
+    lab.swarm.return_node(second)
+    await until(lambda: lab.node(promoted).role is Role.MANAGER)

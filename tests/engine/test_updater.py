@@ -190,3 +190,25 @@ async def test_a_removed_service_ends_its_update(lab: Lab) -> None:
     lab.swarm.control.remove_service("web")
     await seconds(5)
     assert lab.tasks() == []
+
+
+async def test_tasks_of_a_failing_service_end_as_soon_as_they_have_started(lab: Lab) -> None:
+    lab.swarm.faults.failing_services.add("web")
+    lab.create(replicas=1)
+    await seconds(5)
+    assert {(task.state, task.error) for task in lab.tasks() if task.ended} == {
+        (TaskState.FAILED, "task: non-zero exit (1)")
+    }
+    assert lab.running() == []
+    lab.swarm.faults.clear()
+    await until(lambda: len(lab.running()) == 1)
+
+
+async def test_an_update_may_take_a_while_to_begin_and_has_no_status_until_then(lab: Lab) -> None:
+    lab.swarm.config.update_begin_seconds = 3.0
+    await running(lab, 1)
+    lab.force()
+    await seconds(2.9)
+    assert lab.service().update_status is None
+    await seconds(0.2)
+    assert lab.update_state() == "updating"

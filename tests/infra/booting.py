@@ -101,7 +101,7 @@ class Machinery:
             case "aws":
                 return self._aws(line, arguments, stdin, environ)
             case "docker":
-                return self.cluster.toy(arguments, stdin, {**environ, "INSTANCE_ID": self.machine.instance})
+                return self.cluster.docker(arguments, stdin, {**environ, "INSTANCE_ID": self.machine.instance})
             case "curl":
                 return self._curl(arguments)
             case "rpm":
@@ -135,4 +135,4 @@ def ended(machinery: Machinery) -> str:
         return "off"
     if machinery.unhealthy:
         return "replaced"
-    return "joined" if machinery.machine.instance in machinery.cluster.toy.joined else "waiting"
+    return "joined" if machinery.machine.instance in machinery.cluster.docker.joined else "waiting"

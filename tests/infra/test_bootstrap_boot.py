@@ -17,9 +17,7 @@ import pytest
 from infra.cloudformation.embed import SCRIPT
 from infra.local.aws import EmbeddedAws
 from tests.infra.booting import ALWAYS, Machinery, ended
-from tests.infra.commands import AwsCommand, on_path
-from tests.infra.test_bootstrap import Cluster, nothing, until_all_in
-from tests.infra.toy_swarm import ToySwarms
+from tests.infra.test_bootstrap import Cluster, made_cluster, until_all_in
 
 EFS: Final = "fs-12345678"
 LONG, SHORT = "60", "1"
@@ -85,9 +83,8 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Cluster]:
-    toy, command = ToySwarms(), AwsCommand(aws.session().client)
-    with on_path(tmp_path / "bin", aws=command, docker=toy, iptables=nothing) as path:
-        yield Cluster(aws, toy, command, tmp_path, path)
+    with made_cluster(aws, tmp_path) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -157,7 +154,7 @@ def test_who_is_in_the_swarm_is_not_given_up_for_another_that_cannot_be_reached(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     managers = cluster.formed(3)
-    cluster.toy.lose(managers[1].instance)
+    cluster.docker.lose(managers[1].instance)
     [late] = cluster.launch("manager")
     machinery = Machinery(cluster, late, tmp_path)
     code, said = machinery.boot(BOOT_SECONDS=SHORT)
@@ -173,7 +170,7 @@ def test_who_comes_after_all_managers_are_lost_says_so_and_waits_for_a_person(cl
     code, said = machinery.boot(BOOT_SECONDS=SHORT)
     assert (code, machinery.signals, ended(machinery)) == (3, ["FAILURE"], "waiting")
     assert "All managers of the Swarm are gone" in said
-    assert len(cluster.toy.swarms) == 1
+    assert len(cluster.docker.swarms) == 1
 
 
 def test_the_first_boot_makes_engine_units_and_membership_and_tells_cloudformation(machinery: Machinery) -> None:

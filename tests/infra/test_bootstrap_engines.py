@@ -23,8 +23,8 @@ import pytest
 from infra.lab import packages
 from infra.local.aws import EmbeddedAws
 from tests.infra.commands import AwsCommand, on_path
+from tests.infra.docker_swarm import DockerCommand
 from tests.infra.test_bootstrap import Cluster, Machine, nothing, until_all_in
-from tests.infra.toy_swarm import ToySwarms
 
 pytestmark = [
     pytest.mark.lab,
@@ -167,7 +167,7 @@ def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[RealCluster]:
     command = AwsCommand(aws.session().client)
     with ExitStack() as exits:
         path = exits.enter_context(on_path(tmp_path / "bin", aws=command, iptables=nothing))
-        cluster = RealCluster(aws, ToySwarms(), command, tmp_path, path)
+        cluster = RealCluster(aws, DockerCommand(), command, tmp_path, path)
         cluster.engines = Engines(tmp_path, exits)
         yield cluster
 

@@ -1,6 +1,6 @@
 """bootstrap/swarm-node.sh about the two groups and the logins to ECR, over the stack of swarm.yaml on the embedded AWS.
 
-The Swarm is a toy with the group's own instances in it; what CloudFormation is doing is told by the test.
+The Swarm is simulated, with the group's own first instance in it; what CloudFormation is doing is told by the test.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pytest
 from infra.local.aws import EmbeddedAws
 from infra.local.aws.templates import SWARM, for_emulator
 from tests.infra.commands import Answer, AwsCommand, on_path
+from tests.infra.docker_swarm import DockerCommand, Service
 from tests.infra.test_bootstrap import Cluster, Machine, nothing
-from tests.infra.toy_swarm import Service, ToySwarms
 
 IMAGE: Final = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-scaler-worker:0.1.0"
 HOUR: Final = 3600
@@ -76,7 +76,7 @@ class Stack:
         self.leader, self.other, _ = (
             Machine(cluster, "manager", one, f"10.0.0.{number}") for number, one in enumerate(instances, 10)
         )
-        self.swarm = cluster.toy.found(self.leader.instance, self.leader.address)
+        self.swarm = cluster.docker.found(self.leader.instance, self.leader.address)
 
     def _until_in_service(self) -> None:
         deadline = time.monotonic() + 30
@@ -128,9 +128,9 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def stack(aws: EmbeddedAws, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
-    toy, command = ToySwarms(), Aws(aws.session().client)
-    with on_path(tmp_path / "bin", aws=command, docker=toy, iptables=nothing) as path:
-        cluster = Cluster(aws, toy, command, tmp_path, path)
+    docker, command = DockerCommand(), Aws(aws.session().client)
+    with on_path(tmp_path / "bin", aws=command, docker=docker, iptables=nothing) as path:
+        cluster = Cluster(aws, docker, command, tmp_path, path)
         yield Stack(aws, cluster, command, f"devops{time.monotonic_ns()}")
 
 
@@ -269,7 +269,7 @@ def test_a_service_whose_update_is_paused_or_under_way_is_left_alone(stack: Stac
 def test_where_nothing_comes_from_ecr_nobody_logs_in(stack: Stack) -> None:
     service(stack, "demo", "alpine:3.22")
     stack.run("logins")
-    assert (stack.command.ages, stack._cluster.toy.logins) == ([0], {})
+    assert (stack.command.ages, stack._cluster.docker.logins) == ([0], {})
 
 
 @pytest.mark.slow

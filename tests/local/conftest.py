@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+
+from tests.real import mark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones start the environment's processes."""
+    mark(items, Path(__file__).parent, only="slow")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,6 +40,18 @@ class Receiver:
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def second() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@asynccontextmanager
+async def receiving() -> AsyncIterator[Receiver]:
     receiver, app = Receiver(), web.Application()
     app.router.add_post("/{path:.*}", receiver.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -95,10 +108,43 @@ async def test_silence_is_unavailable_when_the_time_is_over(receiver: Receiver) 
         await post(receiver.url, timedelta(seconds=0.1))
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nope.invalid", "http://", "http://[::1"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nope.invalid"])
 async def test_an_address_where_nobody_is_is_unavailable(url: str) -> None:
     with pytest.raises(Unavailable, match=r"^Alertmanager: "):
         await post(url)
+
+
+@pytest.mark.parametrize("between", [",", " ", ", ", "\n"])
+async def test_all_of_several_are_told(receiver: Receiver, second: Receiver, between: str) -> None:
+    await post(f"{receiver.url}{between}{second.url}/")
+    assert receiver.posted == second.posted == [("/api/v2/alerts", payload(ALERT, NOON, LASTS))]
+
+
+async def test_one_that_takes_it_is_enough_and_the_other_is_named(
+    receiver: Receiver, second: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second.code = 503
+    await post(f"{second.url},{receiver.url}")
+    said = capsys.readouterr().out
+    assert second.url in said
+    assert receiver.url not in said
+
+
+async def test_several_are_told_at_once(receiver: Receiver, second: Receiver) -> None:
+    receiver.silent = True
+    await post(f"{receiver.url},{second.url}", timedelta(seconds=0.2))
+    assert len(second.posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kind"), [(503, 400, Unavailable), (400, 503, Unavailable), (400, 422, Refused)]
+)
+async def test_where_nobody_took_it_repeating_may_help_if_one_says_later(
+    receiver: Receiver, second: Receiver, first: int, then: int, kind: type[Exception]
+) -> None:
+    receiver.code, second.code = first, then
+    with pytest.raises(kind):
+        await post(f"{receiver.url} {second.url}")
 
 
 def test_an_alert_survives_the_journal() -> None:

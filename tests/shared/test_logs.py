@@ -31,10 +31,10 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_an_event_is_one_line_with_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
-    structlog.get_logger().info("request queued", id="r1", by=2)
+    structlog.get_logger().info("request_queued", request="r1", by=2)
     structlog.get_logger().debug("not at this level")
     [line] = lines(capsys)
-    assert line.items() >= {"event": "request queued", "id": "r1", "by": 2, "level": "info"}.items()
+    assert line.items() >= {"event": "request_queued", "request": "r1", "by": 2, "level": "info"}.items()
     assert line["timestamp"].endswith("Z")
 
 
@@ -62,9 +62,21 @@ def test_secrets_are_blanked_wherever_they_stand(capsys: pytest.CaptureFixture[s
     assert SECRET not in shown
 
 
+@pytest.mark.parametrize("secret", ['with "quotes"', "back\\slash", "caf\u00e9 \U0001f680", 'a":"b', "tab\there"])
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_secrets_are_blanked_however_they_are_spelt(secret: str, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", form, [secret])
+    structlog.get_logger().info("tried", token=f"x{secret}y", deep=[{"a": secret}])
+    logging.getLogger("x").warning("said %s", secret)
+    shown = capsys.readouterr().err
+    for spelling in (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]):
+        assert spelling not in shown
+    assert form == "text" or [json.loads(line)["level"] for line in shown.splitlines()] == ["info", "warning"]
+
+
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text", [SECRET])
-    structlog.get_logger().info("request queued", token=SECRET)
+    structlog.get_logger().info("request_queued", token=SECRET)
     shown = capsys.readouterr().err
-    assert "request queued" in shown
+    assert "request_queued" in shown
     assert SECRET not in shown

@@ -165,6 +165,8 @@ def test_any_body_is_an_object_that_travels_or_refused(body: bytes | str) -> Non
     except InvalidRequest:
         return
     assert json.loads(json.dumps(value).encode()) == value
+    unread = {key: item for key, item in value.items() if key not in FIELDS}
+    assert json.dumps(unread, ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,9 @@ def test_any_body_is_an_object_that_travels_or_refused(body: bytes | str) -> Non
         ('{"a": ' + "1" * 5000 + "}", "The body is not valid JSON"),
         ("[" * 200_000, "The body is not valid JSON"),
         (b"\xff", "The body is not valid UTF-8"),
-        ('{"a": "\\ud800"}', "The body is not valid UTF-8"),
+        (b'{"a": "\xff"}', "The body is not valid UTF-8 (byte 8)"),
+        ('{"a": ' * 101 + "1" + "}" * 101, "The body is nested more than 100 levels deep"),
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", "The body is nested more than 100 levels deep"),
     ],
 )
 def test_what_is_no_json_object_is_said(body: str | bytes, sentence: str) -> None:
@@ -195,3 +199,67 @@ def test_a_message_may_be_64_kib_long_and_no_longer() -> None:
     for body in (f'{{"a": "{"x" * (fill + 1)}"}}', f'{{"a": "{"é" * (fill // 2 + 1)}"}}'.encode()):
         with pytest.raises(InvalidRequest, match="bytes long, 65536 are allowed"):
             parse_body(body)
+
+
+@pytest.mark.parametrize(
+    "body", ["nonsense", "[" * 200_000, '{"a": ' + "1" * 5000 + "}", '{"a": 1e999}', b"\xff", '{"a": -Infinity}']
+)
+def test_what_is_wrong_with_the_json_is_said_without_python(body: str | bytes) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_object(body)
+    for word in ("codec", "recursion", "sys.", "(char", "float", "limit", "inf"):
+        assert word not in str(caught.value).lower().replace("-infinity", "")
+
+
+def test_what_is_nested_a_hundred_levels_deep_is_read() -> None:
+    assert parse_object('{"a": ' * 100 + "1" + "}" * 100)
+    assert parse_object('{"a": [' + "{}, " * 500 + "{}]}")
+
+
+@pytest.mark.parametrize("body", ["\ufeff{}", b"\xef\xbb\xbf{}"])
+def test_a_byte_order_mark_does_no_harm(body: str | bytes) -> None:
+    assert parse_object(body) == {}
+
+
+def test_a_lone_surrogate_does_no_harm_where_nobody_reads_it() -> None:
+    body = parse_body('{"action": "scale-nodes", "scale": "up", "type": "worker", "x": "\\ud800", "\\udfff": 1}')
+    assert parse_request(body).action == "scale-nodes"
+    assert json.dumps(body, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["action", "scale", "type", "by", "service", "id", "idempotency_key", "source", "reason"]
+)
+def test_a_lone_surrogate_is_refused_where_it_is_read(name: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request({**NODES, name: "up\ud800"})
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["dry_run", "dryRun", "dry-run", "dryrun", "DRY_RUN", "DryRun", "dry run", "dry_rn", "dryrum", "dry_run2"]
+)
+@pytest.mark.parametrize("value", [True, "true", False, None])
+def test_what_may_mean_a_dry_run_is_never_done(name: str, value: object) -> None:
+    with pytest.raises(InvalidRequest, match="a dry run is not available in this version, nothing is done"):
+        parse_request({**NODES, name: value})
+
+
+@pytest.mark.parametrize("name", ["drain", "rerun", "dry", "run", "driver", "dynamic", "running"])
+def test_other_unknown_fields_do_no_harm(name: str) -> None:
+    assert parse_request({**NODES, name: True}).action == "scale-nodes"
+
+
+def test_who_asked_and_why_are_read() -> None:
+    request = parse_request({**NODES, "asked_by": {"user": "ann"}, "reason": "busy"})
+    assert (request.asked_by, request.reason) == ({"user": "ann"}, "busy")
+    assert parse_request({**NODES, "asked_by": "ann"}).asked_by is None
+    with pytest.raises(InvalidRequest, match=r"^Incorrect reason: 5 "):
+        parse_request({**NODES, "reason": 5})
+
+
+def test_the_error_names_the_field() -> None:
+    for message, field in (({"action": "scale-nodes"}, "scale"), ({**NODES, "by": 0}, "by"), ({}, "action")):
+        with pytest.raises(InvalidRequest) as caught:
+            parse_request(message)
+        assert caught.value.field == field

@@ -34,6 +34,10 @@ RECORDS = st.builds(
     ended_at=st.none() | MOMENTS,
     by=st.none() | st.integers(1, 9),
     nodes_before=st.none() | st.integers(0, 9),
+    asked_by=st.none() | DOCUMENTS,
+    reason=st.none() | TEXT,
+    waiting_for=st.none() | DOCUMENTS,
+    limited_by=st.none() | TEXT,
     duplicate_of=st.none() | TEXT,
     warnings=st.lists(TEXT, max_size=2).map(tuple),
     plan=DOCUMENTS,
@@ -94,3 +98,20 @@ def test_the_messages_own_fields_are_shown_but_never_over_ours() -> None:
 @pytest.mark.parametrize(("state", "ended"), [(state, state in {"succeeded", "failed", "skipped"}) for state in State])
 def test_three_states_are_ends(state: State, ended: bool) -> None:
     assert state.ended == ended
+
+
+def test_records_of_the_version_before_are_read() -> None:
+    new = ("asked_by", "reason", "waiting_for", "limited_by")
+    document = {key: value for key, value in record().document().items() if key not in new}
+    assert Record.parse(document) == record()
+
+
+def test_who_asked_is_the_messages_word_where_the_worker_has_none() -> None:
+    asked = {"asked_by": {"user": "ann"}, "reason": "busy"}
+    assert record().but(request=asked).view().items() >= asked.items()
+    assert record(reason="quiet").but(request=asked).view()["reason"] == "quiet"
+    assert record().view().items() >= {"asked_by": None, "reason": None}.items()
+
+
+def test_an_item_tells_its_state() -> None:
+    assert Layout("x").item(record(state=State.FAILED))["state"] == {"S": "failed"}

@@ -112,7 +112,11 @@ def test_a_secret_whose_file_is_empty_is_refused_instead_of_leaving_the_door_ope
     ("name", "value", "problem"),
     [
         ("SQS_QUEUE_URL", "inbox", "must be a URL that begins with http:// or https://"),
-        ("ALERTMANAGER_ADDRESS", "alertmanager:9093", "must be a URL that begins with http:// or https://"),
+        (
+            "ALERTMANAGER_ADDRESS",
+            "alertmanager:9093",
+            "must be a URL that begins with http:// or https://, or several, separated by commas",
+        ),
         ("DYNAMODB_TABLE", "x", "must have at least 3 characters"),
         ("DYNAMODB_TABLE", "x" * 256, "must have at most 255 characters"),
         ("SCALER_CLUSTER", "a b", "must be 1 to 64 letters, digits, dots, underscores or dashes"),
@@ -153,6 +157,22 @@ def test_no_value_is_ever_repeated_or_anything_but_a_problem(value: str) -> None
         *("SQS_QUEUE_URL", "SCALER_CLUSTER", "ALERT_TIMEOUT", "LOG_LEVEL", "LOG_FORMAT", "COUNT", "SWITCH")
     ]
     assert not any(marked in line for line in problems)
+
+
+@pytest.mark.parametrize("url", ["https://sqs/inbox.fifo", "https://sqs/inbox.fifo/"])
+def test_a_fifo_queue_is_named_at_the_start(url: str) -> None:
+    assert wrong({"SQS_QUEUE_URL": url}) == ["SQS_QUEUE_URL: must be a standard queue, not a FIFO queue (.fifo)"]
+
+
+@pytest.mark.parametrize("text", ["tcp://alertmanager", "alertmanager:9093", "http://a b", "http://a:port"])
+def test_an_address_that_cannot_be_called_is_named_at_the_start(text: str) -> None:
+    [problem] = wrong({"ALERTMANAGER_ADDRESS": text})
+    assert problem.startswith("ALERTMANAGER_ADDRESS: must be a URL that begins with http:// or https://, or several")
+
+
+def test_several_addresses_are_fine() -> None:
+    environ = {**REQUIRED, "ALERTMANAGER_ADDRESS": "http://a:9093,http://b:9093"}
+    assert load(Example, environ).alertmanager_address == "http://a:9093,http://b:9093"
 
 
 def test_every_field_is_described() -> None:
