@@ -176,6 +176,13 @@ def test_there_are_blocks_for_both_sides_and_each_is_sound_in_both_shells(shell:
     subprocess.run([shell, "-n"], input=script(Path("/home"), Path("/clone")), text=True, check=True)
 
 
+def test_the_managers_own_calls_do_not_go_through_the_load_balancer() -> None:
+    """It lets in WebLocation, and a manager calls it from its public address."""
+    calls = [text for where, text in blocks() if where == "manager" and "curl" in text]
+    assert calls
+    assert not [text for text in calls if "CLUSTER_DNS" in text]
+
+
 def test_every_loop_has_an_end() -> None:
     """A loop that asks until it is answered asks for ever."""
     assert not [text for _, text in blocks() if re.search(r"^ *(until|while) ", text, re.MULTILINE)]
