@@ -261,6 +261,24 @@ def test_a_refused_launch_is_tried_again_until_it_is_allowed(
     assert group.activities()[0]["StatusCode"] == "Successful"
 
 
+def test_what_ec2_takes_back_while_it_is_pending_is_cancelled_with_a_reason_and_tried_again(
+    aws: EmbeddedAws, group: Asg
+) -> None:
+    reason = "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state"
+    aws.knobs.set(kill_launches={group.name: reason}, launch_retry_seconds=0.1)
+    group.desire(3)
+    killed = eventually(lambda: [one for one in group.activities() if one["StatusCode"] == "Cancelled"][1:])
+    message = (
+        f"Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: {reason}"
+    )
+    assert killed[0]["StatusMessage"] == message
+    assert killed[0]["Description"].startswith("Launching a new EC2 instance: i-")
+    assert killed[0]["Description"].endswith(f".  Status Reason: {message}")
+    assert "Failed" not in {one["StatusCode"] for one in group.activities()}
+    aws.knobs.set(kill_launches=None)
+    group.ready(3)
+
+
 def test_an_instance_that_ec2_takes_is_replaced(group: Asg) -> None:
     victim, other = group.instances()
     group.ec2.terminate_instances(InstanceIds=[victim])

@@ -86,6 +86,7 @@ def test_every_knob_of_aws_and_of_machines_can_be_set_from_outside() -> None:
             "refuse_launches",
             {"local-NodeAsg": "Insufficient"},
         ),
+        (["kill-launches", "Client.X"], "aws", "kill_launches", {"*": "Client.X"}),
         (["lag", "20"], "aws", "describe_lag_seconds", 20.0),
         (["aws-slow", "0.5", "sqs"], "aws", "latency_seconds", {"sqs": 0.5}),
         (["aws-throttle"], "aws", "errors", {"*": "throttle"}),
