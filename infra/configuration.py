@@ -4,7 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ingest.settings import IngestSettings
+from rules.settings import RulesSettings
 from shared.settings import Settings
 from worker.settings import WorkerSettings
 
@@ -22,7 +25,12 @@ The AWS SDK's own variables count too (`AWS_ENDPOINT_URL`, credentials, profiles
 left to it. The tables below are made from the settings classes: `make docs` writes this page.
 """
 
-SECTIONS = (("Both processes", Settings), ("ingest", IngestSettings), ("worker", WorkerSettings))
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("ingest and worker", Settings),
+    ("ingest", IngestSettings),
+    ("worker", WorkerSettings),
+    ("rules", RulesSettings),
+)
 
 
 def page() -> str:
@@ -30,8 +38,8 @@ def page() -> str:
     return "\n".join([HEAD, *(_section(title, cls) for title, cls in SECTIONS)])
 
 
-def _section(title: str, cls: type[Settings]) -> str:
-    inherited = set() if cls is Settings else set(Settings.model_fields)
+def _section(title: str, cls: type[BaseModel]) -> str:
+    inherited = set(Settings.model_fields) if issubclass(cls, Settings) and cls is not Settings else set()
     rows = [_row(name, cls.model_fields[name]) for name in cls.model_fields if name not in inherited]
     return "\n".join([f"## {title}\n", "| variable | default | meaning |", "|---|---|---|", *rows, ""])
 
