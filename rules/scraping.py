@@ -11,7 +11,7 @@ from rules.labels import PREFIX
 from rules.model import BadLabel
 from rules.texts import duration, milliseconds
 
-_DEFAULT_INTERVAL: Final = "10s"
+DEFAULT_INTERVAL: Final = "10s"
 """Of stacks/prometheus/prometheus.yml; a test compares."""
 _DEFAULT_TIMEOUT: Final = "10s"
 _PORT: Final = re.compile(r"[1-9][0-9]{0,4}")
@@ -36,7 +36,7 @@ def problems(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _too_long(given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    interval = given.get("scrapeInterval", _DEFAULT_INTERVAL)
+    interval = given.get("scrapeInterval", DEFAULT_INTERVAL)
     timeout = given.get("scrapeTimeout", _DEFAULT_TIMEOUT)
     if milliseconds(timeout) > milliseconds(interval):
         given_name = "scrapeTimeout" if "scrapeTimeout" in given else "scrapeInterval"
