@@ -48,7 +48,7 @@ def _document(path: Path) -> Mapping[object, object]:
         if path.stat().st_size > _LARGEST_BYTES:
             raise BadLabel(f"the file is larger than {_LARGEST_BYTES} bytes")
         document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise BadLabel(f"the file cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise BadLabel("the file is no mapping of @name to expanded, annotations and labels")

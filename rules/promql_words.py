@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from rules.model import BadLabel
@@ -64,9 +65,13 @@ def words(expression: str) -> list[Word]:
     return [word for word in found if word.kind != "space"]
 
 
-def refusal(expression: str) -> str:
-    """Why not every Prometheus takes an expression that promql-parser takes; empty where it does."""
-    found = words(expression)
+def patterns(found: Sequence[Word]) -> list[str]:
+    """The regular expressions of matchers, as they are quoted."""
+    return [word.text for before, word in pairwise(found) if before.text in {"=~", "!~"} and word.kind == "string"]
+
+
+def refusal(found: Sequence[Word]) -> str:
+    """Why not every Prometheus takes an expression that promql-parser takes, by its words; empty where it does."""
     reasons = (*_out_of_place(found), *_in_braces(found), *_in_lists(found))
     return reasons[0] if reasons else ""
 
@@ -135,4 +140,7 @@ def _too_long(durations: Sequence[str]) -> Iterator[str]:
 
 
 def _value(number: str) -> float:
-    return float(int(number, 16)) if number[:2].lower() == "0x" else float(number)
+    try:
+        return float(int(number, 16)) if number[:2].lower() == "0x" else float(number)
+    except OverflowError:
+        return math.inf

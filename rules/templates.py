@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(
     r"""
       (?P<space>    [ \t\r\n]+)
     | (?P<text>     "(?:[^"\\\n]|\\["\\nt])*" | `[^`]*`)
-    | (?P<number>   [+-]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)? (?![\w.]))
+    | (?P<number>   [+-]?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})? (?![\w.]))
     | (?P<variable> \$[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)* | \$(?:\.[A-Za-z_]\w*)* (?!\w))
     | (?P<field>    (?:\.[A-Za-z_]\w*)+ | \.(?!\w))
     | (?P<word>     [A-Za-z_]\w*)
@@ -37,6 +37,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _EXECUTABLE: Final = frozenset({"word", "variable", "field", "("})
+_MOST_TOKENS: Final = 200
+"""Brackets are read by calls in calls."""
 Token = tuple[str, str]
 
 
@@ -190,6 +192,8 @@ def _tokens(action: str) -> list[Token]:
             apart = text == "("
         if kind != "space":
             found.append((kind, text))
+        if len(found) > _MOST_TOKENS:
+            raise ValueError(f"more than {_MOST_TOKENS} words in one action")
         place = match.end()
     return found
 

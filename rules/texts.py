@@ -7,8 +7,8 @@ from rules.model import BadLabel
 
 # model.ParseDuration of Prometheus: units from the largest to the smallest, each once.
 _DURATION = re.compile(
-    r"(?:(?P<y>[0-9]+)y)?(?:(?P<w>[0-9]+)w)?(?:(?P<d>[0-9]+)d)?(?:(?P<h>[0-9]+)h)?"
-    r"(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?(?:(?P<ms>[0-9]+)ms)?"
+    r"(?:(?P<y>[0-9]{1,18})y)?(?:(?P<w>[0-9]{1,18})w)?(?:(?P<d>[0-9]{1,18})d)?(?:(?P<h>[0-9]{1,18})h)?"
+    r"(?:(?P<m>[0-9]{1,18})m)?(?:(?P<s>[0-9]{1,18})s)?(?:(?P<ms>[0-9]{1,18})ms)?"
 )
 _MILLISECONDS = {
     "y": 31_536_000_000,

@@ -341,8 +341,9 @@ class EngineReader(Reader):
 
 
 def _threshold(expression: str) -> str:
-    [(comparison, value)] = re.findall(r"MemTotal_bytes\{[^}]*\}\) ([<>]) ([0-9.]+)", expression)
-    return f"{comparison} {value}"
+    """`> 0.95` of a rule about all nodes' memory; of others, nothing."""
+    found = re.search(r"MemTotal_bytes\{[^}]*\}\) ([<>] [0-9.]+)", expression)
+    return found[1] if found else ""
 
 
 # The run, and what is to be said of it

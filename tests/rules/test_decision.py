@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rules.decision import decide
+from rules.labels import FIELDS
 from rules.model import Decision, Problem, Rule, Service
 from rules.rendering import rendered
 from tests.rules.promtool import check, needs_promtool
@@ -259,6 +262,61 @@ def good_and_broken() -> list[Service]:
         else:
             single.append(service(f"other-{number}", {**broken, **alert(7, "fine", "up")}))
     return [*good, service("broken", labels), *single]
+
+
+_LONG = ["(" * 5000, "9" * 5000 + "s", "9" * 5000, "x > 0x" + "F" * 400, "a=" * 5000, "[" * 5000, "-" * 5000 + "x"]
+_HOSTILE = [
+    "@node_mem_limit:",
+    "_and_@",
+    "up",
+    "{{",
+    "}}",
+    "$value",
+    "|",
+    ",",
+    "=",
+    "\\",
+    "\n",
+    "'",
+    '"',
+    "\x00",
+    "true",
+    "30s",
+]
+_KEYS = st.builds(
+    lambda name, suffix: f"com.df.{name}{suffix}",
+    st.sampled_from(
+        [*FIELDS, "notify", "scrapePort", "metricsPath", "scrapeInterval", "scrapeTimeout", "scrapeNetwork"]
+    ),
+    st.sampled_from(["", ".1", ".2", ".x", ".0", "." + "9" * 5000]),
+)
+_VALUES = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=20),
+    st.lists(st.sampled_from(_HOSTILE), max_size=6).map("".join),
+    st.sampled_from([*_LONG, *(f"{{{{ {text} }}}}" for text in _LONG), *(f"a={{{{ {text} }}}}" for text in _LONG)]),
+    st.sampled_from([labels[key] for labels, _ in BROKEN.values() for key in labels]),
+)
+
+
+@settings(max_examples=300)
+@given(st.dictionaries(_KEYS, _VALUES, max_size=12))
+def test_whatever_stands_in_labels_others_keep_their_rules(labels: dict[str, str]) -> None:
+    decision = decide([service("hostile", labels), service("web", alert(1, "mem", "@service_mem_limit:0.8"))])
+    assert [rule.name for rule in decision.rules if rule.service == "web"] == ["web_mem"]
+    names = [group["name"] for group in yaml.load(rendered(decision), yaml.CSafeLoader)["groups"]]
+    assert "service web" in names
+
+
+@pytest.mark.parametrize("text", _LONG, ids=range(len(_LONG)))
+def test_what_is_too_long_or_deep_is_refused(text: str) -> None:
+    for labels in (
+        alert(1, "a", text),
+        alert(1, "a", "up", For=text),
+        alert(1, "a", "up", Labels=f"a={{{{ {text} }}}}"),
+        alert(1, "a", f"rate(x[{text}]) > 1"),
+        {"com.df.scrapePort": text},
+    ):
+        assert len(decided(labels=labels).problems) == 1
 
 
 @needs_promtool

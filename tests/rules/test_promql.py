@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ GOOD = [
 BAD = [
     ("up ==", "not PromQL"),
     ("up{a=", "not PromQL"),
-    ("nofunction(x)", "not PromQL (unknown function"),
+    ("nofunction(x)", "the function nofunction is not in every Prometheus"),
     ("rate(x)", "not PromQL (expected type matrix"),
     ("1 > 2", "not PromQL (comparisons between scalars"),
     ("", "not PromQL"),
@@ -53,6 +54,10 @@ BAD = [
     ("x > 1e400", "the number 1e400 is too large"),
     ("rate(x[99999999y]) > 1", "a duration: '99999999y' is longer than Prometheus can count"),
     ("x > " + "1" * 10_000, "longer than 10000 characters"),
+    *(
+        (before * 4000 + "x" + behind * 4000, "more than 500 words")
+        for before, behind in [("(", ")"), ("-", ""), ("x+", "")]
+    ),
 ]
 
 
@@ -66,6 +71,29 @@ def test_what_it_does_not_take_is_refused_with_the_reason(expression: str, reaso
     with pytest.raises(BadLabel) as caught:
         promql.checked(expression, "alertIf")
     assert str(caught.value).startswith(f"alertIf: {reason}")
+
+
+def test_a_bug_of_the_library_costs_the_expression_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rules.promql.refusal", lambda _words: "")  # which knows of this one
+    with pytest.raises(BadLabel, match="its parser gave up"):
+        promql.checked(f"rate(x[{'9' * 4999}]) > 1", "alertIf")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(" * 249 + "x" + ")" * 249,
+        "-" * 498 + "x",
+        "+".join("x" * 250),
+        "^".join("x" * 250),
+        "-(" * 160 + "x" + ")" * 160,
+    ],
+    ids=len,
+)
+def test_the_deepest_that_is_taken_is_judged_in_no_time(expression: str) -> None:
+    began = time.process_time()
+    assert promql.checked(expression, "alertIf") == expression
+    assert time.process_time() - began < 1
 
 
 @needs_promtool
