@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -27,6 +28,15 @@ class RulesSettings(BaseModel):
     ] = SECRETS
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
+
+    @field_validator("docker_host")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        try:
+            urlsplit(value).port  # noqa: B018 - it is read when it is asked for
+        except ValueError as error:
+            raise ValueError("must be like unix:///var/run/docker.sock or tcp://HOST:PORT") from error
+        return value
 
     @field_validator("rules_file")
     @classmethod

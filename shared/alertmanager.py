@@ -19,6 +19,9 @@ Status = Literal["success", "error", "pending"]
 STATUSES: tuple[Status, ...] = ("success", "error", "pending")
 
 
+_OPTIONAL = frozenset({"node", "id", "asked_by"})
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One thing to say. `request` is what was asked, `summary` what became of it; the rest may be empty.
@@ -37,8 +40,8 @@ class Alert:
     asked_by: str = ""
 
     def document(self) -> dict[str, str]:
-        """As JSON, for the journal."""
-        return asdict(self)
+        """As JSON, for the journal. What is empty is left out: an older worker knows the first five only."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:

@@ -33,8 +33,11 @@ SERVICES: Final[Mapping[str, tuple[tuple[str, ...], dict[str, str]]]] = {
 
 def answers() -> dict[str, Any]:
     """What a manager's engine says: of each service one task."""
-    networks = [{"ID": name, "Name": name, "Scope": "swarm", "Driver": "overlay", "Labels": {}} for name in NETWORKS]
-    services, tasks = [], []
+    networks: list[dict[str, Any]] = [
+        {"ID": name, "Name": name, "Scope": "swarm", "Driver": "overlay", "Labels": {}} for name in NETWORKS
+    ]
+    services: list[dict[str, Any]] = []
+    tasks: list[dict[str, Any]] = []
     for number, (name, (attached, labels)) in enumerate(SERVICES.items()):
         spec = {"Name": name, "Labels": {f"com.df.{key}": value for key, value in labels.items()}}
         spec |= {"Mode": {"Replicated": {"Replicas": 1}}, "TaskTemplate": {"ContainerSpec": {"Image": "x"}}}

@@ -214,6 +214,7 @@ def test_bad_configuration_is_exit_2_with_a_line_for_each_problem(tmp_path: Path
         "LOG_FORMAT": "xml",
     }
     assert sorted(line.partition(":")[0] for line in _wrong(wrong)) == sorted(wrong)
+    assert _wrong({"DOCKER_HOST": "tcp://engine:port"})[0].startswith("DOCKER_HOST: must be like unix:///")
     good = {"ALERTIF_FOLDER": str(tmp_path), "RULES_PORT": "0"}
     [line] = _wrong({**good, "RULES_FILE": "/nowhere/rules.yml"})
     assert line == "RULES_FILE: cannot write into /nowhere (No such file or directory)"
