@@ -14,6 +14,7 @@ import yaml
 
 from rules.model import BadLabel, Problem
 from rules.shortcuts import Argument, Shortcut
+from rules.texts import label_name
 
 PREFIX: Final = "alertif-"
 _NAME: Final = re.compile(r"@[A-Za-z][A-Za-z0-9_]*")
@@ -83,7 +84,7 @@ def _texts(body: Mapping[str, Any], key: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict) or not all(isinstance(each, (str, int, float)) for each in value.values()):
         raise BadLabel(f"its {key} are no mapping of names to texts")
     for name, text in value.items():
-        yield str(name), str(text).lower() if isinstance(text, bool) else str(text)
+        yield label_name(str(name), f"its {key}"), str(text).lower() if isinstance(text, bool) else str(text)
 
 
 def _as_it_is(text: str, _what: str) -> str:

@@ -43,10 +43,15 @@ def _pairs(text: str, what: str) -> Iterator[tuple[str, str]]:
         key, *values = _UNESCAPED["="].split(part, maxsplit=1)
         if not values:
             raise BadLabel(f"{what}: {part.strip()!r} has no =; a comma inside a value is written \\,")
-        name = key.strip()
-        if not _LABEL_NAME.fullmatch(name) or name == "__name__":
-            raise BadLabel(f"{what}: {name!r} is no name for a label; letters, digits and _ make one")
-        yield name, values[0].replace("\\,", ",").replace("\\=", "=")
+        yield label_name(key, what), values[0].replace("\\,", ",").replace("\\=", "=")
+
+
+def label_name(text: str, what: str) -> str:
+    """A name for a label or annotation. Raises BadLabel."""
+    name = text.strip()
+    if not _LABEL_NAME.fullmatch(name) or name == "__name__":
+        raise BadLabel(f"{what}: {name!r} is no name for a label; letters, digits and _ make one")
+    return name
 
 
 def duration(text: str, what: str) -> str:

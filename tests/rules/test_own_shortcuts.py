@@ -24,6 +24,8 @@ GOOD = '"@good": { expanded: "up > 0" }\n'
         ('"@x": { expanded: [up] }\n' + GOOD, "it has no text `expanded`"),
         ('"@x": { expanded: up, label: { a: b } }\n' + GOOD, "it has label; known are annotations, expanded, labels"),
         ('"@x": { expanded: up, labels: [a] }\n' + GOOD, "its labels are no mapping"),
+        ('"@x": { expanded: up, labels: { a-b: c } }\n' + GOOD, "its labels: 'a-b' is no name for a label"),
+        ('"@x": { expanded: up, annotations: { "a b": c } }\n' + GOOD, "its annotations: 'a b' is no name for a label"),
         ('"@x": { expanded: up, annotations: { a: { b: c } } }\n' + GOOD, "its annotations are no mapping"),
     ],
 )
