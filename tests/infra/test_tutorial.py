@@ -27,10 +27,11 @@ from infra.local.engine import SimulatedSwarm, serve
 from infra.local.launcher import SimulatedMachines
 from infra.local.loopback import free_ports, served
 from infra.local.receiver import Receiver
+from rules.model import Rule
 from tests.infra import tutorial
 from tests.infra.commands import Answer, on_path
 from tests.infra.test_stacks import docker_has_stack_config, needs
-from tests.infra.tutorial import ROOT, SHELLS, TOKEN, TUTORIAL, Reader, blocks, option, run, script
+from tests.infra.tutorial import ROOT, SHELLS, TOKEN, TUTORIAL, Reader, blocks, option, passed, run, script
 
 STAND_INS: Final = {
     **tutorial.STAND_INS,
@@ -38,7 +39,8 @@ STAND_INS: Final = {
     "docker build": "no engine: see test_image.py for the images' content, test_tutorial_engines.py for a build",
     "docker secret": "the simulated Swarm keeps none: name and content are kept here",
     "docker stack": "`docker stack config` says whether it would do; deploying `scaler` starts its processes",
-    "docker service update monitor_prometheus": "Prometheus and Alertmanager: the webhook that they would send",
+    "docker stack deploy exporter": "services that do nothing, with the labels",
+    "docker service update exporter_...": "really done; then the webhook that Prometheus and Alertmanager would send",
 }
 
 
@@ -55,6 +57,8 @@ class SimulatedReader(Reader):
         self.networks = {"metadata"}
         self.children: list[Child] = []
         self.webhooks: list[dict[str, Any]] = []
+        self.told: list[str] = []
+        """Summaries of alerts that scale nothing."""
 
     @property
     def url(self) -> str:
@@ -83,8 +87,8 @@ class SimulatedReader(Reader):
                 return self._deploy(rest, environ)
             case ["stack", *_]:
                 return 0, "", ""
-            case ["service", "update", *_, "monitor_prometheus"]:
-                return self._threshold(option(arguments, "--env-add"))
+            case ["service", "update", *_, name]:
+                return self._relabelled(arguments, name, environ)
         if arguments[:2] == ["network", "create"]:
             self.networks.add(arguments[-1])
         answer = run([self.real_docker, *arguments], environ)
@@ -104,7 +108,7 @@ class SimulatedReader(Reader):
         self.stacks.append(name)
         if name == "scaler":
             self.wait(self._start(config["services"]))
-        return 0, "", ""
+        return self.exporters(config, environ, "alpine:3.22") if name == "exporter" else (0, "", "")
 
     async def _start(self, services: Mapping[str, Any]) -> None:
         token = self.folder / TOKEN
@@ -122,19 +126,22 @@ class SimulatedReader(Reader):
             self.children.append(child)
         self.exits.push_async_callback(children.stop, self.children)
 
-    def _threshold(self, setting: str) -> Answer:
-        """What Prometheus and Alertmanager do where the threshold is passed."""
-        name, _, value = setting.partition("=")
-        passed = {"WORKER_MEMORY_ABOVE": float(value) < 0.5, "WORKER_MEMORY_BELOW": float(value) > 0.5}[name]
-        if passed:
-            self._post("up" if name.endswith("ABOVE") else "down")
-        return 0, "", ""
+    def _relabelled(self, arguments: Sequence[str], name: str, environ: Mapping[str, str]) -> Answer:
+        """What `rules`, Prometheus and Alertmanager do with a label."""
+        answer = run([self.real_docker, *arguments], environ)
+        for rule in self.rules(name, environ):
+            if passed(rule) and rule.labels["scale"] in ("up", "down"):
+                self._post(rule)
+            elif passed(rule):
+                self.told.append(rule.annotations["summary"])
+        return answer
 
-    def _post(self, direction: str) -> None:
+    def _post(self, rule: Rule) -> None:
         body = json.loads((ROOT / "tests/payloads/tutorial_firing.json").read_text())
-        for labels in (body["groupLabels"], body["commonLabels"], *(one["labels"] for one in body["alerts"])):
-            labels["scale"] = direction
-        body["groupKey"] += direction
+        group = {key: rule.labels[key] for key in ("service", "scale", "type")}
+        body |= {"groupLabels": group, "commonLabels": {**rule.labels}, "groupKey": str(group)}
+        for alert in body["alerts"]:
+            alert["labels"] = {"alertname": rule.name, **rule.labels}
         url = f"{self._url}/v1/scale-nodes?by=1&type=worker&wait=60"
         header = f"Authorization: Bearer {self.secrets[TOKEN]}"
         command = [self.real_curl, "-sS", "-H", header, "-X", "POST", url, "-d", json.dumps(body)]
@@ -163,6 +170,7 @@ def test_a_reader_who_types_every_block_has_scaled_by_hand_and_by_themselves(tmp
     assert reader.stacks == ["proxy", "scaler", "exporter", "monitor"]
     assert reader.seen == [(3, 0), (3, 1), (3, 1), (3, 0), (3, 2), (3, 1)], said[-4000:]
     assert [one["status"] for one in reader.webhooks] == ["OK", "OK"]
+    assert reader.told == ["Total memory of the nodes is over 0.01"]
     summaries = " ".join(message.summary for message in reader.receiver.board.messages)
     assert "Changing the number of worker nodes on aws from 1 to 2" in summaries
     assert reader.left == []

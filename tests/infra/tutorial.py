@@ -7,6 +7,7 @@ Swarm (test_tutorial.py) and over real engines (test_tutorial_engines.py). Comma
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws
 from infra.local.aws.deploy import protect
 from infra.local.aws.templates import for_emulator
 from infra.local.launcher import BootKnobs, Launcher, Machines
+from rules.decision import decide
+from rules.model import Rule, Service
 from tests.infra.commands import Answer, AwsCommand, on_path
 
 ROOT: Final = Path(__file__).parents[2]
@@ -61,7 +64,7 @@ def clone(folder: Path) -> Path:
     """What the reader has cloned, as far as the blocks look at it."""
     path = folder / "clone"
     path.mkdir()
-    for name in ("infra", "stacks"):
+    for name in ("infra", "stacks", "monitoring"):
         (path / name).symlink_to(ROOT / name)
     return path
 
@@ -75,6 +78,15 @@ def run(command: Sequence[str], environ: Mapping[str, str], stdin: str = "") -> 
     """A command of the system, with what it was given."""
     done = subprocess.run(command, input=stdin, env=dict(environ), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
+
+
+def passed(rule: Rule) -> bool:
+    """Whether a threshold of the tutorial's is one that the memory of any machine passes."""
+    [(comparison, value)] = re.findall(r"MemTotal_bytes\{[^}]*\}\) ([<>]) ([0-9.]+)", rule.expression)
+    return float(value) < HALF if comparison == ">" else float(value) > HALF
+
+
+HALF: Final = 0.5
 
 
 class Reader(ABC):
@@ -203,6 +215,30 @@ class Reader(ABC):
         """What a stack wants from outside, and nobody has made."""
         return {one["name"] for one in (config.get(kind) or {}).values() if one.get("external")} - set(there)
 
+    # Exporters: what they measure has stand-ins, their services and labels are there
+
+    def exporters(self, config: Mapping[str, Any], environ: Mapping[str, str], image: str) -> Answer:
+        """The services of exporters.yml, with its labels and constraints."""
+        for name, service in config["services"].items():
+            deploy = service["deploy"]
+            labels = [word for key, value in deploy["labels"].items() for word in ("--label", f"{key}={value}")]
+            places = [f"--constraint={one}" for one in deploy.get("placement", {}).get("constraints", [])]
+            words = ["--detach", "--quiet", "--no-resolve-image", "--mode", "global", "--name", f"exporter_{name}"]
+            command = ["service", "create", *words, *places, *labels, image, "sleep", "1000000000"]
+            code, out, errors = run([self.real_docker, *command], environ)
+            if code:
+                return code, out, errors
+        return 0, "", ""
+
+    def rules(self, service: str, environ: Mapping[str, str]) -> tuple[Rule, ...]:
+        """What a service's labels come to."""
+        code, out, errors = run([self.real_docker, "service", "inspect", service], environ)
+        assert code == 0, errors
+        [found] = json.loads(out)
+        decision = decide([Service(service, found["Spec"]["Labels"], None)])
+        assert decision.problems == ()
+        return decision.rules
+
     # The rest
 
     def curl(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
@@ -213,7 +249,7 @@ class Reader(ABC):
         return code, f"{out}\n", errors
 
     def scp(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
-        for name in ("stacks", "env"):
+        for name in ("stacks", "monitoring", "env"):
             assert name in arguments
             source = Path(environ["PWD"]) / name
             copy = shutil.copytree if source.is_dir() else shutil.copy

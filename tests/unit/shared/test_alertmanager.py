@@ -149,3 +149,17 @@ async def test_where_nobody_took_it_repeating_may_help_if_one_says_later(
 
 def test_an_alert_survives_the_journal() -> None:
     assert Alert.parse(ALERT.document()) == ALERT
+
+
+def test_a_notice_about_a_node_ends_only_that_nodes_and_says_who_asked() -> None:
+    alert = Alert("scale_nodes", "aws", "pending", "asked", "became", node="n1", id="r1", asked_by="somebody")
+    entries = payload(alert, NOON, LASTS)
+    assert {entry["labels"]["node"] for entry in entries} == {"n1"}
+    assert entries[0]["annotations"] == {"request": "asked", "summary": "became", "id": "r1", "asked_by": "somebody"}
+
+
+def test_what_is_empty_is_not_written_down() -> None:
+    assert ALERT.document().keys() == {"alertname", "service", "status", "request", "summary"}
+    assert Alert.parse(ALERT.document()) == ALERT
+    full = Alert("a", "s", "error", "asked", "became", node="n", id="r", asked_by="b")
+    assert Alert.parse(full.document()) == full
