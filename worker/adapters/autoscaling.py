@@ -27,6 +27,8 @@ _KINDS: Sequence[tuple[re.Pattern[str], ActivityKind]] = (
 """Descriptions of activities. Instances from a warm pool are launched `from warm pool`."""
 _UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
 """DesiredCapacityType, where it is not `units`."""
+_ABANDONED = "Lifecycle Action"
+"""In the message of a launch that was cancelled by the result of a lifecycle hook."""
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -198,11 +200,12 @@ def _activity(found: Mapping[str, Any]) -> Activity:
 
 
 def _outcome(status: str, message: str) -> Outcome:
-    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why.
+    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why; one that a
+    lifecycle hook has abandoned is cancelled as somebody wished.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
     """
-    if status == "Failed" or (status == "Cancelled" and message):
+    if status == "Failed" or (status == "Cancelled" and message and _ABANDONED not in message):
         return "failed"
     if status == "Cancelled":
         return "cancelled"

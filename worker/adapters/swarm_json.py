@@ -104,7 +104,6 @@ def service_of(found: Json) -> Service:
     template = spec.get("TaskTemplate") or {}
     placement = template.get("Placement") or {}
     reserved = (template.get("Resources") or {}).get("Reservations") or {}
-    restart = template.get("RestartPolicy") or {}
     mode, replicas = _mode(spec.get("Mode") or {})
     return Service(
         id=found["ID"],
@@ -123,16 +122,23 @@ def service_of(found: Json) -> Service:
         memory=reserved.get("MemoryBytes") or 0,
         generic=_generic(reserved.get("GenericResources")),
         host_ports=_host_ports(spec.get("EndpointSpec") or {}),
-        restarts=restart.get("Condition") != "none",
-        restarts_completed=restart.get("Condition") != "on-failure",
-        max_attempts=restart.get("MaxAttempts") or 0,
-        attempts_window=timedelta(microseconds=(restart.get("Window") or 0) / 1000),
+        **_restarts(template.get("RestartPolicy") or {}),
         local_volumes=_local_volumes((template.get("ContainerSpec") or {}).get("Mounts")),
         start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
         update_state=status.get("State") or None,
         update_message=status.get("Message") or "",
         updated_at=_moment(status.get("StartedAt")) or _moment(found.get("UpdatedAt")),
     )
+
+
+def _restarts(policy: Json) -> dict[str, Any]:
+    """The fields that tell when a task is started again."""
+    return {
+        "restarts": policy.get("Condition") != "none",
+        "restarts_completed": policy.get("Condition") != "on-failure",
+        "max_attempts": policy.get("MaxAttempts") or 0,
+        "attempts_window": timedelta(microseconds=(policy.get("Window") or 0) / 1000),
+    }
 
 
 def _moment(text: str | None) -> datetime | None:
