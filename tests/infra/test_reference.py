@@ -9,8 +9,8 @@ from infra.local.surroundings import OWN
 from infra.reference.page import ARCHITECTURE, PAGE, ROOMS, TABLES, filled, marks
 from infra.reference.targets import table_of
 from ingest.outcomes import MOST as WAITING
-from ingest.patience import LONGEST
 from ingest.settings import IngestSettings
+from ingest.wait import LONGEST
 from shared.actions import ACTIONS
 from shared.messages import MAX_REQUEST_BYTES
 from shared.records import KEPT, State

@@ -48,7 +48,7 @@ class AwsGroups:
             found = [group for group in answer["AutoScalingGroups"] if group["AutoScalingGroupName"] == name]
             if not found:
                 raise NotFound(f"There is no Auto Scaling group {name}")
-            machines = await self._machines([one["InstanceId"] for one in found[0].get("Instances", [])])
+            machines = await self._machines([member["InstanceId"] for member in found[0].get("Instances", [])])
         return _group(found[0], machines)
 
     async def activities(self, name: str) -> Activities:
@@ -121,7 +121,9 @@ def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) 
         desired=found["DesiredCapacity"],
         min_size=found["MinSize"],
         max_size=found["MaxSize"],
-        instances=tuple(_instance(one, machines.get(one["InstanceId"], {})) for one in found.get("Instances", [])),
+        instances=tuple(
+            _instance(member, machines.get(member["InstanceId"], {})) for member in found.get("Instances", [])
+        ),
         launches_suspended="Launch" in suspended,
         terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),

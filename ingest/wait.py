@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _PREFERENCE = re.compile(r'\s*wait\s*=\s*"?(?P<seconds>[0-9]{1,9})"?\s*(;.*)?', re.IGNORECASE)
 
 
-def patience(query: Query, prefer: Sequence[str], default: timedelta) -> timedelta:
+def longest_wait(query: Query, prefer: Sequence[str], default: timedelta) -> timedelta:
     """The time to wait. Raises InvalidRequest for a query that makes no sense; such a header is passed over."""
     asked = query.one("wait")
     if asked is not None:
