@@ -37,13 +37,15 @@ COPY rules /app/rules
 RUN cp -r /packages/rules/. /app && python3 -m compileall -q -j 0 /app
 
 FROM ${BASE} AS runtime
+# A release says which it is: shared/__init__.py, __version__.
+ARG VERSION=unreleased
 ENV PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 # Nobody's user and group; nothing in the image belongs to it. Docker secrets are readable by everyone.
 USER 65532:65532
 STOPSIGNAL SIGTERM
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="0.1.0"
+      org.opencontainers.image.version="${VERSION}"
 
 FROM runtime AS ingest
 LABEL org.opencontainers.image.title="docker-scaler-ingest" \

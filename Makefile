@@ -3,11 +3,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest
 READY := $(VENV)/.ready
 REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
 MINISTACK := .ministack/.ready
-export SEEDS FROM SEED
+CHECKOV := .checkov/.ready
+export SEEDS FROM SEED SHRINK ONLY
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
@@ -28,6 +30,11 @@ $(MINISTACK): tests/infra/ministack.lock $(READY)
 	@.ministack/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
 	@touch $@
 
+$(CHECKOV): tests/infra/checkov.lock $(READY)
+	@$(BIN)/python -m venv --clear .checkov
+	@.checkov/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	@touch $@
+
 demo: $(READY) ## the main job, live, on the embedded environment; checks it
 	@$(BIN)/python -m infra.local.demo
 
@@ -35,29 +42,32 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 	@exec $(BIN)/python -m infra.local.up
 
 test: $(READY) ## the tests that need no root, in under 4 minutes
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab"
+	@$(PYTEST) -q -n 2 --dist loadfile -m "not slow and not lab"
 
-slow: $(READY) $(MINISTACK) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
-	@$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not lab and not crash"
-	@$(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
+slow: $(READY) $(MINISTACK) $(CHECKOV) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
+	@$(PYTEST) -q -n 2 --dist loadfile -m "slow and not lab and not crash"
+	@$(PYTEST) -q -n 3 --dist load -m crash tests/e2e
 
 crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
 	@echo "REPEAT=$(REPEAT) ORDER=$(ORDER)"
 	@REPEAT=$(REPEAT) ORDER=$(ORDER) $(BIN)/pytest -q -n 3 --dist load -m crash tests/e2e
 	@E2E_KILLS=20 $(BIN)/pytest -q tests/e2e/test_takeover.py -k takes_over
 
-lint: $(READY) ## format, lint, types, import rules, templates
+lint: $(READY) ## format, lint, types, import rules, templates, workflows
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
 	@$(BIN)/python -m infra.cloudformation.embed --check
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	@$(BIN)/zizmor --offline --quiet --strict-collection --persona=auditor .
 
 check: lint ## lint, and the tests with branch coverage
 	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not lab" --cov --cov-report=term:skip-covered
 
-simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k, or SEED=k to replay one
+simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k (FROM=commit), or SEED=k to replay one (SHRINK=1)
 	@$(BIN)/python -m tests.simulation
 
 bench: $(READY) ## the benchmarks on the embedded environment, as a table
@@ -70,16 +80,16 @@ lab-up lab-status lab-down lab-bench lab-contract: lab-%: $(READY) ## a real Swa
 	@$(BIN)/python -m infra.lab $*
 
 lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
-	@$(BIN)/pytest -q -m lab tests/lab
+	@$(PYTEST) -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
-	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py
+	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py tests/infra/test_guard_engine.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
 
-docs: $(READY) ## docs/configuration.md from the settings classes
-	@$(BIN)/python -m infra.configuration
+docs: $(READY) ## the tables of docs/reference.md, from the code
+	@$(BIN)/python -m infra.reference
 
 format: $(READY) ## mend what ruff can mend
 	@$(BIN)/ruff format .
@@ -92,6 +102,8 @@ lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--u
 	    --extra ingest --extra worker --extra rules --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    tests/infra/ministack.in -o tests/infra/ministack.lock
+	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	    tests/infra/checkov.in -o tests/infra/checkov.lock
 
 clean: ## what the targets made
-	rm -rf $(VENV) .ministack .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .ministack .checkov .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

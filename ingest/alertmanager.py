@@ -16,6 +16,7 @@ _WORDS = {
     "model_type": "must be an object",
     "list_type": "must be an array",
     "string_type": "must be a string",
+    "string_unicode": "must be text that UTF-8 can carry",
 }
 
 
@@ -34,10 +35,11 @@ class Webhook(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
     status: str | None = None
+    receiver: Any = None
     group_key: str | None = Field(default=None, alias="groupKey")
-    group_labels: dict[str, Any] | None = Field(default=None, alias="groupLabels")
-    common_labels: dict[str, Any] | None = Field(default=None, alias="commonLabels")
-    common_annotations: dict[str, Any] | None = Field(default=None, alias="commonAnnotations")
+    group_labels: dict[Any, Any] | None = Field(default=None, alias="groupLabels")
+    common_labels: dict[Any, Any] | None = Field(default=None, alias="commonLabels")
+    common_annotations: dict[Any, Any] | None = Field(default=None, alias="commonAnnotations")
     alerts: list[Alert] | None = None
 
     @classmethod
@@ -50,11 +52,6 @@ class Webhook(BaseModel):
             field = ".".join(str(part) for part in problem["loc"])
             words = _WORDS.get(problem["type"], problem["msg"])
             raise InvalidRequest(f"Incorrect {field} in the body: {words}") from error
-
-    @property
-    def resolved(self) -> bool:
-        """The alerts are over."""
-        return self.status == "resolved"
 
     def label(self, name: str) -> Any:
         """A label of the group, else one that its alerts have in common; None where it is absent or empty."""
@@ -69,3 +66,17 @@ class Webhook(BaseModel):
         """What its alerts say in common."""
         value = (self.common_annotations or {}).get("summary")
         return value if isinstance(value, str) and value else None
+
+
+def alert_names(body: Mapping[str, Any]) -> list[str]:
+    """The names of a delivery's alerts, empty for those without; the group's name where none are listed."""
+    alerts = body.get("alerts")
+    if isinstance(alerts, list) and alerts:
+        return [_name(alert.get("labels") if isinstance(alert, dict) else None) for alert in alerts]
+    names = (_name(body.get(place)) for place in ("groupLabels", "commonLabels"))
+    return [name for name in names if name][:1]
+
+
+def _name(labels: object) -> str:
+    name = labels.get("alertname") if isinstance(labels, dict) else None
+    return name if isinstance(name, str) else ""

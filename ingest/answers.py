@@ -1,5 +1,6 @@
 """What callers are answered: one JSON shape for everything, errors too."""
 
+from asyncio import CancelledError
 from typing import Any
 
 import structlog
@@ -10,6 +11,9 @@ from sanic.handlers import ErrorHandler
 from sanic.response import HTTPResponse, JSONResponse
 
 from shared.errors import InvalidRequest, ScalerError
+
+HUNG_UP = 499
+"""Nobody hears it; in the metrics it stands for callers that went away (nginx's code for the same)."""
 
 _log = structlog.get_logger(__name__)
 
@@ -26,15 +30,18 @@ class Errors(ErrorHandler):
         """The answer that an exception stands for."""
         match exception:
             case InvalidRequest():
-                return answer(400, str(exception))
+                return answer(400, str(exception), **({"hint": exception.hint} if exception.hint else {}))
             case ScalerError():
                 return answer(503, str(exception))
             case NotFound() if request.route is None:
                 return answer(404, "There is no such route; GET /docs says which there are")
             case SanicException() if exception.status_code != 500:
                 return _of_sanic(exception)
+            case CancelledError():
+                _log.info("caller_hung_up", path=request.path)
+                return answer(HUNG_UP, "The caller hung up")
             case _:
-                _log.error("unexpected error", path=request.path, exc_info=exception)
+                _log.error("unexpected_error", path=request.path, exc_info=exception)
                 return answer(500, "Internal error; the logs of ingest say more")
 
 

@@ -1,39 +1,30 @@
-"""The HTTP service: which routes there are, who may use them, and which status code says what (CONTRACT section 2)."""
+"""The HTTP service: which routes there are, who may use them, and what is counted of them."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, cast
-from urllib.parse import quote
-from uuid import uuid4
+from typing import Any
 
 import structlog
 from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
-from sanic.exceptions import NotFound, SanicException, Unauthorized
-from sanic.response import html, json, raw
+from sanic.exceptions import Forbidden, Unauthorized
 
 from ingest import bodies, metrics
-from ingest.answers import Errors, answer
+from ingest.answers import Errors
 from ingest.auth import CHALLENGE, Gate
 from ingest.bad_requests import BadRequests
-from ingest.connection import Deadlines, Exchange
-from ingest.openapi import LISTED, MOST_LISTED, Document, description
-from ingest.outcomes import NotYet, Outcomes
-from ingest.page import page
-from ingest.patience import patience
+from ingest.connection import Deadlines
+from ingest.headers import cross_site, header
+from ingest.outcomes import Outcomes
 from ingest.ports import Inbox, Journal
-from ingest.query import Query
+from ingest.posts import Posts
+from ingest.reads import Reads, Status
 from ingest.settings import IngestSettings
-from ingest.translate import Ignored, Post, translate
+from shared.actions import ACTIONS
 from shared.clock import Clock
-from shared.errors import InvalidRequest, ScalerError
-from shared.messages import ACTIONS, Action
-from shared.records import Record, State
-
-_CODES = {State.SUCCEEDED: 200, State.SKIPPED: 200, State.FAILED: 500}
 
 _log = structlog.get_logger(__name__)
 
@@ -60,126 +51,80 @@ def create_app(parts: Parts) -> App:
     app.ctx.deadlines = parts.deadlines
     counted = metrics.Metrics(lambda: parts.outcomes.waiting)
     token = parts.settings.webhook_token
-    gate = Gate(None if token is None else token.get_secret_value())
-    add = partial(_add, app, gate)
-    posts, reads, status = Posts(parts, counted), Reads(parts.journal), Status(parts.inbox, counted, parts.settings)
+    guard = Guard(Gate(None if token is None else token.get_secret_value()), counted)
+    routes = Routes(app, guard)
+    posts = Posts(parts.settings, parts.inbox, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted)
+    status = Status(parts.inbox, counted, parts.settings)
     for prefix in _prefixes(parts.settings):
-        for action in ACTIONS:
-            add("POST", f"{prefix}/v1/{action}", partial(posts.post, action, prefix))
-        add("GET", f"{prefix}/v1/requests/<request_id:str>", reads.one)
-        add("GET", f"{prefix}/v1/requests", reads.newest)
-        add("GET", f"{prefix}/v1/ping", status.alive, guarded=False)
-    add("GET", "/healthz", status.alive, guarded=False)
-    add("GET", "/readyz", status.ready)
-    add("GET", "/metrics", status.metrics)
-    add("GET", "/docs", status.docs)
-    add("GET", "/docs/openapi.json", status.openapi)
+        _add_routes(routes, prefix, posts, Reads(parts.journal), status)
+    routes.get("/metrics", status.metrics)
     app.on_request(_begun)
     app.on_response(partial(_answered, counted))  # type: ignore[no-untyped-call]  # Sanic's
     return app
 
 
-class Posts:
-    """The four ways to ask for something."""
+def _add_routes(routes: "Routes", prefix: str, posts: Posts, reads: Reads, status: Status) -> None:
+    """All routes that exist without the prefix and with it."""
+    for action in ACTIONS.values():
+        routes.post(f"{prefix}{action.route}", partial(posts.post, action, prefix))
+    routes.get(f"{prefix}/v1/requests/<request_id:str>", reads.one)
+    routes.get(f"{prefix}/v1/requests", reads.newest)
+    routes.get(f"{prefix}/readyz", status.ready)
+    routes.get(f"{prefix}/docs", status.docs)
+    routes.get(f"{prefix}/docs/openapi.json", status.openapi)
+    routes.open(f"{prefix}/v1/ping", status.alive)
+    routes.open(f"{prefix}/healthz", status.alive)
 
-    def __init__(self, parts: Parts, counted: metrics.Metrics) -> None:
-        self._settings = parts.settings
-        self._inbox = parts.inbox
-        self._outcomes = parts.outcomes
-        self._bad_requests = parts.bad_requests
-        self._clock = parts.clock
+
+class Guard:
+    """Lets in whoever has the token; others are logged and counted."""
+
+    def __init__(self, gate: Gate, counted: metrics.Metrics) -> None:
+        self.gate = gate
         self._counted = counted
-        self._bodies = bodies.Bodies()
 
-    async def post(self, action: Action, prefix: str, request: Request) -> HTTPResponse:
-        """Queue what is asked for."""
-        if action == "scale-nodes" and self._settings.node_scaler_backend == "none":
-            raise NotFound("Node scaling is switched off (NODE_SCALER_BACKEND is none)")
-        body = await self._bodies.read(_chunks(request), request.headers.getone("content-length", None))
-        try:
-            return await self._accept(action, prefix, request, body)
-        except InvalidRequest as error:
-            _log.info("request refused", action=action, reason=str(error))
-            await self._bad_requests.tell(action, str(error))
-            raise
+    async def pass_on(self, handler: Handler, request: Request, **parameters: str) -> HTTPResponse:
+        """The handler's answer. Raises Unauthorized."""
+        if not self.gate.admits(header(request, "authorization")):
+            self._counted.not_let_in()
+            _log.warning("auth_failed", address=request.ip, method=request.method, path=request.path)
+            raise Unauthorized("The token is missing or wrong", headers={"WWW-Authenticate": CHALLENGE})
+        return await handler(request, **parameters)
 
-    async def _accept(self, action: Action, prefix: str, request: Request, body: bytes) -> HTTPResponse:
-        query = Query.parse(request.query_string)
-        wait = patience(query, request.headers.getall("prefer", []), self._settings.default_wait)
-        key = _header(request, "idempotency-key")
-        request_id = str(uuid4())
-        post = Post(action=action, query=query, body=body, idempotency_key=key)
-        message = translate(post, request_id, self._clock.now())
-        if isinstance(message, Ignored):
-            return answer(200, f"Ignored: {message.reason}")
-        await self._send(message)
-        outcome = await self._outcomes.outcome(request_id, wait) if wait else None
-        return _outcome_answer(request_id, f"{prefix}/v1/requests/{request_id}", outcome)
-
-    async def _send(self, message: dict[str, object]) -> None:
-        try:
-            await self._inbox.send(message)
-        except ScalerError as error:
-            self._counted.not_queued()
-            _log.error("request not queued", id=message["id"], action=message["action"], error=str(error))
-            text = f"The request may not have been queued, repeat it (with an Idempotency-Key): {error}"
-            raise SanicException(text, status_code=503, quiet=True) from error
-        _log.info("request queued", **{name: message.get(name) for name in _LOGGED})
+    async def pass_on_post(self, handler: Handler, request: Request, **parameters: str) -> HTTPResponse:
+        """The handler's answer. Raises Forbidden for what the page of another site sends, token or not."""
+        reason = cross_site(request)
+        if reason is not None:
+            _log.warning("cross_site_refused", address=request.ip, path=request.path, reason=reason)
+            raise Forbidden(f"Refused: {reason}")
+        return await self.pass_on(handler, request, **parameters)
 
 
-_LOGGED = ("id", "action", "scale", "type", "by", "service", "source")
+class Routes:
+    """Adds routes to the app. Handlers of POSTs read their bodies themselves, after the caller was let in."""
+
+    def __init__(self, app: App, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    def post(self, path: str, handler: Handler) -> None:
+        """A POST for whoever has the token."""
+        route = self._app.route(path, methods=["POST"], name=_name("POST", path), stream=True, unquote=True)
+        route(partial(self._guard.pass_on_post, handler))
+
+    def get(self, path: str, handler: Handler) -> None:
+        """A GET for whoever has the token."""
+        self.open(path, partial(self._guard.pass_on, handler))
+
+    def open(self, path: str, handler: Handler) -> None:
+        """A GET for everyone."""
+        methods = ["GET", "HEAD"]
+        self._app.route(path, methods=methods, name=_name("GET", path), ignore_body=True, unquote=True)(handler)
 
 
-class Reads:
-    """What became of requests."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-
-    async def one(self, request: Request, request_id: str) -> HTTPResponse:
-        """One request's record."""
-        records = await self._journal.records([request_id])
-        if request_id not in records:
-            raise NotFound("There is no such request, or no worker has taken it yet")
-        return json(records[request_id].view())
-
-    async def newest(self, request: Request) -> HTTPResponse:
-        """The newest requests."""
-        records = await self._journal.newest(_limit(Query.parse(request.query_string)))
-        return json({"requests": [record.view() for record in records]})
-
-
-class Status:
-    """How ingest is, and what it can do."""
-
-    def __init__(self, inbox: Inbox, counted: metrics.Metrics, settings: IngestSettings) -> None:
-        self._inbox = inbox
-        self._counted = counted
-        self._settings = settings
-
-    async def alive(self, _request: Request) -> HTTPResponse:
-        """The process answers."""
-        return answer(200, "ingest is alive")
-
-    async def ready(self, _request: Request) -> HTTPResponse:
-        """Requests could be queued."""
-        await self._inbox.check()
-        return answer(200, "SQS answers")
-
-    async def metrics(self, _request: Request) -> HTTPResponse:
-        """Counters for Prometheus."""
-        return raw(self._counted.text(), content_type=metrics.CONTENT_TYPE)
-
-    async def docs(self, _request: Request) -> HTTPResponse:
-        """The description, for people."""
-        return html(page(self._description()))
-
-    async def openapi(self, _request: Request) -> HTTPResponse:
-        """The description, for programs."""
-        return json(self._description())
-
-    def _description(self) -> Document:
-        return description(self._settings.server_prefix, guarded=self._settings.webhook_token is not None)
+def _name(method: str, path: str) -> str:
+    """A route's name, as Sanic takes it."""
+    return f"{method}{path}".translate(str.maketrans("/<>:.~-", "_______"))
 
 
 def _config() -> Config:
@@ -197,56 +142,6 @@ def _prefixes(settings: IngestSettings) -> Iterator[str]:
     yield ""
     if settings.server_prefix:
         yield settings.server_prefix
-
-
-def _add(app: App, gate: Gate, method: str, path: str, handler: Handler, *, guarded: bool = True) -> None:
-    """A route. Handlers of POSTs read their bodies themselves, after the caller was let in."""
-    name = f"{method}{path}".translate(str.maketrans("/<>:.~-", "_______"))
-    methods = ["GET", "HEAD"] if method == "GET" else [method]
-    handle = partial(_guarded, gate, handler) if guarded else handler
-    reads_body = method == "POST"
-    route = app.route(path, methods=methods, name=name, stream=reads_body, ignore_body=not reads_body, unquote=True)
-    route(handle)
-
-
-async def _guarded(gate: Gate, handler: Handler, request: Request, **parameters: str) -> HTTPResponse:
-    if not gate.admits(_header(request, "authorization")):
-        raise Unauthorized("The token is missing or wrong", headers={"WWW-Authenticate": CHALLENGE})
-    return await handler(request, **parameters)
-
-
-def _chunks(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives."""
-    return aiter(cast("Exchange", request.stream))
-
-
-def _header(request: Request, name: str) -> str | None:
-    value: str | None = request.headers.getone(name, None)
-    return value.strip() if value and value.strip() else None
-
-
-def _limit(query: Query) -> int:
-    text = query.one("limit") or str(LISTED)
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MOST_LISTED):
-        raise InvalidRequest(f"Incorrect limit, limit can only be a whole number from 1 to {MOST_LISTED}")
-    return int(text)
-
-
-def _outcome_answer(request_id: str, location: str, outcome: Record | NotYet | None) -> HTTPResponse:
-    code, message = _code_and_message(outcome)
-    response = answer(code, message, id=request_id)
-    response.headers["Location"] = quote(location)
-    return response
-
-
-def _code_and_message(outcome: Record | NotYet | None) -> tuple[int, str]:
-    match outcome:
-        case Record():
-            return _CODES[outcome.state], outcome.message
-        case NotYet():
-            return 202, f"Queued ({outcome.reason})"
-        case None:
-            return 202, "Queued"
 
 
 async def _begun(request: Request) -> None:

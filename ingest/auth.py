@@ -19,6 +19,14 @@ class Gate:
             return True
         return hmac.compare_digest(_shown(authorization or ""), self._token)
 
+    def user(self, authorization: str | None) -> str | None:
+        """The name in a `Basic` login; None where it may be a secret: without a password beside it, or the token."""
+        scheme, _, credentials = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "basic":
+            return None
+        name, password = _login(_bytes(credentials.strip()))
+        return name.decode("utf-8", "replace") if name and password and name != self._token else None
+
 
 def _shown(authorization: str) -> bytes:
     """The token in the header; empty where there is none, and no token is empty."""
@@ -27,16 +35,18 @@ def _shown(authorization: str) -> bytes:
         case "bearer":
             return _bytes(credentials.strip())
         case "basic":
-            return _password(_bytes(credentials.strip()))
+            return _login(_bytes(credentials.strip()))[1]
         case _:
             return b""
 
 
-def _password(credentials: bytes) -> bytes:
+def _login(credentials: bytes) -> tuple[bytes, bytes]:
+    """Name and password, empty where there are none."""
     try:
-        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+        name, _, password = base64.b64decode(credentials, validate=True).partition(b":")
     except (binascii.Error, ValueError):
-        return b""
+        return b"", b""
+    return name, password
 
 
 def _bytes(text: str) -> bytes:

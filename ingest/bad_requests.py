@@ -5,19 +5,12 @@ from datetime import timedelta
 import structlog
 
 from ingest.ports import Alerts
+from shared.actions import Action
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.errors import ScalerError
-from shared.messages import Action
 
 LONGEST = timedelta(seconds=1)
-
-_ALERTNAMES: dict[Action, str] = {
-    "scale-nodes": "scale_nodes",
-    "scale-service": "scale_service",
-    "reschedule-services": "reschedule_service",
-    "reschedule-service": "reschedule_service",
-}
 
 _log = structlog.get_logger(__name__)
 
@@ -33,8 +26,8 @@ class BadRequests:
         """Say it, for at most a second. Alertmanager's own trouble changes nothing."""
         if self._alerts is None:
             return
-        alert = Alert(_ALERTNAMES[action], "bad_request", "error", "Incorrect request", message)
+        alert = Alert(action.alert_name, "bad_request", "error", "Incorrect request", message)
         try:
             await self._alerts.post(alert, self._clock.now(), LONGEST)
         except ScalerError as error:
-            _log.warning("alert not taken", alertname=alert.alertname, error=str(error))
+            _log.warning("alert_not_taken", alertname=alert.alertname, error=str(error))

@@ -2,15 +2,19 @@
 
 Sanic's own time-outs start again with each byte that arrives, count a body's arrival as part of the answer's time, and
 wait for ever for what is left of a body after an early answer. Here, one deadline holds from a request's first byte to
-its last, however slowly it drips. Everything else about HTTP is Sanic's.
+its last, however slowly it drips. A caller that has said that it sends nothing more still gets its answer. The body's
+framing is read as RFC 9112 has it where Sanic is stricter. Everything else about HTTP is Sanic's.
 """
 
+from asyncio import CancelledError
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sanic.exceptions import RequestTimeout, SanicException, ServiceUnavailable
+from sanic.exceptions import BadRequest, RequestTimeout, SanicException, ServiceUnavailable
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
+
+from ingest import framing, presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,25 @@ class Exchange(Http):
 
     async def http1_request_header(self) -> None:
         """Read the headers. A body of no bytes is none: it would be reported as one that nobody has read."""
+        await self._whole_header()
+        framing.write_plainly(self.recv_buffer)
         await super().http1_request_header()  # type: ignore[no-untyped-call]  # Sanic's
         if not self.request_bytes and "transfer-encoding" not in self.request.headers:
             self.request_body = None
+
+    async def _whole_header(self) -> None:
+        """Wait for the end of the headers, or for more than is allowed of them, which Sanic refuses."""
+        while b"\r\n\r\n" not in self.recv_buffer and len(self.recv_buffer) <= self.HEADER_MAX_SIZE:
+            await self._receive_more()
+
+    async def read(self) -> bytes | None:
+        """Some bytes of the body; trailers at its end are thrown away."""
+        chunked: bool = self.request_body == "chunked"  # type: ignore[comparison-overlap]  # Sanic's
+        if chunked and not self.request_bytes_left and not self.expecting_continue:
+            while not framing.without_trailers(self.recv_buffer):
+                await self._receive_more()
+        chunk: bytes | None = await super().read()
+        return chunk
 
     async def http1(self) -> None:
         """Serve requests until the connection ends; after an error the caller may still be sending."""
@@ -101,13 +121,14 @@ class Connection(HttpProtocol):
     """Sanic's connection with deadlines that hold."""
 
     HTTP_CLASS = Exchange
-    __slots__ = ("_discards", "_lingers", "_phase", "_since", "deadlines")
+    __slots__ = ("_discards", "_ended", "_lingers", "_phase", "_since", "deadlines")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.deadlines: Deadlines = self.app.ctx.deadlines
         self._lingers = 0.0
         self._discards = False
+        self._ended = False
         self._phase: tuple[int, Phase] | None = None
         self._since = 0.0
 
@@ -123,6 +144,28 @@ class Connection(HttpProtocol):
         if not self._discards:
             super().data_received(data)
 
+    def eof_received(self) -> bool:
+        """The caller sends nothing more. What has arrived is answered; whoever has gone altogether is noticed later.
+
+        A closed connection looks the same as a half-closed one until its system says otherwise: it answers probes with
+        a reset once it has forgotten the connection (on Linux after a minute).
+        """
+        self._ended = True
+        self._data_received.set()
+        presence.probe(self.transport)
+        return self._task is not None
+
+    async def receive_more(self) -> None:
+        """Wait for more bytes. Ends an idle connection, or raises BadRequest, when none can come any more."""
+        before = len(self.recv_buffer)
+        if not self._ended:
+            await super().receive_more()  # type: ignore[no-untyped-call]  # Sanic's
+        if self._ended and len(self.recv_buffer) == before:
+            exchange = cast("Exchange", self.http)
+            if exchange.phase == "idle":
+                raise CancelledError
+            raise BadRequest("The connection was closed before the whole request had arrived")
+
     def expect_more(self, status: int) -> None:
         """An error was answered, maybe while the caller was still sending; whoever was too slow has had its time."""
         slow = status == RequestTimeout.status_code
@@ -130,7 +173,8 @@ class Connection(HttpProtocol):
 
     def close(self, timeout: float | None = None) -> None:
         """Sanic's; but after an error say first that nothing follows, and let the caller finish."""
-        if self._lingers and self.transport is not None and not self.transport.is_closing():
+        listens = self._lingers and not self._ended
+        if listens and self.transport is not None and not self.transport.is_closing():
             self.loop.call_later(self._lingers, self.close)
             self._lingers, self._discards = 0.0, True
             self.transport.write_eof()
@@ -142,6 +186,9 @@ class Connection(HttpProtocol):
         """Look at the connection, once a tick."""
         exchange = cast("Exchange | None", self.http)
         if self._task is None or exchange is None:
+            return
+        if self._ended and presence.gone(self.transport):
+            self.abort()  # type: ignore[no-untyped-call]  # Sanic's
             return
         if (exchange.number, exchange.phase) != self._phase:
             self._phase, self._since = (exchange.number, exchange.phase), self.loop.time()

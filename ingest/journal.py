@@ -1,17 +1,19 @@
 """What became of requests, read from the DynamoDB table that the worker writes."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
 from shared.aws import CALL_ERRORS, translated
 from shared.errors import Unavailable
-from shared.records import TIME_INDEX, Layout, Record, record_of
+from shared.records import TIME_INDEX, Layout, Record, State, record_of
 
 ATTEMPT = timedelta(seconds=2)
 """The longest time for one attempt of a call (the client's own time-out)."""
 READ = timedelta(seconds=4)
+LIST = timedelta(seconds=10)
+"""The longest time for a list, all its pages together."""
 
 _LONGEST_KEY_BYTES = 1024 - len("request#")
 """Of a sort key: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html"""
@@ -35,19 +37,37 @@ class DynamoJournal:
         records = map(_readable, answer.get("Responses", {}).get(self._table, []))
         return {record.id: record for record in records}
 
-    async def newest(self, limit: int) -> list[Record]:
-        """The newest records of the cluster, by when they were requested. A page of DynamoDB's ends at 1 MB."""
-        found: list[Record] = []
-        start: dict[str, Any] = {}
-        while len(found) < limit:
-            answer = await self._page(limit - len(found), start)
-            found += map(_readable, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                break
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-        return found
+    async def newest(self, limit: int, state: State | None = None) -> list[Record]:
+        """The newest records of the cluster, of one state where it is said, by when they were requested.
 
-    async def _page(self, limit: int, start: Mapping[str, Any]) -> Any:
+        Raises Unavailable where there are so many of other states before them that reading takes too long.
+        """
+        newest: list[Record] = []
+        try:
+            async with asyncio.timeout(LIST.total_seconds()):
+                async for record in self._all(limit, state):
+                    newest.append(record)
+                    if len(newest) == limit:
+                        break
+        except TimeoutError as error:
+            raise Unavailable(f"DynamoDB: the list took longer than {LIST.total_seconds():g} seconds") from error
+        return newest
+
+    async def _all(self, limit: int, state: State | None) -> AsyncIterator[Record]:
+        """Page after page; one of DynamoDB's ends at 1 MB. `limit` is how many one page needs at the most."""
+        more = {"Limit": limit} if state is None else _in_state(state)
+        answer: Mapping[str, Any] = {"LastEvaluatedKey": None}
+        while "LastEvaluatedKey" in answer:
+            start = answer["LastEvaluatedKey"]
+            answer = await self._page({**more, **({"ExclusiveStartKey": start} if start else {})})
+            for item in answer["Items"]:
+                record = _readable(item)
+                if state in {None, record.state}:
+                    yield record
+
+    async def _page(self, more: Mapping[str, Any]) -> Any:
+        values = {":pk": {"S": self._layout.partition}, **more.get("ExpressionAttributeValues", {})}
+        wanted = {**more, "ExpressionAttributeValues": values}
         return await self._call(
             "query",
             TableName=self._table,
@@ -56,9 +76,7 @@ class DynamoJournal:
             ConsistentRead=True,
             ScanIndexForward=False,
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": {"S": self._layout.partition}},
-            Limit=limit,
-            **start,
+            **wanted,
         )
 
     async def _call(self, name: str, **parameters: Any) -> Any:
@@ -69,6 +87,15 @@ class DynamoJournal:
             raise translated(error, "DynamoDB") from error
 
 
+def _in_state(state: State) -> dict[str, Any]:
+    """A filter, which items without the attribute pass: those of the first version."""
+    return {
+        "FilterExpression": "attribute_not_exists(#state) OR #state = :state",
+        "ExpressionAttributeNames": {"#state": "state"},
+        "ExpressionAttributeValues": {":state": {"S": str(state)}},
+    }
+
+
 def _possible(request_id: str) -> bool:
     return 0 < len(request_id.encode()) <= _LONGEST_KEY_BYTES
 
@@ -77,4 +104,5 @@ def _readable(item: Mapping[str, Any]) -> Record:
     try:
         return record_of(item)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise Unavailable(f"DynamoDB: an item that this version cannot read: {item.get('sk')}") from error
+        key = item.get("sk", {}).get("S", "without a key")
+        raise Unavailable(f"DynamoDB: an item that this version cannot read: {key}") from error

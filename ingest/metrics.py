@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
+from shared.actions import ACTIONS
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0)
@@ -28,12 +30,31 @@ class Metrics:
         self._send_failures = Counter(
             "scaler_queue_send_failures", "Requests that SQS did not confirm (answered 503).", registry=self._registry
         )
+        self._bad_requests = Counter(
+            "scaler_bad_requests",
+            "Requests that can never be valid (answered 400); Alertmanager does not repeat them.",
+            ["action"],
+            registry=self._registry,
+        )
+        self._auth_failures = Counter(
+            "scaler_auth_failures", "Requests without the right token (answered 401).", registry=self._registry
+        )
+        for action in ACTIONS:  # so that the first one is an increase, too
+            self._bad_requests.labels(action)
         Gauge("scaler_http_waiting", "Callers that wait for an outcome.", registry=self._registry).set_function(waiting)
 
     def answered(self, route: str, code: int, seconds: float) -> None:
         """One request was answered."""
         self._requests.labels(route, str(code)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def refused(self, action: str) -> None:
+        """One request could never be valid."""
+        self._bad_requests.labels(action).inc()
+
+    def not_let_in(self) -> None:
+        """One request had not got the token."""
+        self._auth_failures.inc()
 
     def not_queued(self) -> None:
         """One request could not be queued."""

@@ -8,42 +8,21 @@ from pydantic import TypeAdapter
 from ingest.alertmanager import Webhook
 from ingest.bodies import LONGEST as LONGEST_BODY
 from ingest.patience import LONGEST as LONGEST_WAIT
-from shared.messages import MAX_BY, Action, Key, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
-from shared.records import Record
+from shared.actions import ACTIONS, Action
+from shared.fields import MAX_BY, Key, Reason
+from shared.records import Record, State
 
 Document = dict[str, Any]
 
 LISTED, MOST_LISTED = 20, 100
 
-_SUMMARIES: Mapping[Action, tuple[type[Any], str, str]] = {
-    "scale-nodes": (
-        ScaleNodes,
-        "Change the number of nodes of one type",
-        "Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to remove.",
-    ),
-    "scale-service": (ScaleService, "Change the number of replicas of one service", "Within the service's bounds."),
-    "reschedule-services": (
-        RescheduleServices,
-        "Reschedule every service that carries the reschedule label",
-        "Their tasks are replaced as their own update settings say, so that they spread over the nodes there are.",
-    ),
-    "reschedule-service": (RescheduleService, "Reschedule one service", "If it carries the reschedule label."),
-}
-
-_PARAMETERS = {
-    "scale": "The direction. Required, here or as a label.",
-    "type": "The type of node. Required, here or as a label. A label that says something else, such as the `node` "
-    "that routes an alert, counts only where the query says nothing.",
-    "by": "How many. Without it, what the service's labels or the defaults say.",
-    "service": "The service's name. For nodes: the service whose labels hold the bounds and steps.",
-}
-
 _ANSWERS = {
-    "200": "Ignored (the alerts are resolved); or with `wait`: ended as `succeeded` or `skipped`, and `message` says "
-    "what became of it.",
+    "200": "Ignored: resolved alerts, the scaler's own, an alarm that is over, a handshake of SNS. Or with `wait`: "
+    "ended as `succeeded` or `skipped`, and `message` says what became of it.",
     "202": "Queued. `Location` names the record.",
     "400": "Can never be valid; `message` says why. Alertmanager is told too.",
     "401": "The token is missing or wrong.",
+    "403": "A browser sent it from a page of another site.",
     "404": "Node scaling is switched off.",
     "413": f"The body is longer than {LONGEST_BODY} bytes.",
     "500": "With `wait`: ended as `failed`, and `message` says why.",
@@ -88,25 +67,26 @@ _ANSWER = {
         "status": {"enum": ["OK", "NOK"]},
         "message": {"type": "string"},
         "id": {"type": "string", "description": "Where a request was queued."},
+        "hint": {"type": "string", "description": "How to give what is missing or wrong."},
     },
 }
 
 
 def _posts() -> Document:
-    return {f"/v1/{action}": {"post": _post(action)} for action in _SUMMARIES}
+    return {action.route: {"post": _post(action)} for action in ACTIONS.values()}
 
 
 def _post(action: Action) -> Document:
-    model, summary, text = _SUMMARIES[action]
-    schema = model.model_json_schema()["properties"]
+    schema = action.model.model_json_schema()["properties"]
     if "by" in schema:
         schema["by"] = {"type": "integer", "minimum": 1, "maximum": MAX_BY}
-    named = [_parameter(name, text, schema[name]) for name, text in _PARAMETERS.items() if name in schema]
-    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action == "scale-nodes"}
+    named = [_parameter(item.name, item.description, schema[item.name]) for item in action.parameters]
+    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action.needs_backend}
     return {
-        "summary": summary,
-        "description": text,
-        "operationId": action,
+        "summary": action.summary,
+        "description": action.description,
+        "operationId": action.name,
+        "x-codeSamples": [_curl(action.route, *action.example, method="-X POST ")],
         "parameters": [*named, *_for_all_posts()],
         "requestBody": {
             "description": "Nothing, or Alertmanager's webhook (version 4), or as much of it as is needed.",
@@ -117,12 +97,20 @@ def _post(action: Action) -> Document:
     }
 
 
+def _curl(route: str, query: str, body: str = "", *, method: str = "") -> Document:
+    """A call to try, as Redoc's extension of OpenAPI has it: https://redocly.com/docs-legacy/api-reference-docs/specification-extensions/x-code-samples"""
+    data = f" \\\n     -d '{body}'" if body else ""
+    return {"lang": "Shell", "source": f'curl {method}"$INGEST_URL{route}{query}"{data}'}
+
+
 def _for_all_posts() -> list[Document]:
     most = LONGEST_WAIT.total_seconds()
     seconds = {"type": "number", "minimum": 0, "maximum": most}
-    key = TypeAdapter(Key).json_schema()
+    key, reason = TypeAdapter(Key).json_schema(), TypeAdapter(Reason).json_schema()
     return [
         _parameter("wait", "Seconds to wait for the outcome before answering.", seconds),
+        _parameter("reason", "Why, for whoever reads the record.", reason),
+        _parameter("dry_run", "Not available in this version: `true` is refused.", {"type": "boolean"}),
         _parameter("Prefer", "`wait=SECONDS`, where the query does not say.", {"type": "string"}, "header"),
         _parameter("Idempotency-Key", "The same key within 24 hours is the same request.", key, "header"),
     ]
@@ -135,8 +123,12 @@ def _reads() -> Document:
     one["parameters"] = [_parameter("id", "The request's id.", {"type": "string"}, "path")]
     one["responses"]["404"]["description"] = "There is no such request, or no worker has taken it yet."
     many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
-    many["parameters"] = [_parameter("limit", f"How many; {LISTED} where it is not said.", limit)]
-    many["responses"]["400"]["description"] = "The limit is wrong."
+    many["parameters"] = [
+        _parameter("limit", f"How many; {LISTED} where it is not said.", limit),
+        _parameter("state", "Only those in this state.", {"type": "string", "enum": list(State)}),
+    ]
+    many["responses"]["400"]["description"] = "A parameter is wrong, or not known."
+    many["x-codeSamples"] = [_curl("/v1/requests", "?limit=5")]
     for operation in (one, many):
         operation["responses"]["503"]["description"] = "DynamoDB did not answer."
     return {"/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}

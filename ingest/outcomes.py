@@ -49,7 +49,9 @@ class _Waiter:
             self._ended(record)
 
     def _ended(self, record: Record) -> None:
-        if record.duplicate_of and self.own is None:
+        if self.own is not None:
+            self.outcome.set_result(record.but(message=f"Duplicate of request {record.id}: {record.message}"))
+        elif record.duplicate_of:
             self.own, self.request_id = record, record.duplicate_of
         else:
             self.outcome.set_result(record)
@@ -73,7 +75,7 @@ class Outcomes:
         return len(self._waiters)
 
     async def outcome(self, request_id: str, patience: timedelta) -> Outcome:
-        """The record of the request once it has ended; a duplicate's is that of the first one."""
+        """The record of the request once it has ended; of a duplicate that of the first one, which its message says."""
         if self._stopping:
             return NotYet("ingest is stopping")
         if len(self._waiters) >= self._most:
@@ -130,5 +132,5 @@ class Outcomes:
     def _failed(self, error: ScalerError) -> None:
         """Said once an outage: whoever waits longer than it lasts does not notice it."""
         if self._reads:
-            _log.warning("outcomes cannot be read", error=str(error))
+            _log.warning("outcomes_unreadable", error=str(error))
         self._reads = False

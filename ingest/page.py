@@ -25,16 +25,6 @@ td:first-child { white-space: nowrap }
 nav a { display: inline-block; margin-right: 1rem } a { color: var(--get) }
 """
 
-_CURL = {
-    "/v1/scale-nodes": """curl -X POST "$INGEST_URL/v1/scale-nodes?by=1&type=worker" \\
-     -d '{"groupLabels": {"scale": "up"}}'""",
-    "/v1/scale-service": """curl -X POST "$INGEST_URL/v1/scale-service?service=web&scale=up&by=2&wait=60\"""",
-    "/v1/reschedule-services": """curl -X POST "$INGEST_URL/v1/reschedule-services\"""",
-    "/v1/reschedule-service": """curl -X POST "$INGEST_URL/v1/reschedule-service?service=web\"""",
-    "/v1/requests": """curl "$INGEST_URL/v1/requests?limit=5\"""",
-}
-
-
 _GUARDED = (
     "<p>A token is wanted, but for ping and healthz: <code>Authorization: Bearer TOKEN</code>, or Basic with it as the "
     "password.</p>"
@@ -57,10 +47,12 @@ def page(document: Mapping[str, Any]) -> str:
 def _places(document: Mapping[str, Any]) -> str:
     prefixes = [server["url"] for server in document["servers"] if server["url"] != "/"]
     below = (
-        f"<p>The <code>/v1</code> routes exist below <code>{escape(prefixes[0])}</code> too.</p>" if prefixes else ""
+        f"<p>All routes but <code>/metrics</code> exist below <code>{escape(prefixes[0])}</code> too.</p>"
+        if prefixes
+        else ""
     )
     links = "".join(f'<a href="#{_anchor(path)}">{escape(path)}</a>' for path in document["paths"])
-    more = '<p>For programs: <a href="/docs/openapi.json">openapi.json</a></p>'
+    more = '<p>For programs: <a href="docs/openapi.json">openapi.json</a></p>'
     return f"{below}{_GUARDED if document['security'] else ''}{more}<nav>{links}</nav>"
 
 
@@ -71,7 +63,7 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping
 
 
 def _operation(path: str, method: str, operation: Mapping[str, Any]) -> str:
-    curl = f"<pre>{escape(_CURL[path])}</pre>" if path in _CURL else ""
+    curl = "".join(f"<pre>{escape(sample['source'])}</pre>" for sample in operation.get("x-codeSamples", []))
     body = f"<p>Body: {_text(operation['requestBody']['description'])}</p>" if "requestBody" in operation else ""
     parameters = (
         (f"<code>{escape(item['name'])}</code>", escape(_kind(item)), _text(item["description"]))

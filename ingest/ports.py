@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.alertmanager import Alert
-from shared.records import Record
+from shared.records import Record, State
 
 
 class Inbox(Protocol):
@@ -27,8 +27,8 @@ class Journal(Protocol):
         """The records of these requests (at most 100), without those that no worker has taken yet."""
         ...
 
-    async def newest(self, limit: int) -> Sequence[Record]:
-        """The newest records of the cluster, the newest first."""
+    async def newest(self, limit: int, state: State | None = None) -> Sequence[Record]:
+        """The newest records of the cluster, those in one state if it is said; the newest first."""
         ...
 
 

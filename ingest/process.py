@@ -23,12 +23,14 @@ from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
+from shared.usage import take_arguments
 
 _log = structlog.get_logger(__name__)
 
 
 def main() -> int:
     """Run the service. Returns the exit code: 0 after a stop, 2 where the configuration is wrong."""
+    take_arguments("scaler-ingest", "Queues over HTTP what is asked of Docker Scaler.", IngestSettings, sys.argv[1:])
     try:
         settings = read(IngestSettings, os.environ)
         listener = _listener(settings)
@@ -51,12 +53,12 @@ async def serve(settings: IngestSettings, listener: socket.socket) -> None:
         reader = group.create_task(parts.outcomes.run())
         async with listening(create_app(parts), listener):
             host, port = listener.getsockname()[:2]
-            _log.info("ingest is ready", host=host, port=port)
+            _log.info("ingest_ready", host=host, port=port)
             await stop.wait()
-            _log.info("ingest is stopping")
+            _log.info("ingest_stopping")
             parts.outcomes.stop()
         reader.cancel()
-    _log.info("ingest has stopped")
+    _log.info("ingest_stopped")
 
 
 async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
@@ -69,7 +71,7 @@ async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
     records = journal.DynamoJournal(dynamodb, settings.dynamodb_table, Layout(settings.scaler_cluster))
     return Parts(
         settings=settings,
-        inbox=inbox.SqsInbox(sqs, settings.sqs_queue_url),
+        inbox=await stack.enter_async_context(inbox.open_inbox(sqs, settings.sqs_queue_url)),
         journal=records,
         outcomes=Outcomes(records),
         bad_requests=BadRequests(await _alertmanager(settings, stack), clock),

@@ -1,4 +1,4 @@
-"""What ingest is told by its environment (CONTRACT section 4)."""
+"""What ingest is told by its environment."""
 
 import re
 from datetime import timedelta
@@ -44,7 +44,7 @@ class IngestSettings(Settings):
     server_prefix: Annotated[
         str,
         BeforeValidator(_prefix),
-        Field(validate_default=True, description="The `/v1` routes exist below this path too."),
+        Field(validate_default=True, description="All routes but `/metrics` exist below this path too."),
     ] = "/"
     webhook_token: Annotated[
         SecretStr | None,

@@ -1,24 +1,24 @@
 """From what a caller posts to the message that goes into the queue. Pure: no clocks, no ids, no IO."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from ingest.alertmanager import Webhook
+from ingest.caller import Caller, asked_by
 from ingest.dedup import dedup_key
+from ingest.ignored import why_ignored
 from ingest.query import Query
+from shared.actions import Action
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
-from shared.messages import Action, parse_object, parse_request
+from shared.fields import shown
+from shared.messages import parse_object, parse_request, refuse_dry_run
 
-REASON_LENGTH = 200
+LONGEST_SUMMARY = 200
 
-_FIELDS: dict[Action, tuple[str, ...]] = {
-    "scale-nodes": ("scale", "type", "by", "service"),
-    "scale-service": ("service", "scale", "by"),
-    "reschedule-services": (),
-    "reschedule-service": ("service",),
-}
+FOR_ALL = ("wait", "reason", "dry_run")
+"""The query parameters of every POST, beside those of its action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Post:
     query: Query
     body: bytes = b""
     idempotency_key: str | None = None
+    caller: Caller = field(default_factory=Caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,38 @@ class Ignored:
 
 def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ignored:
     """The message for the queue. Raises InvalidRequest with the sentence for the caller."""
-    webhook = Webhook.read(parse_object(post.body) if post.body.strip() else {})
-    if webhook.resolved:
-        return Ignored("the alerts are resolved, which never scales or reschedules anything")
-    asked = {name: _value(name, post.query, webhook) for name in _FIELDS[post.action]}
+    body = parse_object(post.body) if post.body.strip() else {}
+    webhook = Webhook.read(body)
+    reason = why_ignored(body)
+    if reason is not None:
+        return Ignored(reason)
+    _check(post, body)
+    asked = {item.name: _value(item.name, post.query, webhook) for item in post.action.parameters}
     message = {
-        "action": post.action,
+        "action": post.action.name,
         **asked,
         **_identity(post, webhook),
         "id": request_id,
         "requested_at": rfc3339(now),
         "source": "alertmanager" if webhook.group_key else "http",
-        "reason": webhook.summary and webhook.summary[:REASON_LENGTH],
+        "asked_by": asked_by(post.caller, body, webhook) or None,
+        "reason": post.query.one("reason")
+        or (webhook.summary and shown(webhook.summary[:LONGEST_SUMMARY], LONGEST_SUMMARY)),
     }
     request = parse_request({name: value for name, value in message.items() if value is not None})
     return request.model_dump(mode="json", exclude_none=True)
+
+
+def _check(post: Post, body: dict[str, Any]) -> None:
+    """Raise InvalidRequest for what is not known here, or asks for a dry run, wherever it says so."""
+    post.query.check([*(item.name for item in post.action.parameters), *FOR_ALL])
+    dry_run = post.query.given("dry_run")
+    if dry_run == "true":
+        refuse_dry_run(["dry_run"])
+    if dry_run not in {None, "false"}:
+        raise InvalidRequest(f"Incorrect dry_run: {shown(dry_run)}, dry_run can only be true or false")
+    for place in (body, body.get("groupLabels"), body.get("commonLabels")):
+        refuse_dry_run(name for name in place or () if isinstance(name, str))
 
 
 def _value(name: str, query: Query, webhook: Webhook) -> Any:
@@ -74,4 +92,4 @@ def _identity(post: Post, webhook: Webhook) -> dict[str, str | None]:
     """What makes this the same request as another: the caller's own key, else what Alertmanager delivered."""
     if post.idempotency_key:
         return {"idempotency_key": _utf8(post.idempotency_key)}
-    return {"dedup_key": dedup_key(post.action, webhook, post.query)}
+    return {"dedup_key": dedup_key(post.action.name, webhook, post.query)}

@@ -5,15 +5,21 @@ resolves the other statuses of the same thing: a group that holds `pending` and 
 summary, and Slack shows an empty text. When to say what is left to the callers.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
 import aiohttp
+import structlog
 
+from shared.addresses import addresses
+from shared.causes import cause
 from shared.clock import rfc3339
-from shared.errors import Refused, Unavailable
+from shared.errors import Refused, ScalerError, Unavailable
+
+_log = structlog.get_logger(__name__)
 
 Status = Literal["success", "error", "pending"]
 STATUSES: tuple[Status, ...] = ("success", "error", "pending")
@@ -72,22 +78,36 @@ def _entry(alert: Alert, status: Status, *, starts: datetime, ends: datetime) ->
 
 
 class Alertmanager:
-    """One Alertmanager, over a session that the process's entry opened."""
+    """One Alertmanager or several, over a session that the process's entry opened. `address` lists their base URLs."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str, lasts: timedelta) -> None:
         self._session = session
-        self._url = f"{address.rstrip('/')}/api/v2/alerts"
+        self._addresses = addresses(address)
         self._lasts = lasts
 
     async def post(self, alert: Alert, now: datetime, timeout: timedelta) -> None:
-        """Hand one alert over. Raises Unavailable, or Refused where Alertmanager says it is wrong (4xx)."""
+        """Hand one alert over to all of them at once; one that takes it is enough, as for Prometheus.
+
+        Raises Unavailable where none took it, or Refused where all say that it is wrong (4xx).
+        """
+        body = payload(alert, now, self._lasts)
+        async with asyncio.TaskGroup() as group:
+            offers = [group.create_task(self._offer(address, body, timeout)) for address in self._addresses]
+        errors = [offer.result() for offer in offers]
+        if None not in errors:
+            raise next((error for error in errors if isinstance(error, Unavailable)), errors[0] or Unavailable())
+        for address, error in zip(self._addresses, errors, strict=True):
+            if error is not None:
+                _log.warning("alertmanager_missed_alert", address=address, alertname=alert.alertname, error=str(error))
+
+    async def _offer(self, address: str, body: object, timeout: timedelta) -> ScalerError | None:
+        """Why one of them did not take it."""
         limit = aiohttp.ClientTimeout(total=timeout.total_seconds())
         try:
-            async with self._session.post(self._url, json=payload(alert, now, self._lasts), timeout=limit) as answer:
-                status, text = answer.status, (await answer.text())[:200]
+            async with self._session.post(f"{address}/api/v2/alerts", json=body, timeout=limit) as answer:
+                status, text = answer.status, " ".join((await answer.text())[:200].split())
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unavailable(f"Alertmanager: {str(error) or 'no answer in time'}") from error
+            return Unavailable(f"Alertmanager: {cause(error)}")
         if status >= 500 or status == 429:
-            raise Unavailable(f"Alertmanager: {status} {text}")
-        if status >= 400:
-            raise Refused(f"Alertmanager: {status} {text}")
+            return Unavailable(f"Alertmanager: {status} {text}")
+        return Refused(f"Alertmanager: {status} {text}") if status >= 400 else None

@@ -10,6 +10,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
+from shared.causes import cause
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
 from shared.settings import BadConfiguration
 
@@ -83,14 +84,8 @@ def translated(error: Exception, what: str) -> ScalerError:
         if code in _LATER or status >= 500 or status == 429:
             return Unavailable(text)
         return NotFound(text) if code in _ABSENT else Refused(text)
-    return Unavailable(f"{what}: {_brief(error)}")
+    return Unavailable(f"{what}: {cause(error)}")
 
 
 CALL_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """What a call through aiobotocore can raise."""
-
-
-def _brief(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) or type(error).__name__

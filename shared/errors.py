@@ -6,7 +6,15 @@ class ScalerError(Exception):
 
 
 class InvalidRequest(ScalerError):
-    """A request that can never be valid. Its text is for the person who sent it."""
+    """A request that can never be valid. Its text is for the person who sent it, and so is the hint what to do.
+
+    `field` is the field that is missing or wrong, where it is one.
+    """
+
+    def __init__(self, text: str, *, field: str | None = None, hint: str | None = None) -> None:
+        super().__init__(text)
+        self.field = field
+        self.hint = hint
 
 
 class Unavailable(ScalerError):

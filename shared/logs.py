@@ -1,5 +1,6 @@
 """Logs: one line an event, a constant name and fields, as JSON or as text, on standard error; secrets blanked."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterable
@@ -16,56 +17,63 @@ NOISY = ("botocore", "aiobotocore", "urllib3", "docker", "asyncio", "aiohttp.acc
 
 
 def configure(level: str, form: str, secrets: Iterable[str] = ()) -> None:
-    """Set up structlog and the standard library's logging. `form` is `json` or `text`."""
-    before = _before(secrets)
+    """Set up structlog and the standard library's logging. `form` is `json` or `text`.
+
+    Our own lines are rendered and written here and now: a detour through the standard library's logging would cost
+    more than all else about a line. Those of libraries are made to look the same.
+    """
+    render = [*_COMMON, *_rendering(form, secrets)]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *before,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[structlog.contextvars.merge_contextvars, *render],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    root.handlers[:] = [_handler(before, form)]
+    root.handlers[:] = [_handler(render)]
     root.setLevel(level.upper())
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _before(secrets: Iterable[str]) -> list[Processor]:
-    """What every line goes through before it is rendered, whoever writes it."""
+_COMMON: tuple[Processor, ...] = (
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+)
+
+
+def _rendering(form: str, secrets: Iterable[str]) -> list[Processor]:
+    """From an event's fields to its line, secrets blanked; in JSON once it is rendered, where each has one spelling."""
     known = sorted((secret for secret in secrets if len(secret) >= 3), key=len, reverse=True)
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _Redact(known),
-    ]
+    if form == "json":
+        return [structlog.processors.JSONRenderer(default=str), _RedactLine(known)]
+    return [_Redact(known), structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 
 
-def _handler(before: list[Processor], form: str) -> logging.Handler:
-    """Renders lines, also those of libraries, on standard error."""
-    render: Processor = (
-        structlog.processors.JSONRenderer(default=str)
-        if form == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+def _handler(render: list[Processor]) -> logging.Handler:
+    """Renders lines of libraries, on standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=before,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-        )
-    )
+    formatter = structlog.stdlib.ProcessorFormatter
+    handler.setFormatter(formatter(processors=[formatter.remove_processors_meta, *render]))
     return handler
 
 
+class _RedactLine:
+    """Blanks known secrets in a line of JSON. A quote in a secret is escaped there, so that it never ends a string."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        self._secrets = [json.dumps(secret)[1:-1] for secret in secrets]
+
+    def __call__(self, _logger: object, _method: str, line: EventDict) -> str:
+        text = str(line)
+        for secret in self._secrets:
+            text = text.replace(secret, BLANK)
+        return text
+
+
 class _Redact:
-    """Blanks known secrets wherever a string holds one."""
+    """Blanks known secrets wherever a field holds one."""
 
     def __init__(self, secrets: list[str]) -> None:
         self._secrets = secrets

@@ -1,204 +1,141 @@
-"""The wire format: one request as it travels through SQS (CONTRACT section 3).
+"""The wire format: one request as it travels through SQS.
 
 `parse_body` takes what stands in the queue, `parse_request` a JSON object; both say in one sentence why something
-can never be valid. Who sent it and what becomes of it is not this module's business.
+can never be valid. Which actions there are is the registry's (`shared.actions`); who sent a request and what becomes
+of it is not this module's business.
 """
 
 import json
-import re
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal, NoReturn
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
+from functools import lru_cache
+from math import isfinite
+from typing import Any, NoReturn
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from shared.actions import (
+    ACTIONS,
+    Action,
+    Request,
+    RescheduleService,
+    RescheduleServices,
+    ScaleNodes,
+    ScaleService,
+)
 from shared.errors import InvalidRequest
+from shared.fields import MAX_BY, MAX_ID_BYTES, Direction, Key, Role, shown
 
-Direction = Literal["up", "down"]
-Role = Literal["worker", "manager"]
-Action = Literal["scale-nodes", "scale-service", "reschedule-services", "reschedule-service"]
+__all__ = [
+    "ACTIONS",
+    "MAX_BY",
+    "MAX_ID_BYTES",
+    "MAX_REQUEST_BYTES",
+    "Action",
+    "Direction",
+    "Key",
+    "Request",
+    "RescheduleService",
+    "RescheduleServices",
+    "Role",
+    "ScaleNodes",
+    "ScaleService",
+    "parse_body",
+    "parse_object",
+    "parse_request",
+]
 
-ACTIONS: tuple[Action, ...] = ("scale-nodes", "scale-service", "reschedule-services", "reschedule-service")
-
-MAX_BY = 10_000
 MAX_REQUEST_BYTES = 64 * 1024
 """A request is written into one DynamoDB item (400 KB at most) beside its history; a real one is under 1 KB."""
 
-MAX_ID_BYTES = 512
-
-
-def _whole_number(value: object) -> object:
-    """`by` as people and label values write it: a JSON integer or ASCII digits; never a bool or a float."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MAX_BY)) + 8:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BY:
-        raise ValueError(f"Incorrect by: {_shown(value)}, by can only be a whole number from 1 to {MAX_BY}")
-    return value
-
-
-def _rfc3339(value: object) -> object:
-    """A moment as RFC 3339 writes it: pydantic takes much besides, epoch seconds for one."""
-    if value is not None and not (isinstance(value, str) and _MOMENT.match(value)):
-        raise ValueError("must be a moment like 2026-11-24T10:00:00Z")
-    return value
-
-
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
-
-
-def _first_version(value: object) -> object:
-    """The one version there is, also where it is not said. True and 1.0 equal 1, and are not it."""
-    if value is None:
-        return 1
-    if type(value) is not int or value != 1:
-        raise ValueError("version can only be 1")
-    return value
-
-
-def _plausible(moment: datetime) -> datetime:
-    """Moments near the ends of the calendar overflow when they are reckoned with."""
-    if not 2000 <= moment.year <= 9000:
-        raise ValueError("must lie between the years 2000 and 9000")
-    return moment
-
-
-def _short_enough(request_id: str) -> str:
-    """Ids stand in DynamoDB's sort keys, which are bounded in bytes (1024), beside a prefix or a moment."""
-    if len(request_id.encode("utf-8", "surrogatepass")) > MAX_ID_BYTES:
-        raise ValueError(f"must have at most {MAX_ID_BYTES} bytes")
-    return request_id
-
-
-RequestId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_short_enough)]
-By = Annotated[int, BeforeValidator(_whole_number)]
-Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
-ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
-Key = Annotated[str, Field(min_length=1, max_length=512)]
-
-
-class _Request(BaseModel):
-    """What every request may say. Unknown fields are kept."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    id: RequestId | None = None
-    idempotency_key: Key | None = None
-    dedup_key: Key | None = None
-    requested_at: Annotated[Moment | None, BeforeValidator(_rfc3339)] = None
-    source: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    version: Annotated[Literal[1], BeforeValidator(_first_version)] = 1
-
-
-class ScaleNodes(_Request):
-    """Change the number of nodes of one type. `service` names whose labels hold the bounds."""
-
-    action: Literal["scale-nodes"]
-    scale: Direction
-    type: Role
-    by: By | None = None
-    service: ServiceName | None = None
-
-
-class ScaleService(_Request):
-    """Change the number of replicas of one service."""
-
-    action: Literal["scale-service"]
-    service: ServiceName
-    scale: Direction
-    by: By | None = None
-
-
-class RescheduleServices(_Request):
-    """Reschedule every service that carries the reschedule label."""
-
-    action: Literal["reschedule-services"]
-
-
-class RescheduleService(_Request):
-    """Reschedule one service, if it carries the label."""
-
-    action: Literal["reschedule-service"]
-    service: ServiceName
-
-
-Request = ScaleNodes | ScaleService | RescheduleServices | RescheduleService
-
-_MODELS: Mapping[str, type[Request]] = {
-    "scale-nodes": ScaleNodes,
-    "scale-service": ScaleService,
-    "reschedule-services": RescheduleServices,
-    "reschedule-service": RescheduleService,
-}
-
-# The sentences that callers of docker-scaler know. `{}` is what was given.
-_SENTENCES: Mapping[tuple[str, str], tuple[str, str]] = {
-    # (action, field): (when it is missing, when it is wrong)
-    ("scale-nodes", "scale"): ("No scale direction", "Incorrect scale direction"),
-    ("scale-nodes", "type"): (
-        "Incorrect node type: , type can only be worker or manager",
-        "Incorrect node type: {}, type can only be worker or manager",
-    ),
-    ("scale-service", "service"): ("No service name in request", "Incorrect service name in request"),
-    ("scale-service", "scale"): ("No scale direction in request", "Incorrect scale direction in request"),
-    ("reschedule-service", "service"): ("No service name in request", "Incorrect service name in request"),
-}
+MAX_DEPTH = 100
+"""Levels of arrays and objects in one another."""
 
 
 def parse_body(body: str | bytes) -> dict[str, Any]:
-    """The JSON object in a message body. Raises InvalidRequest."""
+    """The JSON object in a message body, to be kept whole. Raises InvalidRequest.
+
+    Lone surrogates, which no database takes, are replaced where no action reads them.
+    """
     size = len(body if isinstance(body, bytes) else body.encode("utf-8", "surrogatepass"))
     if size > MAX_REQUEST_BYTES:
         raise InvalidRequest(f"The request is {size} bytes long, {MAX_REQUEST_BYTES} are allowed")
-    return parse_object(body)
+    value = parse_object(body)
+    read = {name for action in ACTIONS.values() for name in action.model.model_fields}
+    return {_storable(key): item if key in read else _storable(item) for key, item in value.items()}
 
 
 def parse_object(body: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text of any size. Raises InvalidRequest."""
+    """The JSON object in a text of any size; a byte order mark in front of it is passed over. Raises InvalidRequest.
+
+    Strings may hold lone surrogates, as JSON can: the fields that are read refuse them, the others do no harm.
+    """
     try:
         text = body.decode("utf-8") if isinstance(body, bytes) else body
-        value = json.loads(text, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode(
-            "utf-8"
-        )  # lone surrogates would fail later, in the SDK
-    except UnicodeError as error:
-        raise InvalidRequest(f"The body is not valid UTF-8: {error}") from error
+        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK), parse_constant=_no_constant, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The body is not valid UTF-8 (byte {error.start + 1})") from error
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}") from error
+        raise InvalidRequest(f"The body is not valid JSON: {_json_words(error)}") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_kind(value)}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+        raise InvalidRequest(f"The body is nested more than {MAX_DEPTH} levels deep")
     return value
+
+
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def parse_request(value: Mapping[str, Any]) -> Request:
     """The request that a JSON object stands for. Raises InvalidRequest with the sentence for its sender."""
-    action = value.get("action")
-    model = _MODELS.get(action) if isinstance(action, str) else None
-    if model is None:
-        shown = "No action" if action is None else f"Unknown action: {_shown(action)}"
-        raise InvalidRequest(f"{shown}, action can only be one of {', '.join(ACTIONS)}")
+    name = value.get("action")
+    action = ACTIONS.get(name) if isinstance(name, str) else None
+    if action is None:
+        given = "No action" if name is None else f"Unknown action: {shown(name)}"
+        raise InvalidRequest(f"{given}, action can only be one of {', '.join(ACTIONS)}", field="action")
+    refuse_dry_run(value.keys() - action.model.model_fields.keys())
     try:
-        return model.model_validate({**value, "action": action})
+        return action.model.model_validate(value)
     except ValidationError as error:
-        raise InvalidRequest(_sentence(str(action), error)) from error
+        raise _invalid(action, error) from error
 
 
-def _sentence(action: str, error: ValidationError) -> str:
-    """The first thing that is wrong, in the order of the model's fields, required ones first."""
-    problems = sorted(error.errors(), key=lambda problem: (action, str(problem["loc"][0])) not in _SENTENCES)
-    problem = problems[0]
+def refuse_dry_run(names: Iterable[str]) -> None:
+    """Raise InvalidRequest where one of the names asks for a dry run, however it is spelt: it must never be done."""
+    name = next((name for name in names if len(name) <= _LONGEST_NAME and _means_dry_run(name)), None)
+    if name is not None:
+        raise InvalidRequest(f"{shown(name)}: a dry run is not available in this version, nothing is done", field=name)
+
+
+@lru_cache(maxsize=1024)
+def _means_dry_run(name: str) -> bool:
+    letters = "".join(filter(str.isalnum, name)).lower()
+    return SequenceMatcher(None, letters, "dryrun").ratio() >= _ALIKE
+
+
+_LONGEST_NAME = 20
+_ALIKE = 0.8
+"""`dryRun`, `dry-run`, `dry_rn` and `dryrun2` are alike enough, `drain`, `rerun` and `dry` are not."""
+
+
+def _invalid(action: Action, error: ValidationError) -> InvalidRequest:
+    """The first thing that is wrong, in the order of the model's fields, those with sentences of their own first."""
+    problem = min(error.errors(), key=lambda problem: str(problem["loc"][0]) not in action.sentences)
     field, given = str(problem["loc"][0]), problem["input"]
+    return InvalidRequest(_sentence(action, field, given, problem), field=field)
+
+
+def _sentence(action: Action, field: str, given: object, problem: Mapping[str, Any]) -> str:
     missing = problem["type"] == "missing" or given is None or given == ""
-    if (action, field) in _SENTENCES:
-        return _SENTENCES[action, field][0 if missing else 1].format(_shown(given))
-    words = str(problem["msg"]).removeprefix("Value error, ")
-    return words if field == "by" else f"Incorrect {field}: {_shown(given)} ({words})"
+    if field in action.sentences:
+        sentences = action.sentences[field]
+        return sentences.missing if missing else sentences.wrong.format(shown(given))
+    words = _WORDS.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ")
+    return words if field == "by" else f"Incorrect {field}: {shown(given)} ({words})"
 
 
-def _shown(value: object) -> str:
-    """A value as a sentence quotes it: short, and on one line."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = "".join(char if char.isprintable() else "?" for char in text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+_WORDS = {"string_unicode": "must be text that UTF-8 can carry", "string_type": "must be a string"}
 
 
 def _kind(value: object) -> str:
@@ -206,5 +143,57 @@ def _kind(value: object) -> str:
     return names.get(type(value), "null")
 
 
+def _storable(value: Any) -> Any:
+    """A value with U+FFFD in place of lone surrogates."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        case dict():
+            return {_storable(key): _storable(item) for key, item in value.items()}
+        case list():
+            return [_storable(item) for item in value]
+        case _:
+            return value
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether arrays and objects stand in each other on more levels: what reads or writes them recurses."""
+    inner: list[object] = [value]
+    for _ in range(levels + 1):
+        inner = [item for outer in inner for item in _items(outer)]
+        if not inner:
+            return False
+    return True
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+class _NotJson(ValueError):
+    """What Python's reader would take, and JSON does not have."""
+
+
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise _NotJson(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise _NotJson(f"{shown(text)} is too large a number")
+    return number
+
+
+def _json_words(error: ValueError | RecursionError) -> str:
+    match error:
+        case json.JSONDecodeError():
+            return f"{error.msg.removesuffix(' at')}, line {error.lineno}, column {error.colno}"
+        case _NotJson():
+            return str(error)
+        case RecursionError():
+            return "it is nested too deep"
+        case _:
+            return "a number has too many digits"

@@ -10,6 +10,7 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 `revision`          rises with every write of the record; each write names the one it was made from
 `open_at`           requested_at and id; only while the worker still has to do something (sparse index `open`)
 `listed_at`         requested_at and id (index `by-time`)
+`state`             the record's state, so that lists can be filtered; items of the first version lack it
 `expires_at`        epoch seconds after which DynamoDB may delete the item (its TTL)
 `document`          the record
 ==================  ===========================================================================================
@@ -90,6 +91,14 @@ class Record:
     service: str | None = None
     nodes_before: int | None = None
     nodes_after: int | None = None
+    asked_by: Mapping[str, Any] | None = None
+    """Alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never a secret."""
+    reason: str | None = None
+    """Why it was asked for, in the words of who did."""
+    waiting_for: Mapping[str, Any] | None = None
+    """While open: `what`, `since`, `until`, `behind` (the id of another request), `last_error`; None while working."""
+    limited_by: str | None = None
+    """The bound that cut the request short."""
     duplicate_of: str | None = None
     warnings: tuple[str, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +119,8 @@ class Record:
     def view(self) -> dict[str, Any]:
         """As `GET /v1/requests/{id}` shows it: the fields of the message that nobody here knows stand beside ours."""
         document = self.document()
-        return {**{key: value for key, value in self.request.items() if key not in document}, **document}
+        unknown = {key: value for key, value in self.request.items() if key not in document}
+        return {**unknown, **document, **{name: document[name] or self.request.get(name) for name in _OF_THE_SENDER}}
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -150,9 +160,11 @@ class Record:
         )
 
 
+_OF_THE_SENDER = ("asked_by", "reason")
+"""Where the worker has nothing to say about them, the message's own words count."""
 _PLAIN = (
-    *("source", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
-    *("duplicate_of", "notified", "settled"),
+    *("source", "asked_by", "reason", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
+    *("duplicate_of", "notified", "settled", "waiting_for", "limited_by"),
 )
 _NAMES = frozenset(item.name for item in fields(Record))
 
@@ -183,6 +195,7 @@ class Layout:
             **self.request(record.id),
             "token": {"N": str(record.token)},
             "revision": {"N": str(record.revision)},
+            "state": {"S": str(record.state)},
             "listed_at": {"S": moment},
             "expires_at": {"N": str(int(((record.received_at or record.requested_at) + KEPT).timestamp()))},
             "document": {"S": json.dumps(record.document(), separators=(",", ":"))},

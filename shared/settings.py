@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,6 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
+from shared.addresses import addresses
 from shared.errors import ScalerError
 
 AWS_SECRETS_FILE = "/run/secrets/aws"
@@ -75,6 +77,20 @@ def _backend(value: object) -> object:
     return name
 
 
+def _standard_queue(url: str) -> str:
+    """FIFO queues want a group for each message, and hold back those behind an unfinished one."""
+    if url.rstrip("/").endswith(".fifo"):
+        raise ValueError("must be a standard queue, not a FIFO queue (.fifo)")
+    return url
+
+
+def _addresses(text: str | None) -> str | None:
+    """As they were given, if all are good; whoever posts there takes the list apart."""
+    if text is not None:
+        addresses(text)
+    return text
+
+
 Backend = Annotated[Literal["aws", "none"], BeforeValidator(_backend)]
 """Who scales nodes, if anyone."""
 
@@ -102,7 +118,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    sqs_queue_url: Annotated[str, Field(pattern=URL, description="The inbox queue.")]
+    sqs_queue_url: Annotated[
+        str, Field(pattern=URL, description="The inbox queue, a standard one."), AfterValidator(_standard_queue)
+    ]
     dynamodb_table: Annotated[str, Field(min_length=3, max_length=255, description="The one table.")]
     scaler_cluster: Annotated[
         str,
@@ -127,7 +145,11 @@ class Settings(BaseModel):
     ] = None
     alertmanager_address: Annotated[
         str | None,
-        Field(pattern=URL, description="Alertmanager's base URL. Unset: no notifications."),
+        AfterValidator(_addresses),
+        Field(
+            description="Alertmanager's base URL, or several, separated by commas or spaces: then all are told. "
+            "Unset: no notifications."
+        ),
     ] = None
     alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
     log_level: LogLevel = "info"

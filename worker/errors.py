@@ -1,13 +1,20 @@
-"""The errors that end more than one call: a request's flow, or the worker's whole term."""
+"""The errors that end more than one call, and the error boundary: what nobody expected costs its unit of work only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
 
 from shared.errors import ScalerError
 
+log = structlog.get_logger()
 
-class TermOver(ScalerError):
+
+class LeadershipOver(ScalerError):
     """This worker must not go on as the active one."""
 
 
-class LeaseLost(TermOver):
+class LeaseLost(LeadershipOver):
     """The lease is not ours any more, or cannot be proved to be. Everything stops; another worker goes on."""
 
 
@@ -15,18 +22,40 @@ class Fenced(LeaseLost):
     """An item of the journal carries another worker's token: we were taken over. Nothing was written."""
 
 
-class SwarmLost(TermOver):
+class SwarmLost(LeadershipOver):
     """The Docker socket has not answered as a manager of a Swarm with a leader for too long."""
 
 
-def end_of_term(group: ExceptionGroup) -> TermOver | None:
-    """Of what went wrong side by side, and however deep: the first that ends the term. None where nothing does."""
+def leadership_end(group: ExceptionGroup) -> LeadershipOver | None:
+    """The first error in a group, however deep, that ends the leadership. None: there is none."""
     for error in group.exceptions:
-        found = end_of_term(error) if isinstance(error, ExceptionGroup) else error
-        if isinstance(found, TermOver):
+        found = leadership_end(error) if isinstance(error, ExceptionGroup) else error
+        if isinstance(found, LeadershipOver):
             return found
     return None
 
 
 class GaveUp(ScalerError):
     """This request cannot go on; its text says what, why, and what to do. The flow undoes what must be undone."""
+
+
+@contextmanager
+def error_boundary(
+    event: str,
+    then: Callable[[Exception], None] | None = None,
+    *,
+    expected: tuple[type[Exception], ...] = (),
+    **fields: object,
+) -> Iterator[None]:
+    """Log what nobody expected, and go on behind the block.
+
+    What was expected passes through, and so do the end of the leadership and cancellation.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, (LeadershipOver, *expected)):
+            raise
+        log.exception(event, **fields)
+        if then is not None:
+            then(error)

@@ -1,13 +1,22 @@
 """The worker's Prometheus metrics. A registry of its own; the process's entry serves it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.messages import ACTIONS
 from shared.records import Record, State
+
+
+class Aged(Protocol):
+    """What knows the age of the oldest open request."""
+
+    def oldest_age(self) -> timedelta:
+        """Zero without one."""
+        ...
 
 
 class Metrics:
@@ -26,13 +35,13 @@ class Metrics:
             registry=self.registry,
         )
         self.active = Gauge("scaler_active", "1 on the active worker, 0 on standby.", registry=self.registry)
-        self._oldest: Callable[[], timedelta] = timedelta
+        self._requests: Aged | None = None
         oldest = Gauge(
             "scaler_oldest_request_seconds",
             "Age of the oldest request that the active worker has not ended; 0 without one, and on standby.",
             registry=self.registry,
         )
-        oldest.set_function(lambda: self._oldest().total_seconds())
+        oldest.set_function(self._oldest_seconds)
         self.takeovers = Counter("scaler_takeovers", "Times this worker became active.", registry=self.registry)
         self.dead_letters = Counter(
             "scaler_dead_letters", "Messages that could never be valid.", registry=self.registry
@@ -49,10 +58,13 @@ class Metrics:
             self.seconds.labels(record.action).observe((record.ended_at - record.started_at).total_seconds())
 
     @contextmanager
-    def oldest_request(self, age: Callable[[], timedelta]) -> Iterator[None]:
+    def oldest_request(self, requests: Aged) -> Iterator[None]:
         """While it lasts, each scrape asks how old the oldest open request is; afterwards this worker knows of none."""
-        self._oldest = age
+        self._requests = requests
         try:
             yield
         finally:
-            self._oldest = timedelta
+            self._requests = None
+
+    def _oldest_seconds(self) -> float:
+        return 0.0 if self._requests is None else self._requests.oldest_age().total_seconds()

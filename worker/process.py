@@ -19,12 +19,12 @@ from shared.clock import SystemClock
 from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
 from worker import health
-from worker.active import Ports, Worker
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.lease import DynamoLeaseStore
 from worker.adapters.sqs import POLL, SqsInbox
 from worker.adapters.swarm import DockerSwarm
+from worker.lifecycle import Ports, Worker
 from worker.metrics import Metrics
 from worker.settings import WorkerSettings
 

@@ -13,7 +13,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Self
 
@@ -185,8 +185,3 @@ def _text(moment: datetime) -> str:
 def spoken(message: Message) -> str:
     """One line of Slack."""
     return " ".join(message.summary.split())
-
-
-def without_time(message: Message) -> Message:
-    """For comparing messages, whenever they were said."""
-    return replace(message, at=_UNSET)

@@ -1,4 +1,4 @@
-"""`make demo`: the main job, live, and checked against the contract.
+"""`make demo`: the main job, live, and checked against the public contract (docs/reference.md).
 
 On a fresh environment: an Alertmanager webhook asks for one worker node more, then a person with curl for one less.
 Shows what happens as it happens; exit 0 where everything was as promised, 1 with the reasons where not.

@@ -1,4 +1,4 @@
-"""Whether what happened is what the contract says; pure.
+"""Whether what happened is what docs/reference.md says; pure.
 
 One line per thing that must be so, each with what is wrong, if anything is.
 """
@@ -144,7 +144,7 @@ def _line(message: Message) -> Told:
 
 
 def _without_repeats(told: Sequence[Told]) -> list[Told]:
-    """The contract says at least once: a post whose answer was lost is posted again, right after itself."""
+    """Notifications come at least once: a post whose answer was lost is posted again, right after itself."""
     return [line for line, _ in groupby(told)]
 
 

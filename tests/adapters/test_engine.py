@@ -23,7 +23,7 @@ from tests.adapters.eventually import eventually, tries
 from worker.adapters.engine import THREADS, elements
 from worker.adapters.swarm import ATTEMPTS, DockerSwarm
 from worker.adapters.swarm_json import tasks_of
-from worker.ports import ServiceChange
+from worker.ports.swarm import ServiceChange
 
 SHORT = timedelta(seconds=0.6)
 SERVICE: dict[str, Any] = {

@@ -18,23 +18,16 @@ from tests.fakes import (
     LoopClock,
     Scripted,
 )
-from worker.ports import (
-    AlertSink,
-    GroupChanges,
-    Groups,
-    Inbox,
-    Journal,
-    LeaseItem,
-    LeaseStore,
-    ServiceChange,
-    Swarm,
-    SwarmChanges,
-)
+from worker.ports.alerts import AlertSink
+from worker.ports.queue import Inbox
+from worker.ports.scaling import GroupChanges, Groups
+from worker.ports.storage import Journal, LeaseItem, LeaseStore
+from worker.ports.swarm import ServiceChange, Swarm, SwarmChanges
 
 pytestmark = pytest.mark.looptime
 
 
-class World:
+class Fakes:
     """Three managers and a worker, each on an instance, and `demo` with six replicas."""
 
     def __init__(self) -> None:
@@ -49,128 +42,119 @@ class World:
 
 async def test_they_are_the_ports() -> None:
     """For the type checker, mostly."""
-    world = World()
-    groups: tuple[Groups, GroupChanges] = (world.groups, world.groups)
-    swarm: tuple[Swarm, SwarmChanges] = (world.swarm, world.swarm)
-    queues: tuple[Inbox, Journal] = (InMemoryInbox(world.clock), InMemoryJournal(world.clock))
+    fakes = Fakes()
+    groups: tuple[Groups, GroupChanges] = (fakes.groups, fakes.groups)
+    swarm: tuple[Swarm, SwarmChanges] = (fakes.swarm, fakes.swarm)
+    queues: tuple[Inbox, Journal] = (InMemoryInbox(fakes.clock), InMemoryJournal(fakes.clock))
     others: tuple[LeaseStore, AlertSink] = (InMemoryLeaseStore(), InMemoryAlerts())
     assert all((*groups, *swarm, *queues, *others))
 
 
 async def test_a_raised_capacity_becomes_a_ready_node_after_the_boot() -> None:
-    world = World()
-    await world.groups.set_desired("workers", 2)
+    fakes = Fakes()
+    await fakes.groups.set_desired("workers", 2)
     await asyncio.sleep(3.1)
-    assert len(await world.swarm.nodes()) == 4
+    assert len(await fakes.swarm.nodes()) == 4
     await asyncio.sleep(0.2)
-    nodes = await world.swarm.nodes()
-    group = await world.groups.describe("workers")
+    nodes = await fakes.swarm.nodes()
+    group = await fakes.groups.describe("workers")
     assert [node.engine_labels["instance_id"] for node in nodes if node.role == "worker"] == [
         instance.id for instance in group.instances
     ]
     assert nodes[-1].hostname == group.instances[-1].private_dns_name.partition(".")[0]
-    assert world.swarm.running_on(nodes[-1].id) == []
+    assert fakes.swarm.running_on(nodes[-1].id) == []
 
 
 async def test_a_lower_capacity_ends_unprotected_instances_that_nobody_named() -> None:
-    world = World()
-    world.groups.add_group("unprotected", desired=2, protects_new=False)
-    await world.groups.set_desired("unprotected", 1)
-    await world.groups.set_desired("workers", 0)
+    fakes = Fakes()
+    fakes.groups.add_group("unprotected", desired=2, protects_new=False)
+    await fakes.groups.set_desired("unprotected", 1)
+    await fakes.groups.set_desired("workers", 0)
     await asyncio.sleep(5)
-    assert len(world.groups.killed) == 1
-    assert len(world.groups.groups["workers"].staying) == 1
+    assert len(fakes.groups.killed) == 1
+    assert len(fakes.groups.groups["workers"].staying) == 1
 
 
 async def test_a_terminated_instance_takes_its_node_down_and_the_tasks_move() -> None:
-    world = World()
+    fakes = Fakes()
     await asyncio.sleep(2)
-    (worker,) = world.groups.groups["workers"].staying
-    node_id = world.launcher.nodes[worker.id]
-    assert world.swarm.running_on(node_id)
-    await world.groups.terminate(worker.id)
+    (worker,) = fakes.groups.groups["workers"].staying
+    node_id = fakes.launcher.nodes[worker.id]
+    assert fakes.swarm.running_on(node_id)
+    await fakes.groups.terminate(worker.id)
     await asyncio.sleep(5)
-    states = {node.id: node.state for node in await world.swarm.nodes()}
+    states = {node.id: node.state for node in await fakes.swarm.nodes()}
     assert states[node_id] == "down"
-    alive = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "running"]
+    alive = [task for task in await fakes.swarm.tasks(service_id=fakes.demo) if task.desired == "running"]
     assert [task.state for task in alive] == ["running"] * 6
-    assert await world.groups.gone([worker.id]) == {worker.id}
+    assert await fakes.groups.gone([worker.id], ()) == {worker.id}
+    fakes.groups.forget()
+    assert await fakes.groups.gone([worker.id], ()) == frozenset()
+    assert await fakes.groups.gone([worker.id], [worker.id]) == {worker.id}
 
 
 async def test_aws_replaces_what_dies_and_some_instances_never_join() -> None:
-    world = World()
-    world.launcher.never_joins = 1
-    (worker,) = world.groups.groups["workers"].staying
-    world.groups.kill(worker.id)
+    fakes = Fakes()
+    fakes.launcher.never_joins = 1
+    (worker,) = fakes.groups.groups["workers"].staying
+    fakes.groups.kill(worker.id)
     await asyncio.sleep(60)
-    (replacement,) = world.groups.groups["workers"].staying
+    (replacement,) = fakes.groups.groups["workers"].staying
     assert replacement.id != worker.id
-    assert replacement.id not in world.launcher.nodes
-    assert world.groups.groups["workers"].desired == 1
+    assert replacement.id not in fakes.launcher.nodes
+    assert fakes.groups.groups["workers"].desired == 1
 
 
 async def test_descriptions_lag_when_they_are_told_to() -> None:
-    world = World()
+    fakes = Fakes()
     await asyncio.sleep(100)
-    world.groups.times.describe_lag = 30
-    await world.groups.set_desired("workers", 2)
+    fakes.groups.times.describe_lag = 30
+    await fakes.groups.set_desired("workers", 2)
     await asyncio.sleep(29)
-    assert (await world.groups.describe("workers")).desired == 1
+    assert (await fakes.groups.describe("workers")).desired == 1
     await asyncio.sleep(2)
-    seen = await world.groups.describe("workers")
+    seen = await fakes.groups.describe("workers")
     assert (seen.desired, len(seen.instances)) == (2, 2)
 
 
 async def test_a_launch_that_is_refused_is_tried_again_until_it_works() -> None:
-    world = World()
-    world.groups.groups["workers"].refusal = "InsufficientInstanceCapacity"
-    await world.groups.set_desired("workers", 2)
+    fakes = Fakes()
+    fakes.groups.groups["workers"].refusal = "InsufficientInstanceCapacity"
+    await fakes.groups.set_desired("workers", 2)
     await asyncio.sleep(12)
-    failures = [activity for activity in await world.groups.activities("workers") if activity.failed_launch]
+    recorded = (await fakes.groups.activities("workers")).recorded
+    failures = [activity for activity in recorded if activity.kind == "launch" and activity.outcome == "failed"]
     assert len(failures) == 3
-    world.groups.groups["workers"].refusal = None
+    fakes.groups.groups["workers"].refusal = None
     await asyncio.sleep(6)
-    assert len(world.groups.groups["workers"].staying) == 2
-
-
-async def test_a_task_that_does_not_stop_keeps_its_node_and_its_replacement_waits() -> None:
-    world = World()
-    await asyncio.sleep(2)
-    world.swarm.cluster.stuck.add("demo")
-    worker = world.launcher.nodes[world.groups.groups["workers"].staying[0].id]
-    held = len(world.swarm.running_on(worker))
-    await world.swarm.update_node(worker, availability="drain")
-    await asyncio.sleep(1000)
-    assert len(world.swarm.running_on(worker)) == held
-    waiting = [task for task in await world.swarm.tasks(service_id=world.demo) if task.desired == "ready"]
-    assert [task.state for task in waiting] == ["ready"] * held
+    assert len(fakes.groups.groups["workers"].staying) == 2
 
 
 async def test_an_update_whose_tasks_fail_is_paused() -> None:
-    world = World()
+    fakes = Fakes()
     await asyncio.sleep(2)
-    world.swarm.cluster.broken.add("demo")
-    await world.swarm.update_service(world.demo, ServiceChange("request", force=True))
+    fakes.swarm.faults.failing_services.add("demo")
+    await fakes.swarm.update_service(fakes.demo, ServiceChange("request", force=True))
     await asyncio.sleep(10)
-    service = await world.swarm.service("demo")
+    service = await fakes.swarm.service("demo")
     assert service.update_state == "paused"
-    assert "task-" in service.update_message
+    assert "failure or early termination of task" in service.update_message
 
 
 async def test_another_leader_is_elected_and_a_view_through_a_dead_node_is_away() -> None:
-    world = World()
-    first, *_ = await world.swarm.nodes()
-    view = world.swarm.through(Hooks(), first.id)
+    fakes = Fakes()
+    first, *_ = await fakes.swarm.nodes()
+    view = fakes.swarm.through(Hooks(), first.id)
     assert (await view.identity()).node_id == first.id
-    async with view.changes() as changes, world.swarm.changes() as others:
-        world.swarm.lose(first.id)
+    async with view.changes() as changes, fakes.swarm.changes() as others:
+        fakes.swarm.lose(first.id)
         with pytest.raises(StopAsyncIteration):
             await anext(changes)
         await anext(others)
     with pytest.raises(Unavailable):
         await view.identity()
     await asyncio.sleep(1)
-    leader = next(node for node in await world.swarm.nodes() if node.manager and node.manager.leader)
+    leader = next(node for node in await fakes.swarm.nodes() if node.manager and node.manager.leader)
     assert leader.id != first.id
 
 

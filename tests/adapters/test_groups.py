@@ -1,6 +1,6 @@
 """The groups' contract, over memory and over Auto Scaling and EC2."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -15,7 +15,10 @@ from tests.adapters.conftest import CALL, unique
 from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
 from worker.adapters.autoscaling import AwsGroups
-from worker.ports import Group, GroupChanges, Groups, Instance
+from worker.ports.scaling import Activities, Activity, Fate, Group, GroupChanges, Groups, Instance, Phase
+
+EVER = datetime.min.replace(tzinfo=UTC)
+NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,7 +41,7 @@ class Bench:
         """Wait until as many instances serve as are desired."""
         return await eventually(
             lambda: self.groups.describe(self.name),
-            lambda group: [one.lifecycle for one in group.instances] == ["InService"] * group.desired,
+            lambda group: [one.phase for one in group.instances] == [Phase.IN_SERVICE] * group.desired,
         )
 
 
@@ -96,7 +99,7 @@ class TestDescribe:
     async def test_the_group_and_its_instances(self, bench: Bench) -> None:
         group = await bench.settled()
         assert (group.name, group.desired, group.min_size, group.max_size) == (bench.name, 2, 1, 4)
-        assert (group.protects_new, group.suspended) == (True, frozenset())
+        assert (group.protects_new, group.launches_suspended, group.terminations_suspended) == (True, False, False)
         assert len(ids(group)) == len(group.staying) == 2
         for instance in group.instances:
             assert instance.id.startswith("i-")
@@ -115,9 +118,13 @@ class TestDescribe:
         with pytest.raises(NotFound):
             await bench.groups.describe(bench.name[:-1])
 
-    async def test_suspended_processes_are_named(self, bench: Bench) -> None:
+    async def test_suspended_launches_and_terminations_are_told(self, bench: Bench) -> None:
         bench.suspend("Launch")
-        assert (await bench.groups.describe(bench.name)).suspended == {"Launch"}
+        group = await bench.groups.describe(bench.name)
+        assert (group.launches_suspended, group.terminations_suspended) == (True, False)
+        bench.suspend("Terminate")
+        group = await bench.groups.describe(bench.name)
+        assert (group.launches_suspended, group.terminations_suspended) == (True, True)
 
     async def test_an_instance_refresh_is_seen(self, bench: Bench) -> None:
         await bench.settled()
@@ -149,15 +156,14 @@ class TestRaise:
 
     async def test_a_launch_that_aws_refuses_shows_in_the_activities(self, bench: Bench) -> None:
         await bench.settled()
+        assert (await bench.groups.activities(bench.name)).why_not(EVER) is None
         bench.refuse("We currently do not have sufficient t3.micro capacity")
         await bench.groups.set_desired(bench.name, 3)
         activities = await eventually(
-            lambda: bench.groups.activities(bench.name), lambda found: bool(found) and found[0].failed_launch
+            lambda: bench.groups.activities(bench.name), lambda found: found.why_not(EVER) is not None
         )
-        assert "sufficient t3.micro capacity" in activities[0].reason
-        assert activities[0].started_at.tzinfo is not None
-        starts = [activity.started_at for activity in activities]
-        assert starts == sorted(starts, reverse=True)
+        assert "sufficient t3.micro capacity" in str(activities.why_not(EVER))
+        assert all(activity.started_at.tzinfo is not None for activity in activities.recorded)
         assert (await bench.groups.describe(bench.name)).desired == 3
 
 
@@ -172,19 +178,18 @@ class TestTerminate:
 
     async def test_it_is_gone_once_ec2_has_terminated_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
-        assert await bench.groups.gone([first, second]) == frozenset()
+        assert await bench.groups.gone([first, second], [first, second]) == frozenset()
         await bench.groups.terminate(first)
-        await eventually(lambda: bench.groups.gone([first, second]), lambda gone: gone == {first})
+        await eventually(lambda: bench.groups.gone([first, second], ()), lambda gone: gone == {first})
 
     async def test_its_activity_says_that_the_capacity_went_with_it(self, bench: Bench) -> None:
-        first, _ = sorted(ids(await bench.settled()))
+        first, second = sorted(ids(await bench.settled()))
         await bench.groups.terminate(first)
         activities = await eventually(
-            lambda: bench.groups.activities(bench.name),
-            lambda found: any(first in one.description and one.description.startswith("Terminating") for one in found),
+            lambda: bench.groups.activities(bench.name), lambda found: found.fate_of(first) is not None
         )
-        lowered = [one for one in activities if one.lowered_to is not None]
-        assert [(first in one.description, one.lowered_to) for one in lowered] == [(True, 1)]
+        assert activities.fate_of(first) == Fate(lowered_to=1)
+        assert activities.fate_of(second) is None
 
     async def test_its_answer_says_what_capacity_it_left_whatever_the_group_was_described_as(
         self, bench: Bench
@@ -204,10 +209,13 @@ class TestTerminate:
         with pytest.raises(Refused):
             await bench.groups.terminate("i-00000000000000bad")
 
-    async def test_unknown_instances_are_gone(self, bench: Bench) -> None:
+    async def test_an_unknown_instance_is_gone_only_if_it_was_a_member(self, bench: Bench) -> None:
         (some, *_) = ids(await bench.settled())
-        assert await bench.groups.gone(["i-00000000000000bad", some]) == {"i-00000000000000bad"}
-        assert await bench.groups.gone([]) == frozenset()
+        unknown = "i-00000000000000bad"
+        assert await bench.groups.gone([unknown, some], {some}) == frozenset()
+        assert await bench.groups.gone([unknown, some], {unknown, some}) == {unknown}
+        assert await bench.groups.gone([some], {unknown, some}) == frozenset()
+        assert await bench.groups.gone([], [unknown]) == frozenset()
 
 
 class TestOverAws:
@@ -222,7 +230,7 @@ class TestOverAws:
         aws.knobs.set(errors={"autoscaling": "throttle", "ec2": "throttle"})
         for call in (
             aws_bench.groups.describe(aws_bench.name),
-            aws_bench.groups.gone([some]),
+            aws_bench.groups.gone([some], [some]),
             aws_bench.groups.set_desired(aws_bench.name, 3),
             aws_bench.groups.terminate(some),
         ):
@@ -278,7 +286,7 @@ async def test_many_instances_come_in_pages_and_a_new_one_that_ec2_does_not_show
     assert ec2.asked == [200, 200, 200, 200, 50, 50]
     assert [one.id for one in group.instances] == members
     assert group.instances[0].private_dns_name == "i-0.internal"
-    assert group.instances[449] == Instance(id="i-449", lifecycle="Pending")
+    assert group.instances[449] == Instance(id="i-449", phase=Phase.PENDING)
 
 
 @pytest.mark.parametrize("answer", [{}, {"Activity": {}}, {"Activity": {"Cause": "in response to a user request."}}])
@@ -288,3 +296,151 @@ async def test_a_termination_whose_answer_does_not_name_the_capacity_left_says_n
             return answer
 
     assert await AwsGroups(StubbedAutoScaling(), StubbedEc2(set()), CALL).terminate("i-1") is None
+
+
+class StubbedAutoScaling:
+    """Auto Scaling with one group and its activities, as AWS words them."""
+
+    def __init__(self, group: dict[str, Any] | None = None, activities: Sequence[dict[str, Any]] = ()) -> None:
+        sizes = {"DesiredCapacity": 1, "MinSize": 0, "MaxSize": 9}
+        self.group = {"AutoScalingGroupName": "group", **sizes, **(group or {})}
+        self.activities = [{"StartTime": NOW, **activity} for activity in activities]
+
+    async def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+        """The group."""
+        return {"AutoScalingGroups": [self.group]}
+
+    async def describe_scaling_activities(self, **_: Any) -> dict[str, Any]:
+        """Its activities."""
+        return {"Activities": self.activities}
+
+
+async def described(**group: Any) -> Group:
+    """The group, of which AWS says this."""
+    return await AwsGroups(StubbedAutoScaling(group), StubbedEc2(set()), CALL).describe("group")
+
+
+async def recorded(*activities: dict[str, Any]) -> Activities:
+    """The activities, of which AWS says this."""
+    return await AwsGroups(StubbedAutoScaling(None, activities), StubbedEc2(set()), CALL).activities("group")
+
+
+@pytest.mark.parametrize(
+    ("phase", "states"),
+    [
+        (Phase.PENDING, ["Pending", "Pending:Wait", "Pending:Proceed", "ReplacingRootVolume", "a state of tomorrow"]),
+        (Phase.IN_SERVICE, ["InService"]),
+        (Phase.STANDBY, ["EnteringStandby", "Standby"]),
+        (Phase.WARM, ["Warmed:Pending", "Warmed:Running", "Warmed:Stopped", "Warmed:Terminating:Wait"]),
+        (Phase.LEAVING, ["Terminating", "Terminating:Wait", "Terminating:Retained", "Detaching", "Detached"]),
+    ],
+)
+async def test_each_lifecycle_state_has_its_phase(phase: Phase, states: list[str]) -> None:
+    members = [{"InstanceId": f"i-{number}", "LifecycleState": state} for number, state in enumerate(states)]
+    group = await described(Instances=members)
+    assert {instance.phase for instance in group.instances} == {phase}
+
+
+LAUNCH = "Launching a new EC2 instance: i-0123456789abcdef0"
+KEY = "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state"
+
+
+async def test_a_launch_that_ec2_killed_is_cancelled_with_a_reason_and_has_failed() -> None:
+    killed = {"Description": LAUNCH, "StatusCode": "Cancelled", "StatusMessage": KEY}
+    assert (await recorded(killed)).recorded == (
+        Activity("launch", "failed", NOW, frozenset({"i-0123456789abcdef0"}), KEY),
+    )
+    assert (await recorded(killed)).why_not(NOW) == KEY
+    assert (await recorded({"Description": LAUNCH, "StatusCode": "Cancelled"})).why_not(NOW) is None
+
+
+async def test_a_failed_launch_without_a_message_is_told_by_its_description() -> None:
+    assert (await recorded({"Description": LAUNCH, "StatusCode": "Failed"})).why_not(NOW) == LAUNCH
+
+
+@pytest.mark.parametrize("status", ["PreInService", "InProgress", "MidLifecycleAction", "WaitingForSpotInstanceId"])
+async def test_what_goes_on_is_open_whatever_its_message(status: str) -> None:
+    (activity,) = (await recorded({"Description": LAUNCH, "StatusCode": status, "StatusMessage": "x"})).recorded
+    assert (activity.kind, activity.outcome, activity.reason) == ("launch", "open", "")
+
+
+async def test_what_is_neither_launch_nor_termination_ends_nothing() -> None:
+    moved = {"Description": "Moving EC2 instance to Standby: i-01", "StatusCode": "Successful"}
+    activities = await recorded(moved)
+    assert {activity.kind for activity in activities.recorded} == {"other"}
+    assert activities.fate_of("i-01") is None
+    ends = {"Description": "Terminating EC2 instance: i-01", "StatusCode": "MidLifecycleAction"}
+    assert (await recorded(ends)).fate_of("i-01") == Fate(None)
+    assert (await recorded(ends)).fate_of("i-0") is None
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Launching a new EC2 instance: i-01",
+        "Launching a new EC2 instance from warm pool: i-01",
+        "Attaching an existing EC2 instance: i-01",
+        "Moving EC2 instance out of Standby: i-01",
+    ],
+)
+async def test_an_instance_is_as_old_as_its_service_in_the_group(description: str) -> None:
+    then = NOW - timedelta(days=9)
+    group = Group("group", 1, 0, 9, (Instance("i-01", Phase.IN_SERVICE, launched_at=then, made_at=then),))
+    begun = {"Description": description, "StatusCode": "InProgress"}
+    done = {**begun, "StatusCode": "Successful", "EndTime": NOW + timedelta(seconds=40)}
+    assert (await recorded(begun)).applied_to(group).instances[0].launched_at == NOW
+    (member,) = (await recorded(done)).applied_to(group).instances
+    assert (member.launched_at, member.made_at) == (NOW + timedelta(seconds=40), then)
+
+
+async def test_what_tells_a_machine_apart_is_read_from_ec2() -> None:
+    then = NOW - timedelta(days=9)
+    machine = {
+        "InstanceId": "i-01",
+        "State": {"Name": "running"},
+        "PrivateIpAddress": "10.0.3.1",
+        "PublicIpAddress": "54.1.2.3",
+        "LaunchTime": NOW,
+        "NetworkInterfaces": [
+            {"Attachment": {"DeviceIndex": 1, "AttachTime": NOW}, "PrivateIpAddress": "10.0.4.1"},
+            {
+                "Attachment": {"DeviceIndex": 0, "AttachTime": then},
+                "PrivateIpAddresses": [{"PrivateIpAddress": "10.0.3.1"}, {"PrivateIpAddress": "10.0.3.7"}],
+                "Ipv6Addresses": [{"Ipv6Address": "2001:db8::1"}],
+            },
+        ],
+    }
+
+    class OneMachine:
+        async def describe_instances(self, **_: Any) -> dict[str, Any]:
+            return {"Reservations": [{"Instances": [machine]}]}
+
+    members = {"Instances": [{"InstanceId": "i-01", "LifecycleState": "InService"}]}
+    (found,) = (await AwsGroups(StubbedAutoScaling(members), OneMachine(), CALL).describe("group")).instances
+    assert found.addresses == {"10.0.3.1", "10.0.3.7", "10.0.4.1", "54.1.2.3", "2001:db8::1"}
+    assert (found.launched_at, found.made_at) == (NOW, then)
+
+
+def weighing(weight: str | None) -> dict[str, Any]:
+    """A group with a mixed-instances policy of two types, one of which has this weight."""
+    heavy = {"InstanceType": "m5.xlarge", **({} if weight is None else {"WeightedCapacity": weight})}
+    return {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": [{"InstanceType": "m5.large"}, heavy]}}}
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        ({}, "instances"),
+        ({"DesiredCapacityType": "units"}, "instances"),
+        ({"DesiredCapacityType": "vcpu"}, "vCPUs"),
+        ({"DesiredCapacityType": "memory-mib"}, "MiB of memory"),
+        (weighing(None), "instances"),
+        (weighing("1"), "instances"),
+        (weighing("3"), "weights"),
+        ({"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": {}}}}, "instances"),
+        ({"Instances": [{"InstanceId": "i-1", "LifecycleState": "InService", "WeightedCapacity": "2"}]}, "weights"),
+        ({"Instances": [{"InstanceId": "i-1", "LifecycleState": "InService", "WeightedCapacity": "1"}]}, "instances"),
+    ],
+)
+async def test_what_the_capacity_counts(group: dict[str, Any], unit: str) -> None:
+    assert (await described(**group)).unit == unit

@@ -16,7 +16,7 @@ from shared.errors import Refused, Unavailable
 from tests.adapters.conftest import CALL, unique
 from tests.fakes import InMemoryInbox
 from worker.adapters.sqs import MESSAGE_BYTES, SqsInbox
-from worker.ports import Inbox, Message
+from worker.ports.queue import Inbox, Message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -17,7 +17,7 @@ from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.table import PAGE
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Journal, Overtaken
+from worker.ports.storage import GroupMemory, Journal, Overtaken
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,6 +58,18 @@ class TestRecords:
         )
         assert await journal.create(whole) is None
         assert await journal.get("one") == whole
+
+    async def test_what_is_read_is_the_readers_own(self, journal: Journal) -> None:
+        def written() -> Record:
+            return record(plan={"leaving": ["i-1"]}, notices=({"told": ["people"]},), token=4)
+
+        assert await journal.create(written()) is None
+        read = [await journal.create(record(token=5)), await journal.get("one"), *await journal.open()]
+        for one in (*read, await journal.claim("one", 4), await journal.save(written())):
+            assert one is not None
+            one.plan["leaving"].append("i-2")
+            one.notices[0]["told"].append("nobody")
+        assert await journal.get("one") == written().but(revision=1)
 
     async def test_an_unknown_record_is_none(self, journal: Journal) -> None:
         assert await journal.get("nobody") is None
@@ -217,10 +229,12 @@ class TestMemory:
         assert await journal.recall("worker", 1) == GroupMemory()
 
     async def test_what_is_written_is_recalled_per_node_type(self, journal: Journal) -> None:
-        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, down_ended_at=None, revision=1)
+        members = {"i-2": "ip-10-0-3-2.ec2.internal", "i-1": ""}
+        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, members=members, revision=1)
         await journal.recall("worker", 1)
         await journal.remember("worker", memory, 1)
-        assert await journal.recall("worker", 2) == memory
+        recalled = await journal.recall("worker", 2)
+        assert (recalled, list(recalled.members)) == (memory, ["i-2", "i-1"])
         assert await journal.recall("manager", 2) == GroupMemory()
 
     async def test_recalling_fences_the_lower_token_off(self, journal: Journal) -> None:
@@ -252,6 +266,19 @@ class TestMemory:
 
 
 class TestOverDynamoDB:
+    @pytest.mark.parametrize("spoilt", ["{", "[]", "null"])
+    async def test_members_that_cannot_be_read_cost_only_themselves(
+        self, dynamo_journal: DynamoJournal, dynamodb: Any, table: str, layout: Layout, spoilt: str
+    ) -> None:
+        await dynamo_journal.remember("worker", GroupMemory(desired=1, members={"i-1": ""}), 1)
+        await dynamodb.update_item(
+            TableName=table,
+            Key=layout.key("group#worker"),
+            UpdateExpression="SET members = :spoilt",
+            ExpressionAttributeValues={":spoilt": {"S": spoilt}},
+        )
+        assert await dynamo_journal.recall("worker", 1) == GroupMemory(desired=1)
+
     async def test_a_write_whose_answer_was_lost_is_found_done(
         self, aws: EmbeddedAws, dynamo_journal: DynamoJournal
     ) -> None:

@@ -12,7 +12,7 @@ from shared.records import Layout
 from tests.adapters.conftest import CALL
 from tests.fakes import InMemoryLeaseStore
 from worker.adapters.lease import DynamoLeaseStore
-from worker.ports import LeaseItem, LeaseStore
+from worker.ports.storage import LeaseItem, LeaseStore
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,28 +1,35 @@
-"""One stage for each module that asks for it, with the settings that the module names; figures at the end."""
+"""One env for each module that asks for it, with the settings that the module names; figures at the end."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.house import Theatre
-from tests.e2e.stage import Measured, Stage
+from tests.e2e.crash_setup import CrashSetups
+from tests.e2e.environment import Environment, Measured
+from tests.real import mark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of them start processes."""
+    mark(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")
-def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def env(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
     """The embedded environment. `SETTINGS` and `WORKERS` of the module count."""
     settings = {"LEASE_SECONDS": "3", "BOOT_DELAY": "0.5", **getattr(request.module, "SETTINGS", {})}
     workers = getattr(request.module, "WORKERS", 2)
-    with Stage(tmp_path_factory.mktemp("stage"), settings, workers) as stage:
-        yield stage
+    with Environment(tmp_path_factory.mktemp("env"), settings, workers) as env:
+        yield env
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
-    """A house with a crew of workers, for those who end them."""
-    theatre = Theatre(lambda: tmp_path_factory.mktemp("house"))
-    yield theatre
-    theatre.close()
+def crash_setups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrashSetups]:
+    """A setup with a workers of workers, for those who end them."""
+    crash_setups = CrashSetups(lambda: tmp_path_factory.mktemp("setup"))
+    yield crash_setups
+    crash_setups.close()
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from tests.e2e.house import House, wall
-from tests.e2e.stage import until
+from tests.e2e.crash_setup import CrashSetup, wall
+from tests.e2e.environment import until
 from tests.e2e.tap import Matches, Point, asking, ending, entering, named, noting, queued, remembering
 
 SET_DESIRED: Final = named("SetDesiredCapacity")
@@ -56,46 +56,46 @@ class Act:
 
     name: str
 
-    def prepare(self, house: House) -> Before:
+    def prepare(self, setup: CrashSetup) -> Before:
         """Bring about what it needs, and see how it is."""
         raise NotImplementedError
 
-    def post(self, house: House) -> str:
+    def post(self, setup: CrashSetup) -> str:
         """Ask for it; the request's id."""
         raise NotImplementedError
 
-    def end(self, house: House, before: Before) -> End:
+    def end(self, setup: CrashSetup, before: Before) -> End:
         """How it must end; called when it has, and looks at the outside world itself."""
         raise NotImplementedError
 
-    def check(self, house: House, before: Before, request: str) -> None:
+    def check(self, setup: CrashSetup, before: Before, request: str) -> None:
         """Assert that it ended right, and once."""
-        record = house.caller.ended(request, 60.0)
-        end = self.end(house, before)
+        record = setup.caller.ended(request, 60.0)
+        end = self.end(setup, before)
         assert (record["state"], record["message"]) == (end.state, end.message), record
         assert [step["name"] for step in record["steps"]] == list(end.steps)
         assert all(step["ended_at"] for step in record["steps"])
-        assert changes(house) == Counter(end.changes)
-        until(lambda: not house.open_records(), "no record that is open")
-        until(lambda: house.messages("SQS_QUEUE_URL") == 0, "an empty queue")
-        assert house.messages("SQS_DLQ_URL") == 0
-        record = house.caller.record(request) or {}
+        assert changes(setup) == Counter(end.changes)
+        until(lambda: not setup.open_records(), "no record that is open")
+        until(lambda: setup.messages("SQS_QUEUE_URL") == 0, "an empty queue")
+        assert setup.messages("SQS_DLQ_URL") == 0
+        record = setup.caller.record(request) or {}
         assert (record["state"], record["message"], record["notified"]) == (end.state, end.message, True)
         for summary in end.said:
-            house.heard(summary, before.began)
-        until(house.all_run, "every replica of every service")
+            setup.heard(summary, before.began)
+        until(setup.all_run, "every replica of every service")
 
 
-def changes(house: House) -> Counter[str]:
+def changes(setup: CrashSetup) -> Counter[str]:
     """What the workers have changed since the tap forgot: capacity, and services by name."""
-    found = Counter({"set desired": len(house.tap.done(SET_DESIRED)), "terminate": len(house.tap.done(TERMINATE))})
-    for call in house.tap.done(UPDATE):
-        found[house.stage.service(call.name.split("/")[2])["Spec"]["Name"]] += 1
+    found = Counter({"set desired": len(setup.tap.done(SET_DESIRED)), "terminate": len(setup.tap.done(TERMINATE))})
+    for call in setup.tap.done(UPDATE):
+        found[setup.env.service(call.name.split("/")[2])["Spec"]["Name"]] += 1
     return +found
 
 
-def _reachable(house: House) -> int:
-    found = [node.get("ManagerStatus") or {} for node in house.stage.docker.nodes()]
+def _reachable(setup: CrashSetup) -> int:
+    found = [node.get("ManagerStatus") or {} for node in setup.env.docker.nodes()]
     return sum(1 for status in found if status.get("Reachability") == "reachable")
 
 
@@ -108,37 +108,37 @@ class NodeScale(Act):
         self._role = role
         self._number = (fewest, most, aim)
 
-    def prepare(self, house: House) -> Before:
+    def prepare(self, setup: CrashSetup) -> Before:
         """As many nodes as it takes."""
-        number = house.bring(self._role, *self._number)
-        house.spread(self._role)
-        house.tap.forget()
-        nodes = house.stage.nodes(self._role)
+        number = setup.bring(self._role, *self._number)
+        setup.spread(self._role)
+        setup.tap.forget()
+        nodes = setup.env.nodes(self._role)
         assert len(nodes) == number
-        tasks = {node["Description"]["Hostname"]: len(house.stage.running("api", node["ID"])) for node in nodes}
+        tasks = {node["Description"]["Hostname"]: len(setup.env.running("api", node["ID"])) for node in nodes}
         return Before(wall(), number, tasks)
 
-    def post(self, house: House) -> str:
+    def post(self, setup: CrashSetup) -> str:
         """As a person with curl does."""
-        return house.caller.queued(f"/v1/scale-nodes?by=1&type={self._role}", {"groupLabels": {"scale": self._way}})
+        return setup.caller.queued(f"/v1/scale-nodes?by=1&type={self._role}", {"groupLabels": {"scale": self._way}})
 
-    def check(self, house: House, before: Before, request: str) -> None:
+    def check(self, setup: CrashSetup, before: Before, request: str) -> None:
         """Also the nodes of the Swarm, and the group."""
-        super().check(house, before, request)
-        record = house.caller.record(request) or {}
+        super().check(setup, before, request)
+        record = setup.caller.record(request) or {}
         after = self._after(before)
         assert (record["nodes_before"], record["nodes_after"]) == (before.number, self._aimed(before))
-        assert house.number(self._role) == after
-        nodes = [node for node in house.stage.docker.nodes() if node["Spec"]["Role"] == self._role]
+        assert setup.number(self._role) == after
+        nodes = [node for node in setup.env.docker.nodes() if node["Spec"]["Role"] == self._role]
         assert [node["Status"]["State"] for node in nodes] == ["ready"] * after
         assert {node["Spec"]["Availability"] for node in nodes} == {"active"}
         if self._role == "manager":
-            until(lambda: _reachable(house) == after, "managers that reach each other")
-        self._check_group(house, after)
+            until(lambda: _reachable(setup) == after, "managers that reach each other")
+        self._check_group(setup, after)
 
-    def _check_group(self, house: House, after: int) -> None:
-        name = house.stage.variables[f"AWS_{self._role.upper()}_ASG"]
-        groups = house.stage.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    def _check_group(self, setup: CrashSetup, after: int) -> None:
+        name = setup.env.variables[f"AWS_{self._role.upper()}_ASG"]
+        groups = setup.env.client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
         (group,) = groups["AutoScalingGroups"]
         in_service = [one for one in group["Instances"] if one["LifecycleState"] == "InService"]
         assert len(in_service) == after
@@ -157,7 +157,7 @@ class NodeScale(Act):
 class Up(NodeScale):
     """One node more."""
 
-    def end(self, house: House, before: Before) -> End:
+    def end(self, setup: CrashSetup, before: Before) -> End:
         """Raised once, each service rescheduled once."""
         ready = f"{before.number + 1} {self._role} nodes are up, api, demo rescheduled"
         changing = self._changing(before)
@@ -173,9 +173,9 @@ class Up(NodeScale):
 class Down(NodeScale):
     """One node less."""
 
-    def end(self, house: House, before: Before) -> End:
-        """One terminated by name; `api`, which starts first, was moved by one update of its own."""
-        names = {node["Description"]["Hostname"] for node in house.stage.nodes(self._role)}
+    def end(self, setup: CrashSetup, before: Before) -> End:
+        """One terminated by name; `api`, which starts first, was told to avoid the node, and then no longer to."""
+        names = {node["Description"]["Hostname"] for node in setup.env.nodes(self._role)}
         (gone,) = before.names.keys() - names
         removed = f"{before.number - 1} {self._role} nodes are up, {gone} removed"
         changing = self._changing(before)
@@ -184,22 +184,22 @@ class Down(NodeScale):
             ("plan", "drain", "terminate", "remove"),
             f"{changing}; {removed}",
             (changing, removed),
-            {"terminate": 1, "api": min(1, before.names[gone])},
+            {"terminate": 1, "api": 2 * min(1, before.names[gone])},
         )
 
 
 class Undo(NodeScale):
     """One node less, which AWS refuses when it has been drained."""
 
-    def post(self, house: House) -> str:
+    def post(self, setup: CrashSetup) -> str:
         """Whoever terminates is refused, also the next worker."""
-        house.stage.fault("aws", errors={"autoscaling.TerminateInstanceInAutoScalingGroup": "ValidationError"})
-        return super().post(house)
+        setup.env.fault("aws", errors={"autoscaling.TerminateInstanceInAutoScalingGroup": "ValidationError"})
+        return super().post(setup)
 
-    def end(self, house: House, before: Before) -> End:
+    def end(self, setup: CrashSetup, before: Before) -> End:
         """Nothing terminated, and all nodes as they were."""
         why = "TerminateInstanceInAutoScalingGroup: Rate exceeded (ValidationError)"
-        moved = {"api": 1} if house.tap.done(UPDATE) else {}
+        moved = {"api": 2} if setup.tap.done(UPDATE) else {}
         return End("failed", ("plan", "drain", "terminate", "undo"), why, (self._changing(before), why), moved)
 
     def _after(self, before: Before) -> int:
@@ -211,20 +211,20 @@ class ServiceScale(Act):
 
     name = "service"
 
-    def prepare(self, house: House) -> Before:
+    def prepare(self, setup: CrashSetup) -> Before:
         """Always from 2."""
-        if house.stage.replicas("web") != 2:
-            house.stage.set_replicas("web", 2)
-        house.tap.forget()
+        if setup.env.replicas("web") != 2:
+            setup.env.set_replicas("web", 2)
+        setup.tap.forget()
         return Before(wall(), 2)
 
-    def post(self, house: House) -> str:
+    def post(self, setup: CrashSetup) -> str:
         """As a person with curl does."""
-        return house.caller.queued("/v1/scale-service?service=web&scale=up&by=1")
+        return setup.caller.queued("/v1/scale-service?service=web&scale=up&by=1")
 
-    def end(self, house: House, before: Before) -> End:
+    def end(self, setup: CrashSetup, before: Before) -> End:
         """Once."""
-        assert house.stage.replicas("web") == 3
+        assert setup.env.replicas("web") == 3
         summary = "Scaling web from 2 to 3 replicas (min: 1, max: 5)"
         return End("succeeded", ("plan", "apply"), summary, (summary,), {"web": 1})
 
@@ -238,19 +238,19 @@ class Reschedule(Act):
         self._summary = summary
         self._services = services
 
-    def prepare(self, house: House) -> Before:
+    def prepare(self, setup: CrashSetup) -> Before:
         """Only quiet services."""
-        house.settled()
-        house.tap.forget()
-        return Before(wall(), stamp=house.stage.env("demo").get("RESCHEDULE_DATE", ""))
+        setup.settled()
+        setup.tap.forget()
+        return Before(wall(), stamp=setup.env.task_env("demo").get("RESCHEDULE_DATE", ""))
 
-    def post(self, house: House) -> str:
+    def post(self, setup: CrashSetup) -> str:
         """As a person with curl does."""
-        return house.caller.queued(self._path)
+        return setup.caller.queued(self._path)
 
-    def end(self, house: House, before: Before) -> End:
+    def end(self, setup: CrashSetup, before: Before) -> End:
         """A later value, set once."""
-        assert house.stage.env("demo")["RESCHEDULE_DATE"] > before.stamp
+        assert setup.env.task_env("demo")["RESCHEDULE_DATE"] > before.stamp
         once = dict.fromkeys(self._services, 1)
         return End("succeeded", ("plan", "reschedule"), self._summary, (self._summary,), once)
 
@@ -313,8 +313,9 @@ POINTS: Final[Mapping[Act, Sequence[Point]]] = {
         *enters("plan", "drain", "terminate", "remove"),
         *both("the node is paused", PAUSE),
         *both("its tasks are noted", noting("slots")),
-        *both("the rolling update off the node", UPDATE),
-        *both("that is noted", noting("rolled")),
+        *both("it is noted which service moves ahead", noting("avoiding")),
+        *both("the service avoids the node", UPDATE),
+        *both("the service may use the node again", UPDATE, UPDATE),
         *both("the node is drained", DRAIN),
         *middle("the drain", named("GET /tasks"), DRAIN),
         *both("the intent to terminate is noted", noting("intent")),

@@ -1,5 +1,5 @@
 """A tap on what our processes ask of AWS and of Docker: each call is seen as it arrives and when it has been carried
-out, and a trap springs at the exact one that it waits for, before it has its effect or before its answer goes out.
+out, and an interception acts at the exact one that it waits for, before its effect or before its answer goes out.
 
 How the calls come by here is the business of who taps (`docker_proxy`, `aws_tap`).
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 Matches = Callable[["Call"], bool]
-Spring = Callable[[int], bool]
-"""What a trap does to the process that it caught. True: the call, or its answer, gets no further."""
+Action = Callable[[int], bool]
+"""What a interception does to the process that it intercepted. True: the call, or its answer, gets no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Point:
     since: Sequence[Matches] = ()
 
 
-class Trap:
-    """Springs once, at its point; `sender` is the process that it caught."""
+class Interception:
+    """Acts once, at its point, on the process that made the call: `sender`."""
 
-    def __init__(self, point: Point, spring: Spring) -> None:
+    def __init__(self, point: Point, action: Action) -> None:
         self.point = point
         self.sender: int | None = None
-        self.sprung = threading.Event()
-        self._spring = spring
+        self.done = threading.Event()
+        self._action = action
         self._since = list(point.since)
         self._lock = threading.Lock()
 
@@ -68,9 +68,9 @@ class Trap:
                 return False
             self.sender = call.sender
         try:
-            return self._spring(self.sender)
+            return self._action(self.sender)
         finally:
-            self.sprung.set()
+            self.done.set()
 
 
 class Tap:
@@ -79,21 +79,21 @@ class Tap:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: list[Call] = []
-        self._trap: Trap | None = None
+        self._interception: Interception | None = None
 
-    def set(self, trap: Trap | None) -> None:
-        """The one trap that is set from now on."""
-        self._trap = trap
+    def set(self, interception: Interception | None) -> None:
+        """The one interception that is set from now on."""
+        self._interception = interception
 
     def arrives(self, call: Call) -> bool:
         """A call has come, and has had no effect yet. True: it gets no further."""
-        return self._trap is not None and self._trap.meets(call, after=False)
+        return self._interception is not None and self._interception.meets(call, after=False)
 
     def carried_out(self, call: Call) -> bool:
         """It has had its effect. True: nobody is to hear so."""
         with self._lock:
             self._done.append(call)
-        return self._trap is not None and self._trap.meets(call, after=True)
+        return self._interception is not None and self._interception.meets(call, after=True)
 
     def done(self, matches: Matches) -> list[Call]:
         """The calls that were carried out since `forget`, and match."""

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import pytest
 
 from tests.e2e.crash_rows import ROWS, Row
-from tests.e2e.house import House, Theatre, killing
+from tests.e2e.crash_setup import CrashSetup, CrashSetups, killing
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
 
 REPEAT = int(os.environ.get("REPEAT", "1"))
-"""How often each row is played, in an order of its own each time."""
+"""How often each row is run, in an order of its own each time."""
 ORDER = int(os.environ.get("ORDER", "1"))
 """Which order that is."""
 
@@ -28,17 +28,17 @@ def _rows() -> Sequence[Row]:
     return [row for _ in range(REPEAT) for row in dice.sample(ROWS, len(ROWS))]
 
 
-def _play(house: House, row: Row) -> None:
-    before = row.act.prepare(house)
+def _play(setup: CrashSetup, row: Row) -> None:
+    before = row.act.prepare(setup)
     request = ""
     for point in row.points:
-        trap = house.set_trap(point, killing)
-        request = request or row.act.post(house)
-        house.bury(house.caught(trap))
-    row.act.check(house, before, request)
+        interception = setup.intercept(point, killing)
+        request = request or row.act.post(setup)
+        setup.replace(setup.intercepted(interception))
+    row.act.check(setup, before, request)
 
 
 @pytest.mark.parametrize("row", _rows(), ids=str)
-def test_a_worker_that_dies_costs_nothing_but_time(theatre: Theatre, row: Row) -> None:
-    with theatre.house() as house:
-        _play(house, row)
+def test_a_worker_that_dies_costs_nothing_but_time(crash_setups: CrashSetups, row: Row) -> None:
+    with crash_setups.setup() as setup:
+        _play(setup, row)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.docker_proxy import DockerProxy, proxied
-from tests.e2e.stage import until
-from tests.e2e.tap import Point, Tap, Trap, named
+from tests.e2e.environment import until
+from tests.e2e.tap import Interception, Point, Tap, named
 
 UPDATE = named("POST /services/*/update")
 ASKED = b"POST /v1.41/services/web/update?version=7 HTTP/1.1\r\nHost: docker\r\nContent-Length: 2\r\n\r\n{}"
@@ -78,10 +78,10 @@ def test_a_call_does_not_count_that_was_not_carried_out(answer: bytes) -> None:
 
 def test_a_trap_knows_its_prey_and_keeps_the_answer_back() -> None:
     tap = Tap()
-    trap = Trap(Point("after the update", UPDATE, after=True), lambda _: True)
-    tap.set(trap)
+    interception = Interception(Point("after the update", UPDATE, after=True), lambda _: True)
+    tap.set(interception)
     with _asking(tap) as (_, client, engine):
         engine.sendall(DONE)
         assert client.recv(1) == b""
-    assert trap.sprung.is_set()
-    assert trap.sender == os.getpid()
+    assert interception.done.is_set()
+    assert interception.sender == os.getpid()

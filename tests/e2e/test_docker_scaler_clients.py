@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stage import Stage, until
+from tests.e2e.environment import Environment, until
 
 SETTINGS = {"DEFAULT_WAIT": "60", "ALERT_TIMEOUT": "300", "ALERT_SCALE_MIN": "true", "ALERT_NODE_MIN": "true"}
 WORKERS = 1
@@ -26,28 +26,28 @@ class Seen:
     summary: str
 
 
-def _call(stage: Stage, path: str, body: object, alert: tuple[str, str]) -> Seen:
-    answer = stage.caller.post(path, body)
+def _call(env: Environment, path: str, body: object, alert: tuple[str, str]) -> Seen:
+    answer = env.caller.post(path, body)
     said = answer.json()
     assert said["status"] == ("OK" if answer.status_code < 400 else "NOK")
-    found = until(lambda: _alert(stage, alert, said["message"]), f"an alert about {alert}: {said['message']}", 10)
+    found = until(lambda: _alert(env, alert, said["message"]), f"an alert about {alert}: {said['message']}", 10)
     labels, annotations = found["labels"], found["annotations"]
     shown = (labels["alertname"], labels["service"], labels["status"])
     return Seen(answer.status_code, said["message"], shown, annotations["request"], annotations["summary"])
 
 
-def _alert(stage: Stage, name: tuple[str, str], message: str) -> dict[str, Any] | None:
+def _alert(env: Environment, name: tuple[str, str], message: str) -> dict[str, Any] | None:
     """The alert that Alertmanager's v2 API shows of this alertname and service; other statuses must be over."""
     import requests
 
-    alerts = requests.get(f"{stage.variables['ALERTMANAGER_ADDRESS']}/api/v2/alerts", timeout=5).json()
+    alerts = requests.get(f"{env.variables['ALERTMANAGER_ADDRESS']}/api/v2/alerts", timeout=5).json()
     found = [one for one in alerts if (one["labels"]["alertname"], one["labels"]["service"]) == name]
     assert len(found) < 2, found
     return found[0] if found and message.endswith(found[0]["annotations"]["summary"]) else None
 
 
-def _web(stage: Stage, name: str, replicas: int, **labels: str) -> str:
-    stage.create(name, replicas, labels={**_LABELS, **labels}, **_QUICK)
+def _web(env: Environment, name: str, replicas: int, **labels: str) -> str:
+    env.create(name, replicas, labels={**_LABELS, **labels}, **_QUICK)
     return name
 
 
@@ -62,9 +62,9 @@ def _web(stage: Stage, name: str, replicas: int, **labels: str) -> str:
         ("scale-service", {"groupLabels": {"service": "web", "scale": "x"}}, "Incorrect scale direction in request"),
     ],
 )
-def test_a_scale_service_that_can_never_be_valid(stage: Stage, path: str, body: object, message: str) -> None:
+def test_a_scale_service_that_can_never_be_valid(env: Environment, path: str, body: object, message: str) -> None:
     labels = ("scale_service", "bad_request", "error")
-    seen = _call(stage, f"/v1/{path}", body, labels[:2])
+    seen = _call(env, f"/v1/{path}", body, labels[:2])
     assert seen == Seen(400, message, labels, "Incorrect request", message)
 
 
@@ -76,25 +76,25 @@ def test_a_scale_service_that_can_never_be_valid(stage: Stage, path: str, body: 
         ("type=node&scale=up", "Incorrect node type: node, type can only be worker or manager"),
     ],
 )
-def test_a_scale_nodes_that_can_never_be_valid(stage: Stage, query: str, message: str) -> None:
+def test_a_scale_nodes_that_can_never_be_valid(env: Environment, query: str, message: str) -> None:
     labels = ("scale_nodes", "bad_request", "error")
-    seen = _call(stage, f"/v1/scale-nodes?{query}", None, labels[:2])
+    seen = _call(env, f"/v1/scale-nodes?{query}", None, labels[:2])
     assert seen == Seen(400, message, labels, "Incorrect request", message)
 
 
-def test_an_unknown_service(stage: Stage) -> None:
+def test_an_unknown_service(env: Environment) -> None:
     labels = ("scale_service", "nobody", "error")
-    seen = _call(stage, "/v1/scale-service?service=nobody&scale=up", None, labels[:2])
+    seen = _call(env, "/v1/scale-service?service=nobody&scale=up", None, labels[:2])
     assert (seen.code, seen.labels, seen.request) == (500, labels, "Scale service up: nobody")
     assert seen.message == seen.summary
     assert seen.message.startswith("docker inspect failed in ScalerService: ")
 
 
-def test_a_global_service(stage: Stage) -> None:
-    stage.create("everywhere", None)
+def test_a_global_service(env: Environment) -> None:
+    env.create("everywhere", None)
     labels = ("scale_service", "everywhere", "error")
     message = "everywhere is a global service (can not be scaled)"
-    seen = _call(stage, "/v1/scale-service?service=everywhere&scale=up", None, labels[:2])
+    seen = _call(env, "/v1/scale-service?service=everywhere&scale=up", None, labels[:2])
     assert seen == Seen(500, message, labels, "Scale service up: everywhere", message)
 
 
@@ -114,84 +114,84 @@ def test_a_global_service(stage: Stage) -> None:
     ],
 )
 def test_up_and_down_by_label_and_by_query_past_and_at_the_bounds(
-    stage: Stage, replicas: int, query: str, message: str, after: int
+    env: Environment, replicas: int, query: str, message: str, after: int
 ) -> None:
-    name = _web(stage, f"web-{replicas}-{query.replace('&', '-').replace('=', '-')}", replicas)
+    name = _web(env, f"web-{replicas}-{query.replace('&', '-').replace('=', '-')}", replicas)
     direction = "up" if "up" in query else "down"
     labels = ("scale_service", name, "success")
-    seen = _call(stage, f"/v1/scale-service?service={name}&{query}", None, labels[:2])
+    seen = _call(env, f"/v1/scale-service?service={name}&{query}", None, labels[:2])
     text = message.format(name)
     assert seen == Seen(200, text, labels, f"Scale service {direction}: {name}", text)
-    assert stage.replicas(name) == after
+    assert env.replicas(name) == after
 
 
-def test_a_service_scale_by_the_labels_of_an_alert(stage: Stage) -> None:
-    _web(stage, "alerted", 3)
+def test_a_service_scale_by_the_labels_of_an_alert(env: Environment) -> None:
+    _web(env, "alerted", 3)
     body = {"groupLabels": {"service": "alerted", "scale": "up"}, "status": "firing"}
-    seen = _call(stage, "/v1/scale-service", body, ("scale_service", "alerted"))
+    seen = _call(env, "/v1/scale-service", body, ("scale_service", "alerted"))
     assert (seen.code, seen.message) == (200, "Scaling alerted from 3 to 5 replicas (min: 2, max: 6)")
 
 
-def test_a_service_without_labels_keeps_the_defaults(stage: Stage) -> None:
-    stage.create("plain", 5)
-    seen = _call(stage, "/v1/scale-service?service=plain&scale=up", None, ("scale_service", "plain"))
+def test_a_service_without_labels_keeps_the_defaults(env: Environment) -> None:
+    env.create("plain", 5)
+    seen = _call(env, "/v1/scale-service?service=plain&scale=up", None, ("scale_service", "plain"))
     assert seen.message == "plain is already scaled to the maximum number of 5 replicas"
 
 
-def test_nodes_at_the_minimum_and_at_the_maximum(stage: Stage) -> None:
+def test_nodes_at_the_minimum_and_at_the_maximum(env: Environment) -> None:
     labels = ("scale_nodes", "aws", "success")
     body = {"groupLabels": {"scale": "down", "service": "bounded"}}
     bounds = {"com.df.scaleWorkerNodeMin": "1", "com.df.scaleWorkerNodeMax": "1"}
-    stage.create("bounded", 1, labels=bounds)
-    down = _call(stage, "/v1/scale-nodes?type=worker", body, labels[:2])
+    env.create("bounded", 1, labels=bounds)
+    down = _call(env, "/v1/scale-nodes?type=worker", body, labels[:2])
     message = "worker nodes are already descaled to the minimum number of 1 nodes"
     assert down == Seen(200, message, labels, "Scale nodes down on: aws, by: 1, type: worker", message)
-    up = _call(stage, "/v1/scale-nodes?type=worker&scale=up", body, labels[:2])
+    up = _call(env, "/v1/scale-nodes?type=worker&scale=up", body, labels[:2])
     message = "worker nodes are already scaled to the maximum number of 1 nodes"
     assert up == Seen(200, message, labels, "Scale nodes up on: aws, by: 1, type: worker", message)
 
 
 @pytest.mark.slow
-def test_a_node_up_and_down_with_the_answer_at_the_end(stage: Stage) -> None:
-    up = _call(stage, "/v1/scale-nodes?type=worker&scale=up", None, ("reschedule_service", "reschedule"))
+def test_a_node_up_and_down_with_the_answer_at_the_end(env: Environment) -> None:
+    up = _call(env, "/v1/scale-nodes?type=worker&scale=up", None, ("reschedule_service", "reschedule"))
     changing = "Changing the number of worker nodes on aws from 1 to 2"
     ready = "2 worker nodes are up, demo rescheduled"
     assert up == Seen(200, f"{changing}; {ready}", ("reschedule_service", "reschedule", "success"), ready, ready)
-    down = _call(stage, "/v1/scale-nodes?type=worker&scale=down", None, ("scale_nodes", "aws"))
+    down = _call(env, "/v1/scale-nodes?type=worker&scale=down", None, ("scale_nodes", "aws"))
     assert (down.code, down.labels) == (200, ("scale_nodes", "aws", "success"))
     assert down.summary.startswith("1 worker nodes are up, ")
     assert down.summary.endswith(" removed")
-    assert {one.summary for one in stage.said()} >= {
+    assert {one.summary for one in env.said()} >= {
         changing,
         "Waiting for worker nodes to scale from 1 to 2 for rescheduling",
         "Changing the number of worker nodes on aws from 2 to 1",
     }
 
 
-def test_rescheduling_all(stage: Stage) -> None:
-    stage.create("api", 1, labels={"com.df.reschedule": "true"}, **_QUICK)
+def test_rescheduling_all(env: Environment) -> None:
+    env.create("api", 1, labels={"com.df.reschedule": "true"}, **_QUICK)
     labels = ("reschedule_service", "reschedule", "success")
-    seen = _call(stage, "/v1/reschedule-services", None, labels[:2])
+    seen = _call(env, "/v1/reschedule-services", None, labels[:2])
     message = "api, demo rescheduled"
     assert seen == Seen(200, message, labels, "Rescheduling all labeled services", message)
-    assert stage.env("api")["RESCHEDULE_DATE"] == stage.env("demo")["RESCHEDULE_DATE"]
+    assert env.task_env("api")["RESCHEDULE_DATE"] == env.task_env("demo")["RESCHEDULE_DATE"]
 
 
 @pytest.mark.parametrize(
     ("labels", "shown"), [({}, "no label"), ({"com.df.reschedule": "false"}, "com.df.reschedule=false")]
 )
-def test_rescheduling_one_without_the_label(stage: Stage, labels: dict[str, str], shown: str) -> None:
+def test_rescheduling_one_without_the_label(env: Environment, labels: dict[str, str], shown: str) -> None:
     name = f"unlabelled-{len(labels)}"
-    stage.create(name, 1, labels=labels)
+    env.create(name, 1, labels=labels)
     expected = ("reschedule_service", "reschedule", "error")
-    seen = _call(stage, f"/v1/reschedule-service?service={name}", None, expected[:2])
+    seen = _call(env, f"/v1/reschedule-service?service={name}", None, expected[:2])
     message = f"{name} is not labeled with com.df.reschedule=true ({shown})"
     assert seen == Seen(500, message, expected, f"Rescheduling service: {name}", message)
 
 
-def test_rescheduling_one(stage: Stage) -> None:
-    stage.create("one", 1, labels={"com.df.reschedule": "true"}, **_QUICK)
+def test_rescheduling_one(env: Environment) -> None:
+    env.create("one", 1, labels={"com.df.reschedule": "true"}, **_QUICK)
     labels = ("reschedule_service", "reschedule", "success")
-    seen = _call(stage, "/v1/reschedule-service?service=one", None, labels[:2])
+    seen = _call(env, "/v1/reschedule-service?service=one", None, labels[:2])
     message = "Rescheduled service: one"
     assert seen == Seen(200, message, labels, "Rescheduling service: one", message)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.docker_proxy import DockerProxy, proxied
-from tests.e2e.stage import Measured, Stage, until
+from tests.e2e.environment import Environment, Measured, until
 
 WORKERS = 0
 MINUTE = 60.0
@@ -21,20 +21,20 @@ LEASE_SECONDS = 15
 
 @pytest.mark.slow
 def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_poll_docker(
-    stage: Stage, measured: Measured
+    env: Environment, measured: Measured
 ) -> None:
     settings = {"AWS_ACCESS_KEY_ID": KEY, "LEASE_SECONDS": str(LEASE_SECONDS)}
-    engine = Path(stage.variables["DOCKER_HOST"].removeprefix("unix://"))
+    engine = Path(env.variables["DOCKER_HOST"].removeprefix("unix://"))
     with tempfile.TemporaryDirectory() as folder, proxied(Path(folder) / "docker.sock", engine) as docker:
-        own = {**stage.own_queue(), **settings, "DOCKER_HOST": f"unix://{docker.path}"}
-        with stage.process("worker", own) as worker:
+        own = {**env.own_queue(), **settings, "DOCKER_HOST": f"unix://{docker.path}"}
+        with env.process("worker", own) as worker:
             until(worker.is_active, "an active worker")
-            _wait_for_the_start_to_be_over(stage, docker)
+            _wait_for_the_start_to_be_over(env, docker)
             begun, wall = time.monotonic(), time.time()
             until(lambda: time.monotonic() - begun >= OBSERVED, "the time of watching", OBSERVED + 10)
             asked = docker.since(begun)
             until(worker.is_active, "a worker that is still active")
-    calls = [call for call in stage.aws.calls.since(wall, KEY) if call.at < wall + MINUTE]
+    calls = [call for call in env.aws.calls.since(wall, KEY) if call.at < wall + MINUTE]
     counted = Counter(f"{call.service}.{call.action}" for call in calls)
     measured("AWS calls of an idle worker in 60 s", f"{len(calls)}: {dict(counted)}")
     measured(f"Docker calls of an idle worker in {OBSERVED:.0f} s", asked)
@@ -43,14 +43,14 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
     assert len(asked) <= 2
 
 
-def _wait_for_the_start_to_be_over(stage: Stage, docker: DockerProxy) -> None:
+def _wait_for_the_start_to_be_over(env: Environment, docker: DockerProxy) -> None:
     """The first look for open records and the first long poll have been sent.
 
     So have the subscription to events, and who the Swarm is has been asked twice: for the lease, and in the term.
     """
 
     def asked() -> bool:
-        counts = stage.aws.calls.counts(KEY)
+        counts = env.aws.calls.counts(KEY)
         ends = [call.partition("?")[0].rpartition("/")[2] for call in docker.since(0)]
         swarm = "events" in ends and ends.count("info") >= 2
         return swarm and "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts

@@ -9,8 +9,8 @@ from datetime import datetime
 
 import pytest
 
+from tests.e2e.environment import Deployment, Environment, Measured, quickest, until
 from tests.e2e.processes import Process
-from tests.e2e.stage import Measured, Stage, Troupe, quickest, until
 
 WORKERS = 0
 SERVICES = 500
@@ -38,26 +38,26 @@ def _watching_memory(process: Process) -> Iterator[list[float]]:
 
 @pytest.mark.slow
 def test_five_hundred_labelled_services_are_rescheduled_in_under_twenty_seconds(
-    stage: Stage, measured: Measured
+    env: Environment, measured: Measured
 ) -> None:
     for name in ("start_seconds", "stop_seconds"):
-        setattr(stage.swarm.config, name, 0.0)
+        setattr(env.swarm.config, name, 0.0)
     names = [f"service-{number:03}" for number in range(SERVICES)]
     for name in names:
-        stage.create(name, 1, labels={"com.df.reschedule": "please"}, **_INSTANT)
-    until(lambda: len(stage.docker.tasks(filters={"desired-state": "running"})) >= SERVICES, "their tasks")
+        env.create(name, 1, labels={"com.df.reschedule": "please"}, **_INSTANT)
+    until(lambda: len(env.docker.tasks(filters={"desired-state": "running"})) >= SERVICES, "their tasks")
     settings = {"RESCHEDULE_FILTER_LABEL": "com.df.reschedule=please"}
-    with stage.troupe(settings) as troupe, _watching_memory(troupe.worker) as memory:
-        taken = quickest(lambda: _rescheduled(stage, troupe, names), SECONDS, tries=2)
+    with env.deployment(settings) as deployment, _watching_memory(deployment.worker) as memory:
+        taken = quickest(lambda: _rescheduled(env, deployment, names), SECONDS, tries=2)
     measured(f"{SERVICES} services rescheduled", f"{taken:.1f} s, worker at most {max(memory):.0f} MiB")
     assert taken < SECONDS
     assert max(memory) < MIB
 
 
-def _rescheduled(stage: Stage, troupe: Troupe, names: Sequence[str]) -> float:
+def _rescheduled(env: Environment, deployment: Deployment, names: Sequence[str]) -> float:
     """How long it took, all of them by one request."""
-    record = troupe.caller.ended(troupe.caller.queued("/v1/reschedule-services"), within=120)
+    record = deployment.caller.ended(deployment.caller.queued("/v1/reschedule-services"), within=120)
     assert (record["state"], record["message"]) == ("succeeded", f"{', '.join(names)} rescheduled")
-    assert len({stage.env(name)["RESCHEDULE_DATE"] for name in names}) == 1
+    assert len({env.task_env(name)["RESCHEDULE_DATE"] for name in names}) == 1
     began, ended = (datetime.fromisoformat(record[name]) for name in ("requested_at", "ended_at"))
     return (ended - began).total_seconds()

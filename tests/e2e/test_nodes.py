@@ -8,63 +8,65 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, until
+from tests.e2e.environment import DOWN, NODES, UP, Environment, Measured, until
 
 SETTINGS = {"RESCHEDULE_TICKER_INTERVAL": "60"}
 
 
-def _all_run(stage: Stage, replicas: int = 6) -> bool:
-    return len(stage.running("demo")) == replicas
+def _all_run(env: Environment, replicas: int = 6) -> bool:
+    return len(env.running("demo")) == replicas
 
 
-def _check_up(stage: Stage, record: dict[str, Any], before: int) -> None:
+def _check_up(env: Environment, record: dict[str, Any], before: int) -> None:
     assert record["state"] == "succeeded", record
     assert (record["nodes_before"], record["nodes_after"]) == (before, before + 1)
-    nodes = stage.nodes()
+    nodes = env.nodes()
     assert len(nodes) == before + 1
-    until(lambda: all(stage.running("demo", node["ID"]) for node in nodes), "tasks of demo on every worker")
+    until(lambda: all(env.running("demo", node["ID"]) for node in nodes), "tasks of demo on every worker")
     assert record["message"] == (
         f"Changing the number of worker nodes on aws from {before} to {before + 1}; "
         f"{before + 1} worker nodes are up, demo rescheduled"
     )
 
 
-def _check_down(stage: Stage, record: dict[str, Any], before: int) -> None:
+def _check_down(env: Environment, record: dict[str, Any], before: int) -> None:
     assert record["state"] == "succeeded", record
-    assert len(stage.nodes()) == before - 1
-    assert stage.nodes(state="down") == []
-    assert _all_run(stage)
-    assert stage.desired() == before - 1
+    assert len(env.nodes()) == before - 1
+    assert env.nodes(state="down") == []
+    assert _all_run(env)
+    assert env.desired() == before - 1
 
 
-def test_the_tutorials_curl_adds_a_node_with_tasks_of_demo_and_removes_the_least_loaded(stage: Stage) -> None:
-    before = len(stage.nodes())
-    answer = stage.caller.post(NODES, UP)
+def test_the_tutorials_curl_adds_a_node_with_tasks_of_demo_and_removes_the_least_loaded(
+    env: Environment,
+) -> None:
+    before = len(env.nodes())
+    answer = env.caller.post(NODES, UP)
     body = answer.json()
     assert (answer.status_code, body["status"]) == (202, "OK")
     assert answer.headers["Location"] == f"/v1/requests/{body['id']}"
-    _check_up(stage, stage.caller.ended(body["id"]), before)
-    until(lambda: _all_run(stage), "six tasks")
-    load = {node["Description"]["Hostname"]: len(stage.running("demo", node["ID"])) for node in stage.nodes()}
+    _check_up(env, env.caller.ended(body["id"]), before)
+    until(lambda: _all_run(env), "six tasks")
+    load = {node["Description"]["Hostname"]: len(env.running("demo", node["ID"])) for node in env.nodes()}
 
-    record = stage.caller.ended(stage.caller.queued(NODES, DOWN))
+    record = env.caller.ended(env.caller.queued(NODES, DOWN))
 
-    _check_down(stage, record, before + 1)
-    gone = next(name for name in load if name not in [node["Description"]["Hostname"] for node in stage.nodes()])
+    _check_down(env, record, before + 1)
+    gone = next(name for name in load if name not in [node["Description"]["Hostname"] for node in env.nodes()])
     assert load[gone] == min(load.values())
     assert record["message"].endswith(f"{before} worker nodes are up, {gone} removed")
 
 
 @pytest.mark.slow
-def test_a_message_in_the_queue_does_the_same(stage: Stage) -> None:
-    before = len(stage.nodes())
-    up = stage.send({"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1})
-    record = stage.caller.ended(up)
+def test_a_message_in_the_queue_does_the_same(env: Environment) -> None:
+    before = len(env.nodes())
+    up = env.send({"action": "scale-nodes", "scale": "up", "type": "worker", "by": 1})
+    record = env.caller.ended(up)
     assert record["source"] == "sqs"
-    _check_up(stage, record, before)
-    until(lambda: _all_run(stage), "six tasks")
-    down = stage.send({"action": "scale-nodes", "scale": "down", "type": "worker", "by": 1})
-    _check_down(stage, stage.caller.ended(down), before + 1)
+    _check_up(env, record, before)
+    until(lambda: _all_run(env), "six tasks")
+    down = env.send({"action": "scale-nodes", "scale": "down", "type": "worker", "by": 1})
+    _check_down(env, env.caller.ended(down), before + 1)
 
 
 @pytest.mark.slow
@@ -78,45 +80,47 @@ def test_a_message_in_the_queue_does_the_same(stage: Stage) -> None:
     ],
     ids=lambda value: value["action"] if isinstance(value, dict) else "",
 )
-def test_the_other_bodies_of_the_contract_work_from_the_queue(stage: Stage, body: dict[str, Any], message: str) -> None:
-    record = stage.caller.ended(stage.send(body))
+def test_the_other_bodies_of_the_contract_work_from_the_queue(
+    env: Environment, body: dict[str, Any], message: str
+) -> None:
+    record = env.caller.ended(env.send(body))
     assert record["state"] == "succeeded"
     assert record["message"].startswith(message)
     if record["message"].startswith("Scaling demo from 4"):
-        stage.set_replicas("demo", 6)
+        env.set_replicas("demo", 6)
 
 
-def test_an_sns_envelope_is_unwrapped_and_unknown_fields_stay_in_the_record(stage: Stage) -> None:
+def test_an_sns_envelope_is_unwrapped_and_unknown_fields_stay_in_the_record(env: Environment) -> None:
     inner = {"action": "scale-service", "service": "nobody", "scale": "up", "ticket": {"number": 7}, "version": 1}
-    stage.send({"Type": "Notification", "MessageId": "sns-1", "TopicArn": "arn:x", "Message": json.dumps(inner)})
-    record = stage.caller.ended("sns-1")
+    env.send({"Type": "Notification", "MessageId": "sns-1", "TopicArn": "arn:x", "Message": json.dumps(inner)})
+    record = env.caller.ended("sns-1")
     assert (record["source"], record["state"]) == ("sns", "failed")
     assert record["ticket"] == {"number": 7}
 
 
-def _moments(stage: Stage, since: float) -> list[tuple[str, str, float]]:
+def _moments(env: Environment, since: float) -> list[tuple[str, str, float]]:
     """What the engine says has happened: type, action, and the moment by its own clock."""
-    stream = stage.docker.events(since=int(since), until=int(time.time()) + 1, decode=True)
+    stream = env.docker.events(since=int(since), until=int(time.time()) + 1, decode=True)
     return [(one["Type"], one["Action"], one["timeNano"] / 1e9) for one in stream]
 
 
-def ready_to_rescheduled(stage: Stage) -> float:
+def ready_to_rescheduled(env: Environment) -> float:
     """Seconds from a new node's being Ready to the update of demo, by the engine's own events."""
     since = time.time()
-    record = stage.caller.ended(stage.caller.queued(NODES, UP))
+    record = env.caller.ended(env.caller.queued(NODES, UP))
     assert record["state"] == "succeeded", record
-    moments = [one for one in _moments(stage, since) if one[2] >= since]
+    moments = [one for one in _moments(env, since) if one[2] >= since]
     ready = next(moment for kind, action, moment in moments if (kind, action) == ("node", "create"))
     return next(at - ready for kind, action, at in moments if (kind, action) == ("service", "update") and at > ready)
 
 
 @pytest.mark.slow
-def test_from_ready_to_being_rescheduled_takes_under_a_second(stage: Stage, measured: Measured) -> None:
-    stage.edit("demo", lambda spec: spec["UpdateConfig"].update(Parallelism=6, Monitor=10**8))
+def test_from_ready_to_being_rescheduled_takes_under_a_second(env: Environment, measured: Measured) -> None:
+    env.edit("demo", lambda spec: spec["UpdateConfig"].update(Parallelism=6, Monitor=10**8))
     taken = []
     for _ in range(3):
-        taken.append(ready_to_rescheduled(stage))
-        until(lambda: _all_run(stage), "six tasks")
-        stage.caller.ended(stage.caller.queued(NODES, DOWN))
+        taken.append(ready_to_rescheduled(env))
+        until(lambda: _all_run(env), "six tasks")
+        env.caller.ended(env.caller.queued(NODES, DOWN))
     measured("from Ready to being rescheduled, seconds", [round(seconds, 3) for seconds in taken])
     assert sorted(taken)[1] < 1

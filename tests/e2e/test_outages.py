@@ -14,9 +14,9 @@ from threading import Timer
 import pytest
 
 from tests.e2e.crash_rows import ALL, DESCRIBE, DOWN, DRAIN, SERVICE, UP, UPDATE, Act
-from tests.e2e.house import House, Theatre, stopping
+from tests.e2e.crash_setup import CrashSetup, CrashSetups, stopping
+from tests.e2e.environment import Measured, quickest, until
 from tests.e2e.processes import Process
-from tests.e2e.stage import Measured, quickest, until
 from tests.e2e.tap import Point, entering, named, noting, queued
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
@@ -58,24 +58,24 @@ def _named(value: object) -> str:
 
 @pytest.mark.parametrize("moment", STOPS)
 def test_a_worker_that_stood_still_for_longer_than_its_lease_changes_nothing_when_it_goes_on(
-    theatre: Theatre, moment: str
+    crash_setups: CrashSetups, moment: str
 ) -> None:
     act, point = STOPS[moment]
-    with theatre.house() as house:
-        before = act.prepare(house)
-        trap = house.set_trap(point, stopping)
-        request = act.post(house)
-        stopped = house.by_pid(house.caught(trap))
-        terms = _said(stopped, "term_ended")
-        house.crew.remove(stopped)
+    with crash_setups.setup() as setup:
+        before = act.prepare(setup)
+        interception = setup.intercept(point, stopping)
+        request = act.post(setup)
+        stopped = setup.by_pid(setup.intercepted(interception))
+        terms = _said(stopped, "leadership_ended")
+        setup.workers.remove(stopped)
         try:
-            house.active()
+            setup.active()
         finally:
             os.kill(stopped.pid, signal.SIGCONT)  # the other is in the middle of it now
-        house.crew.append(stopped)
-        act.check(house, before, request)
-        until(lambda: _said(stopped, "term_ended") > terms, "the end of a term that was over")
-        act.check(house, before, request)
+        setup.workers.append(stopped)
+        act.check(setup, before, request)
+        until(lambda: _said(stopped, "leadership_ended") > terms, "the end of a term that was over")
+        act.check(setup, before, request)
 
 
 def _said(worker: Process, event: str) -> int:
@@ -84,9 +84,9 @@ def _said(worker: Process, event: str) -> int:
 
 
 @pytest.mark.parametrize(("act", "step"), STEPS, ids=_named)
-def test_aws_away_for_30_seconds_costs_no_more_than_that(theatre: Theatre, act: Act, step: str) -> None:
-    with theatre.house() as house:
-        _play(house, act, Point(f"{step}", entering(step), True), AWAY_SECONDS, _aws_away)
+def test_aws_away_for_30_seconds_costs_no_more_than_that(crash_setups: CrashSetups, act: Act, step: str) -> None:
+    with crash_setups.setup() as setup:
+        _play(setup, act, Point(f"{step}", entering(step), True), AWAY_SECONDS, _aws_away)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_aws_away_for_30_seconds_costs_no_more_than_that(theatre: Theatre, act: 
     ids=lambda value: _named(value) if isinstance(value, Act) else value.name,
 )
 def test_a_table_that_throttles_loses_nothing_and_dead_letters_nothing(
-    theatre: Theatre, act: Act, point: Point
+    crash_setups: CrashSetups, act: Act, point: Point
 ) -> None:
-    with theatre.house() as house:
-        _play(house, act, point, THROTTLED_SECONDS, _table_throttled)
+    with crash_setups.setup() as setup:
+        _play(setup, act, point, THROTTLED_SECONDS, _table_throttled)
 
 
 @pytest.mark.parametrize(
@@ -117,94 +117,94 @@ def test_a_table_that_throttles_loses_nothing_and_dead_letters_nothing(
 )
 @pytest.mark.parametrize(("seconds", "kept"), [(10.0, True), (45.0, False)], ids=["10 s", "45 s"])
 def test_a_docker_socket_that_is_gone_for_a_while_is_waited_for_and_after_30_seconds_without_the_lease(
-    theatre: Theatre, act: Act, point: Point, seconds: float, *, kept: bool
+    crash_setups: CrashSetups, act: Act, point: Point, seconds: float, *, kept: bool
 ) -> None:
-    with theatre.house() as house:
-        assert any(_outlasts(house, act, point, seconds) == kept for _ in range(TRIES))
+    with crash_setups.setup() as setup:
+        assert any(_outlasts(setup, act, point, seconds) == kept for _ in range(TRIES))
 
 
-def _outlasts(house: House, act: Act, point: Point, seconds: float) -> bool:
+def _outlasts(setup: CrashSetup, act: Act, point: Point, seconds: float) -> bool:
     """Whether who meets it first stays active until the socket is back; a lease may be lost beside that, once."""
-    over = {worker.pid: _said(worker, "term_over") for worker in house.crew}
-    caught = _play(house, act, point, seconds, _socket_gone)
-    return _said(house.by_pid(caught), "term_over") == over[caught]
+    over = {worker.pid: _said(worker, "leadership_lost") for worker in setup.workers}
+    intercepted = _play(setup, act, point, seconds, _socket_gone)
+    return _said(setup.by_pid(intercepted), "leadership_lost") == over[intercepted]
 
 
-def _play(house: House, act: Act, point: Point, seconds: float, fault: Fault) -> int:
+def _play(setup: CrashSetup, act: Act, point: Point, seconds: float, fault: Fault) -> int:
     """The act, with a fault from its point on for so many seconds; the process that met it first."""
-    before = act.prepare(house)
-    begin, mend = fault(house)
+    before = act.prepare(setup)
+    begin, mend = fault(setup)
     mending = Timer(seconds, mend)
 
-    def spring(_pid: int) -> bool:
+    def action(_pid: int) -> bool:
         begin()
         mending.start()
         return False
 
-    trap = house.set_trap(point, spring)
-    request = act.post(house)
-    caught = house.caught(trap)
+    interception = setup.intercept(point, action)
+    request = act.post(setup)
+    intercepted = setup.intercepted(interception)
     try:
         until(lambda: not mending.is_alive(), "the end of the fault", seconds + 5)
     finally:
         mending.cancel()
         mend()
-    act.check(house, before, request)
-    return caught
+    act.check(setup, before, request)
+    return intercepted
 
 
-Fault = Callable[[House], tuple[Callable[[], object], Callable[[], object]]]
-"""How something goes wrong in a house, and how it is mended (twice does no harm)."""
+Fault = Callable[[CrashSetup], tuple[Callable[[], object], Callable[[], object]]]
+"""How something goes wrong in a setup, and how it is mended (twice does no harm)."""
 
 
-def _aws_away(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
-    knobs = house.stage.aws.knobs
+def _aws_away(setup: CrashSetup) -> tuple[Callable[[], object], Callable[[], object]]:
+    knobs = setup.env.aws.knobs
     return lambda: knobs.set(down=["*"]), lambda: knobs.set(down=[])
 
 
-def _table_throttled(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
-    knobs = house.stage.aws.knobs
+def _table_throttled(setup: CrashSetup) -> tuple[Callable[[], object], Callable[[], object]]:
+    knobs = setup.env.aws.knobs
     return lambda: knobs.set(errors={"dynamodb": "throttle"}), lambda: knobs.set(errors={})
 
 
-def _socket_gone(house: House) -> tuple[Callable[[], object], Callable[[], object]]:
+def _socket_gone(setup: CrashSetup) -> tuple[Callable[[], object], Callable[[], object]]:
     def back() -> None:
-        if not house.docker.path.exists():
-            house.docker.open()
+        if not setup.docker.path.exists():
+            setup.docker.open()
 
-    return house.docker.close, back
+    return setup.docker.close, back
 
 
-def _seconds(house: House, act: Act) -> float:
+def _seconds(setup: CrashSetup, act: Act) -> float:
     """How long a request of this kind takes, from being posted to its end."""
-    act.prepare(house)
+    act.prepare(setup)
     began = time.monotonic()
-    house.caller.ended(act.post(house))
+    setup.caller.ended(act.post(setup))
     return time.monotonic() - began
 
 
 @pytest.mark.parametrize("act", [UP, SERVICE], ids=_named)
 def test_a_hanging_alertmanager_costs_2_seconds_at_the_end_and_hears_everything_later(
-    theatre: Theatre, act: Act, measured: Measured
+    crash_setups: CrashSetups, act: Act, measured: Measured
 ) -> None:
-    with theatre.house() as house:
-        normal = max(_seconds(house, act) for _ in range(3))
+    with crash_setups.setup() as setup:
+        normal = max(_seconds(setup, act) for _ in range(3))
         most = normal + OFFERED_SECONDS + NOISE_SECONDS
-        hanging = quickest(lambda: _seconds_while_alertmanager_hangs(house, act), most)
+        hanging = quickest(lambda: _seconds_while_alertmanager_hangs(setup, act), most)
         measured(f"{act.name}: normal, and while Alertmanager hangs", f"{normal:.2f} s, {hanging:.2f} s")
         assert hanging <= most
 
 
-def _seconds_while_alertmanager_hangs(house: House, act: Act) -> float:
+def _seconds_while_alertmanager_hangs(setup: CrashSetup, act: Act) -> float:
     """The same; afterwards Alertmanager is there again, and everything is heard."""
-    before = act.prepare(house)
-    house.stage.fault("alertmanager", fault="hang")
+    before = act.prepare(setup)
+    setup.env.fault("alertmanager", fault="hang")
     began = time.monotonic()
-    request = act.post(house)
-    record = house.caller.ended(request)
+    request = act.post(setup)
+    record = setup.caller.ended(request)
     seconds = time.monotonic() - began
     assert record["notified"] is False
-    house.stage.fault("alertmanager", fault="none")
-    until(lambda: (house.caller.record(request) or {}).get("notified"), "notices that are taken")
-    act.check(house, before, request)
+    setup.env.fault("alertmanager", fault="none")
+    until(lambda: (setup.caller.record(request) or {}).get("notified"), "notices that are taken")
+    act.check(setup, before, request)
     return seconds

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.e2e.stage import Stage, until
+from tests.e2e.environment import Environment, until
 
 WORKERS = 1
 POISON = {
@@ -24,10 +24,10 @@ POISON = {
 }
 
 
-def _dead(stage: Stage) -> dict[str, str]:
+def _dead(env: Environment) -> dict[str, str]:
     """The dead letters that can be received now, with their reasons."""
-    url = stage.variables["SQS_DLQ_URL"]
-    answer = stage.client("sqs").receive_message(
+    url = env.variables["SQS_DLQ_URL"]
+    answer = env.client("sqs").receive_message(
         QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["error"], VisibilityTimeout=120, WaitTimeSeconds=0
     )
     messages = answer.get("Messages", [])
@@ -35,40 +35,40 @@ def _dead(stage: Stage) -> dict[str, str]:
 
 
 def test_poison_goes_to_the_dead_letter_queue_with_its_reason_and_the_next_good_message_is_handled(
-    stage: Stage,
+    env: Environment,
 ) -> None:
     for body in POISON:
-        stage.send(body)
-    good = stage.send({"action": "scale-service", "service": "demo", "scale": "down", "by": 1})
-    assert stage.caller.ended(good)["message"].startswith("Scaling demo from 6 to 5")
+        env.send(body)
+    good = env.send({"action": "scale-service", "service": "demo", "scale": "down", "by": 1})
+    assert env.caller.ended(good)["message"].startswith("Scaling demo from 6 to 5")
 
     found: dict[str, str] = {}
 
     def all_found() -> bool:
-        found.update(_dead(stage))
+        found.update(_dead(env))
         return len(found) == len(POISON)
 
     until(all_found, "the dead letters")
     for body, reason in POISON.items():
         assert reason in found[body], body[:80]
-    assert {one.service for one in stage.said()} >= {"bad_request", "demo"}
-    assert "scaler_dead_letters_total 11.0" in _metrics(stage)
+    assert {one.service for one in env.said()} >= {"bad_request", "demo"}
+    assert "scaler_dead_letters_total 11.0" in _metrics(env)
 
 
-def test_a_request_that_cannot_be_done_is_a_record_not_a_dead_letter(stage: Stage) -> None:
-    record = stage.caller.ended(stage.send({"action": "scale-service", "service": "nobody", "scale": "up"}))
+def test_a_request_that_cannot_be_done_is_a_record_not_a_dead_letter(env: Environment) -> None:
+    record = env.caller.ended(env.send({"action": "scale-service", "service": "nobody", "scale": "up"}))
     assert record["state"] == "failed"
-    assert _dead(stage) == {}
+    assert _dead(env) == {}
 
 
 @pytest.mark.parametrize("body", ["{", '{"action": 1}'])
-def test_each_dead_letter_is_told_to_people(stage: Stage, body: str) -> None:
-    before = len(stage.said())
-    stage.send(body)
-    until(lambda: [one for one in stage.said()[before:] if one.request == "Incorrect request"], "a notice")
+def test_each_dead_letter_is_told_to_people(env: Environment, body: str) -> None:
+    before = len(env.said())
+    env.send(body)
+    until(lambda: [one for one in env.said()[before:] if one.request == "Incorrect request"], "a notice")
 
 
-def _metrics(stage: Stage) -> str:
+def _metrics(env: Environment) -> str:
     import requests
 
-    return requests.get(f"{stage.worker_urls[0]}/metrics", timeout=5).text
+    return requests.get(f"{env.worker_urls[0]}/metrics", timeout=5).text

@@ -19,7 +19,7 @@ import requests
 import yaml
 
 from infra.local.loopback import free_ports
-from tests.e2e.stage import Stage, Troupe, until
+from tests.e2e.environment import Deployment, Environment, until
 
 BINARY: Final = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 pytestmark = [
@@ -140,15 +140,15 @@ def _running(folder: Path, ingest: str, port: int) -> Iterator[Alertmanager]:
 
 
 @pytest.fixture(scope="module")
-def both(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Alertmanager, Troupe]]:
+def both(env: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Alertmanager, Deployment]]:
     """Alertmanager, and an ingest and a worker that know each other and it."""
     port = next(free_ports())
     settings = {"WEBHOOK_TOKEN": TOKEN, "ALERTMANAGER_ADDRESS": f"http://127.0.0.1:{port}", "ALERT_TIMEOUT": "60"}
     with (
-        stage.troupe(settings, token=TOKEN) as troupe,
-        _running(tmp_path_factory.mktemp("alertmanager"), troupe.ingest.url, port) as alertmanager,
+        env.deployment(settings, token=TOKEN) as deployment,
+        _running(tmp_path_factory.mktemp("alertmanager"), deployment.ingest.url, port) as alertmanager,
     ):
-        yield alertmanager, troupe
+        yield alertmanager, deployment
 
 
 def _labels(via: str, service: str) -> dict[str, str]:
@@ -157,48 +157,48 @@ def _labels(via: str, service: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("via", ["bearer", "basic"])
 def test_a_webhook_with_the_token_scales_and_a_resolved_one_does_not(
-    stage: Stage, both: tuple[Alertmanager, Troupe], via: str
+    env: Environment, both: tuple[Alertmanager, Deployment], via: str
 ) -> None:
-    alertmanager, troupe = both
+    alertmanager, deployment = both
     service = f"for-{via}"
-    stage.create(service, 2)
+    env.create(service, 2)
     alertmanager.post(**_labels(via, service))
-    until(lambda: stage.replicas(service) == 3, "the scale")
-    (record,) = [one for one in _requests(troupe) if one["service"] == service]
-    assert troupe.caller.ended(record["id"])["source"] == "alertmanager"
+    until(lambda: env.replicas(service) == 3, "the scale")
+    (record,) = [one for one in _requests(deployment) if one["service"] == service]
+    assert deployment.caller.ended(record["id"])["source"] == "alertmanager"
 
-    answered = _answered(troupe, 200)
+    answered = _answered(deployment, 200)
     alertmanager.resolve(**_labels(via, service))
-    until(lambda: _answered(troupe, 200) > answered, "the resolved webhook is answered")
-    assert [one for one in _requests(troupe) if one["service"] == service and one["id"] != record["id"]] == []
-    assert stage.replicas(service) == 3
+    until(lambda: _answered(deployment, 200) > answered, "the resolved webhook is answered")
+    assert [one for one in _requests(deployment) if one["service"] == service and one["id"] != record["id"]] == []
+    assert env.replicas(service) == 3
 
 
-def _requests(troupe: Troupe) -> list[dict[str, Any]]:
-    return list(troupe.caller.get("/v1/requests?limit=100").json()["requests"])
+def _requests(deployment: Deployment) -> list[dict[str, Any]]:
+    return list(deployment.caller.get("/v1/requests?limit=100").json()["requests"])
 
 
-def _answered(troupe: Troupe, code: int) -> int:
+def _answered(deployment: Deployment, code: int) -> int:
     """How many POSTs of /v1/scale-service ingest has answered so."""
-    lines = troupe.caller.get("/metrics").text.splitlines()
+    lines = deployment.caller.get("/metrics").text.splitlines()
     wanted = (line for line in lines if line.startswith("scaler_http_requests_total{") and "scale-service" in line)
     return sum(int(float(line.rpartition(" ")[2])) for line in wanted if f'code="{code}"' in line)
 
 
-def test_a_webhook_without_the_token_scales_nothing(stage: Stage, both: tuple[Alertmanager, Troupe]) -> None:
-    alertmanager, troupe = both
-    stage.create("unguarded", 2)
+def test_a_webhook_without_the_token_scales_nothing(env: Environment, both: tuple[Alertmanager, Deployment]) -> None:
+    alertmanager, deployment = both
+    env.create("unguarded", 2)
     alertmanager.post(**_labels("nothing", "unguarded"))
-    until(lambda: _answered(troupe, 401), "the refusal")
-    assert [one for one in _requests(troupe) if one["service"] == "unguarded"] == []
-    assert stage.replicas("unguarded") == 2
+    until(lambda: _answered(deployment, 401), "the refusal")
+    assert [one for one in _requests(deployment) if one["service"] == "unguarded"] == []
+    assert env.replicas("unguarded") == 2
 
 
 def test_our_notifications_are_taken_shown_resolve_each_other_and_slack_has_their_text(
-    stage: Stage, both: tuple[Alertmanager, Troupe]
+    env: Environment, both: tuple[Alertmanager, Deployment]
 ) -> None:
     alertmanager, _ = both
-    stage.create("told", 4)
+    env.create("told", 4)
     path = "/v1/scale-service?service=told&scale="
     summary = "Scaling told from 4 to 5 replicas (min: 1, max: 5)"
     _check_told(both, "told", f"{path}up", "success", summary)
@@ -206,17 +206,17 @@ def test_our_notifications_are_taken_shown_resolve_each_other_and_slack_has_thei
     # Alertmanager tells Slack of new alerts only: while the one before lasts, this one takes its place silently.
     _check_told(both, "told", f"{path}up", "success", "told is already scaled to the maximum number of 5 replicas")
 
-    stage.docker.remove_service("told")
+    env.docker.remove_service("told")
     error = "docker inspect failed in ScalerService: service told not found"
     _check_told(both, "told", f"{path}up", "error", error)
     until(lambda: error in alertmanager.slack.texts, f"Slack says: {error}")
     assert all(alertmanager.slack.texts), alertmanager.slack.texts
 
 
-def _check_told(both: tuple[Alertmanager, Troupe], service: str, path: str, status: str, summary: str) -> None:
+def _check_told(both: tuple[Alertmanager, Deployment], service: str, path: str, status: str, summary: str) -> None:
     """The request's notification stands in the v2 API, and no other status beside it."""
-    alertmanager, troupe = both
-    assert troupe.caller.ended(troupe.caller.queued(path))["message"] == summary
+    alertmanager, deployment = both
+    assert deployment.caller.ended(deployment.caller.queued(path))["message"] == summary
 
     def shown() -> bool:
         alerts = alertmanager.alerts(service)
@@ -225,9 +225,9 @@ def _check_told(both: tuple[Alertmanager, Troupe], service: str, path: str, stat
     until(shown, f"alone in the v2 API: {summary}")
 
 
-def test_a_bad_request_is_told_by_ingest_itself(both: tuple[Alertmanager, Troupe]) -> None:
-    alertmanager, troupe = both
-    assert troupe.caller.post("/v1/scale-service?scale=up").status_code == 400
+def test_a_bad_request_is_told_by_ingest_itself(both: tuple[Alertmanager, Deployment]) -> None:
+    alertmanager, deployment = both
+    assert deployment.caller.post("/v1/scale-service?scale=up").status_code == 400
     (alert,) = until(lambda: alertmanager.alerts("bad_request"), "the notification")
     assert alert["annotations"] == {"request": "Incorrect request", "summary": "No service name in request"}
     until(lambda: "No service name in request" in alertmanager.slack.texts, "Slack says it too")

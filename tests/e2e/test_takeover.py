@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.e2e.environment import DOWN, NODES, UP, Deployment, Environment, Measured, quickest, until
 from tests.e2e.processes import Process
-from tests.e2e.stage import DOWN, NODES, UP, Measured, Stage, Troupe, quickest, until
 
 WORKERS = 1
 LEASE_SECONDS = 3.0
@@ -25,14 +25,14 @@ _WAITING = 7.0
 
 
 class Pair:
-    """Two workers of a troupe: one is active, the other stands by, and who goes is replaced."""
+    """Two workers of a deployment: one is active, the other stands by, and who goes is replaced."""
 
-    def __init__(self, stage: Stage, troupe: Troupe, exits: ExitStack) -> None:
-        self._stage = stage
-        self._variables = troupe.variables
+    def __init__(self, env: Environment, deployment: Deployment, exits: ExitStack) -> None:
+        self._stage = env
+        self._variables = deployment.variables
         self._exits = exits
-        self.workers = troupe.workers
-        self.caller = troupe.caller
+        self.workers = deployment.workers
+        self.caller = deployment.caller
 
     def taken_over(self, within: float, end: Callable[[Process], object]) -> float:
         """Seconds from the end of the active worker until the other is active."""
@@ -57,49 +57,49 @@ class Pair:
 
 
 @pytest.fixture
-def pair(stage: Stage) -> Iterator[Pair]:
+def pair(env: Environment) -> Iterator[Pair]:
     """An ingest and two workers of our own; at the end the group is as it was."""
-    with stage.troupe({}, workers=2) as troupe, ExitStack() as exits:
-        yield Pair(stage, troupe, exits)
-        stage.mend()
-        stage.fault("boot", boot_delay_seconds=0.5)
+    with env.deployment({}, workers=2) as deployment, ExitStack() as exits:
+        yield Pair(env, deployment, exits)
+        env.mend()
+        env.fault("boot", boot_delay_seconds=0.5)
 
 
-def _back(stage: Stage, pair: Pair) -> None:
+def _back(env: Environment, pair: Pair) -> None:
     pair.caller.ended(pair.caller.queued(NODES, DOWN))
-    until(lambda: stage.desired() == 1, "one worker")
+    until(lambda: env.desired() == 1, "one worker")
 
 
 @pytest.mark.slow
 def test_whoever_takes_over_from_a_killed_worker_does_so_in_time_and_finishes_its_request_without_a_second_change(
-    stage: Stage, pair: Pair, measured: Measured
+    env: Environment, pair: Pair, measured: Measured
 ) -> None:
-    stage.fault("boot", boot_delay_seconds=_WAITING * KILLS)
+    env.fault("boot", boot_delay_seconds=_WAITING * KILLS)
     began = time.time()
     request = pair.caller.queued(NODES, UP)
     pair.caller.at_step(request, "wait")
     taken = [pair.taken_over(IN_TIME, Process.kill) for _ in range(KILLS)]
     record = pair.caller.ended(request, within=60 + _WAITING * KILLS)
     assert record["state"] == "succeeded", record
-    assert (record["nodes_before"], record["nodes_after"], stage.desired()) == (1, 2, 2)
-    assert stage.calls("SetDesiredCapacity", began) == 1
+    assert (record["nodes_before"], record["nodes_after"], env.desired()) == (1, 2, 2)
+    assert env.calls("SetDesiredCapacity", began) == 1
     measured(
         "take-over after a kill",
         f"{KILLS} times: median {statistics.median(taken):.2f} s, most {max(taken):.2f} s; "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
     )
     assert max(taken) <= IN_TIME
-    stage.fault("boot", boot_delay_seconds=0.5)
-    _back(stage, pair)
+    env.fault("boot", boot_delay_seconds=0.5)
+    _back(env, pair)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in the middle of a scale"])
 def test_a_worker_that_is_told_to_stop_exits_with_0_and_the_other_is_active_at_once(
-    stage: Stage, pair: Pair, number: signal.Signals, *, busy: bool
+    env: Environment, pair: Pair, number: signal.Signals, *, busy: bool
 ) -> None:
-    stage.fault("boot", boot_delay_seconds=5.0)
+    env.fault("boot", boot_delay_seconds=5.0)
     request = pair.caller.queued(NODES, UP) if busy else None
     if request:
         pair.caller.at_step(request, "wait")
@@ -112,18 +112,18 @@ def test_a_worker_that_is_told_to_stop_exits_with_0_and_the_other_is_active_at_o
     assert pair.taken_over(AT_ONCE, stop) < AT_ONCE, "as if the lease had not been released"
     if request:
         assert pair.caller.ended(request)["state"] == "succeeded"
-        _back(stage, pair)
+        _back(env, pair)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "with a caller who waits"])
 def test_ingest_that_is_told_to_stop_answers_who_waits_and_exits_with_0(
-    stage: Stage, number: signal.Signals, *, busy: bool
+    env: Environment, number: signal.Signals, *, busy: bool
 ) -> None:
-    with stage.troupe({}, workers=0) as troupe, ExitStack() as exits:
-        answers = exits.enter_context(_waiting(troupe)) if busy else []
-        code, seconds = troupe.ingest.ends(number)
+    with env.deployment({}, workers=0) as deployment, ExitStack() as exits:
+        answers = exits.enter_context(_waiting(deployment)) if busy else []
+        code, seconds = deployment.ingest.ends(number)
         assert code == 0
         assert seconds < 10
     assert answers == ([202] if busy else [])
@@ -132,11 +132,11 @@ def test_ingest_that_is_told_to_stop_answers_who_waits_and_exits_with_0(
 class _waiting:  # noqa: N801 - reads as a verb
     """A caller on a thread who waits for a request that nobody does; the list of its answers, complete on leaving."""
 
-    def __init__(self, troupe: Troupe) -> None:
+    def __init__(self, deployment: Deployment) -> None:
         import threading
 
         self._answers: list[int] = []
-        self._troupe = troupe
+        self._troupe = deployment
         self._thread = threading.Thread(target=self._ask)
 
     def _ask(self) -> None:

@@ -6,7 +6,7 @@ protected; a termination by name lowers the capacity each time it is asked for; 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports import Activity, Group, Instance
+from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
@@ -51,6 +51,8 @@ class GroupState:
     refreshing: bool = False
     refusal: str | None = None
     """Why no instance can be launched at the moment."""
+    unit: CapacityUnit = "instances"
+    """What its capacity counts."""
     tells_capacity: bool = True
     """Whether AWS says what capacity a termination left."""
     suspended: set[str] = field(default_factory=set)
@@ -77,6 +79,7 @@ class InstanceWatcher(Protocol):
 class _Region:
     groups: dict[str, GroupState] = field(default_factory=dict)
     terminated: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
     killed: list[str] = field(default_factory=list)
     launched: list[InstanceWatcher] = field(default_factory=list)
     ended: list[InstanceWatcher] = field(default_factory=list)
@@ -113,9 +116,13 @@ class InMemoryGroups(Port):
         group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, protects_new)
         group.desired_history.append(desired)
         for _ in range(desired):
-            self._add(group, "InService")
+            self._add(group, Phase.IN_SERVICE)
         self._changed(group)
         return list(group.instances)
+
+    def forget(self) -> None:
+        """An hour later EC2 knows nothing more of what it has terminated."""
+        self._region.forgotten |= self._region.terminated
 
     def watch(self, *, launched: InstanceWatcher, ended: InstanceWatcher) -> None:
         """Have machines follow: called when an instance has begun to run, and when it has begun to end."""
@@ -147,11 +154,11 @@ class InMemoryGroups(Port):
         return replace(seen, instances=tuple(map(self._as_ec2_knows, seen.instances)))
 
     @hooked
-    async def activities(self, name: str) -> list[Activity]:
-        """The newest activities, newest first."""
+    async def activities(self, name: str) -> Activities:
+        """The newest activities."""
         now, lag = self._clock.now(), self.times.activities_lag
         shown = (one for one in self._region.groups[name].activities if (now - one.started_at).total_seconds() >= lag)
-        return list(shown)[:20]
+        return Activities(tuple(shown))
 
     @hooked
     async def refreshing(self, name: str) -> bool:
@@ -159,10 +166,11 @@ class InMemoryGroups(Port):
         return self._region.groups[name].refreshing
 
     @hooked
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those that are terminated or unknown."""
-        known = {one for group in self._region.groups.values() for one in group.instances} - self._region.terminated
-        return frozenset(instance_ids) - known
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those that are terminated, and the members that are unknown."""
+        terminated = self._region.terminated - self._region.forgotten
+        known = {one for group in self._region.groups.values() for one in group.instances} | terminated
+        return frozenset(terminated.intersection(instance_ids)) | (set(instance_ids).intersection(members) - known)
 
     @hooked
     async def set_desired(self, name: str, desired: int) -> None:
@@ -203,7 +211,7 @@ class InMemoryGroups(Port):
     def _follow(self, group: GroupState) -> None:
         while len(group.staying) < group.desired and "Launch" not in group.suspended:
             if group.refusal is not None:
-                self._note(group, "Failed", "Launching a new EC2 instance.", group.refusal)
+                self._note(group, "launch", "failed", reason=group.refusal)
                 asyncio.get_running_loop().call_later(self.times.retry, self._follow, group)
                 return
             self._launch(group)
@@ -216,16 +224,16 @@ class InMemoryGroups(Port):
             self._changed(group)
 
     def _launch(self, group: GroupState) -> None:
-        instance = self._add(group, "Pending")
-        self._note(group, "Successful", f"Launching a new EC2 instance: {instance.id}", "")
+        instance = self._add(group, Phase.PENDING)
+        self._note(group, "launch", "succeeded", instance.id)
         self._changed(group)
         asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance.id)
 
-    def _add(self, group: GroupState, lifecycle: str) -> Instance:
+    def _add(self, group: GroupState, phase: Phase) -> Instance:
         number = next(self._region.numbers)
         instance = Instance(
             id=f"i-{number:017x}",
-            lifecycle=lifecycle,
+            phase=phase,
             protected=group.protects_new,
             zone=ZONES[number % len(ZONES)],
             private_dns_name=f"ip-10-0-{number // 250}-{number % 250 + 4}.ec2.internal",
@@ -237,8 +245,8 @@ class InMemoryGroups(Port):
 
     def _serve(self, group: GroupState, instance_id: str) -> None:
         instance = group.instances.get(instance_id)
-        if instance is not None and instance.lifecycle == "Pending":
-            group.instances[instance_id] = replace(instance, lifecycle="InService")
+        if instance is not None and instance.phase is Phase.PENDING:
+            group.instances[instance_id] = replace(instance, phase=Phase.IN_SERVICE)
             self._changed(group)
 
     def _end(self, group: GroupState, instance_id: str) -> bool:
@@ -246,8 +254,8 @@ class InMemoryGroups(Port):
         instance = group.instances[instance_id]
         if instance.leaving:
             return False
-        group.instances[instance_id] = replace(instance, lifecycle="Terminating")
-        self._note(group, "InProgress", f"Terminating EC2 instance: {instance_id}", "")
+        group.instances[instance_id] = replace(instance, phase=Phase.LEAVING)
+        self._note(group, "termination", "open", instance_id)
         self._tell(self._region.ended, group, instance)
         asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
         return True
@@ -264,14 +272,15 @@ class InMemoryGroups(Port):
             min_size=group.min_size,
             max_size=group.max_size,
             instances=tuple(group.instances.values()),
-            suspended=frozenset(group.suspended),
+            launches_suspended="Launch" in group.suspended,
+            terminations_suspended="Terminate" in group.suspended,
             protects_new=group.protects_new,
+            unit=group.unit,
         )
         group.history.append((asyncio.get_running_loop().time(), seen))
 
-    def _note(self, group: GroupState, status: str, description: str, reason: str) -> None:
-        identity = f"activity-{next(self._region.numbers)}"
-        group.activities.appendleft(Activity(identity, status, description, reason, self._clock.now()))
+    def _note(self, group: GroupState, kind: ActivityKind, outcome: Outcome, *names: str, reason: str = "") -> None:
+        group.activities.appendleft(Activity(kind, outcome, self._clock.now(), frozenset(names), reason))
 
     def _tell(self, watchers: Sequence[Callable[[str, Instance], None]], group: GroupState, instance: Instance) -> None:
         for watcher in watchers:

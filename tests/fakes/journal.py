@@ -1,6 +1,7 @@
-"""The journal in memory. Records pass through JSON on their way in, as in the table."""
+"""The journal in memory. Records pass through JSON on their way in, as in the table; who reads gets a copy."""
 
 import json
+from copy import deepcopy
 
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
@@ -8,7 +9,7 @@ from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_KEY_BYTES = 1024
@@ -39,7 +40,7 @@ class InMemoryJournal(Port):
         if present is None:
             self._write(record)
             return None
-        return None if present == record else present
+        return None if present == record else _copy(present)
 
     @hooked
     async def save(self, record: Record) -> Record:
@@ -50,20 +51,21 @@ class InMemoryJournal(Port):
             raise Fenced(f"record {record.id}: written with token {record.token}, but {stands} stands there")
         new = record.but(revision=record.revision + 1)
         if present.revision != record.revision and present != new:
-            raise Overtaken(present)
+            raise Overtaken(_copy(present))
         self._write(new)
-        return new
+        return _copy(new)
 
     @hooked
     async def get(self, request_id: str) -> Record | None:
         """One record."""
-        return self.records.get(request_id)
+        record = self.records.get(request_id)
+        return None if record is None else _copy(record)
 
     @hooked
     async def open(self) -> list[Record]:
         """All records that are not settled, oldest first."""
-        found = (record for record in self.records.values() if not record.settled)
-        return sorted(found, key=lambda record: (record.requested_at, record.id))
+        unsettled = (_copy(record) for record in self.records.values() if not record.settled)
+        return sorted(unsettled, key=lambda record: (record.requested_at, record.id))
 
     @hooked
     async def claim(self, request_id: str, token: int) -> Record | None:
@@ -73,7 +75,7 @@ class InMemoryJournal(Port):
             return None
         if record.token < token:
             self._write(record.but(token=token))
-        return self.records[request_id]
+        return _copy(self.records[request_id])
 
     @hooked
     async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
@@ -105,6 +107,12 @@ class InMemoryJournal(Port):
     def _write(self, record: Record) -> None:
         self.records[record.id] = record
         self.writes.append(record)
+
+
+def _copy(record: Record) -> Record:
+    """The reader's own: a change made in place is nobody else's."""
+    mutable = {name: deepcopy(getattr(record, name)) for name in ("request", "plan", "notices")}
+    return record.but(**mutable)
 
 
 def _stored(record: Record) -> Record:

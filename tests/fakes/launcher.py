@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from shared.messages import Role
 from tests.fakes.groups import InMemoryGroups
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Instance
+from worker.ports.scaling import Instance
 
 
 class Launcher:
@@ -29,8 +29,12 @@ class Launcher:
                 self.join(name, instance)
 
     def join(self, group: str, instance: Instance) -> None:
-        """The instance is a node now."""
+        """The instance is a node now, unless it has begun to end. Without a leader it tries again."""
         if instance.id in self._ending:
+            return
+        cluster = self._swarm.cluster
+        if cluster.nodes and cluster.leader is None:
+            asyncio.get_running_loop().call_later(1.0, self.join, group, instance)
             return
         self.nodes[instance.id] = self._swarm.join(
             instance.private_dns_name.partition(".")[0],
@@ -38,11 +42,21 @@ class Launcher:
             engine_labels={"instance_id": instance.id},
         )
 
-    def _launched(self, group: str, instance: Instance) -> None:
+    def lives(self, instance_id: str) -> bool:
+        """The instance has not begun to end."""
+        return instance_id not in self._ending
+
+    def boot(self) -> float | None:
+        """Seconds until the next instance is a node. None: it never becomes one."""
         if self.never_joins > 0:
             self.never_joins -= 1
-            return
-        asyncio.get_running_loop().call_later(self.boot_seconds, self.join, group, instance)
+            return None
+        return self.boot_seconds
+
+    def _launched(self, group: str, instance: Instance) -> None:
+        seconds = self.boot()
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, self.join, group, instance)
 
     def _ended(self, group: str, instance: Instance) -> None:
         self._ending.add(instance.id)

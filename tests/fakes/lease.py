@@ -1,7 +1,7 @@
 """The lease store in memory."""
 
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports import LeaseItem
+from worker.ports.storage import LeaseItem
 
 
 class InMemoryLeaseStore(Port):

@@ -1,161 +1,150 @@
-"""The Swarm in memory, as one of its clients sees it through one of its managers."""
+"""The Swarm in memory: the worker's own adapter over the simulated engine, on the loop's time and without HTTP."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Any, Self
+from itertools import count
+from typing import Any, Self, cast
 
-from shared.errors import NotFound, Refused, Unavailable
+from infra.local.engine import Faults, SimulatedSwarm, SwarmConfig
+from infra.local.engine.feed import ServiceChanged
+from infra.local.engine.identity import Identities
+from infra.local.engine.model import Availability as EngineAvailability
+from infra.local.engine.model import Node as EngineNode
+from infra.local.engine.model import Service as EngineService
+from infra.local.engine.model import TaskState
+from infra.local.engine.views import node_view, service_view
 from shared.messages import Role
-from tests.fakes.cluster import Cluster, Pace
+from tests.fakes.clock import START
+from tests.fakes.engine import InProcessEngine, task_view
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports import (
-    Availability,
-    Manager,
-    Node,
-    Service,
-    ServiceChange,
-    ServiceMode,
-    SwarmIdentity,
-    Task,
-)
+from tests.fakes.specs import as_spec
+from worker.adapters import engine as adapter
+from worker.adapters.swarm import DockerSwarm
+from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
+from worker.ports.swarm import Availability, Node, Service, ServiceMode, Task
 
 GIB = 1024**3
+START_NS = int(START.timestamp()) * 10**9
 
 
-class Subscription:
-    """One client's view of the events: something has changed since it last looked, or it is over."""
-
-    def __init__(self, view: "InMemorySwarm") -> None:
-        self.view = view
-        self.changed = asyncio.Event()
-        self.over = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    def end(self) -> None:
-        """The engine has gone away."""
-        self.over = True
-        self.changed.set()
-
-    async def __anext__(self) -> None:
-        await self.changed.wait()
-        self.changed.clear()
-        if self.over:
-            raise StopAsyncIteration
+def quick() -> SwarmConfig:
+    """Times of a Swarm in memory."""
+    return SwarmConfig(down_detection_seconds=1.0, role_change_seconds=0.3, update_begin_seconds=0.05, job_seconds=1e6)
 
 
-class InMemorySwarm(Port):
+class ReadableIdentities(Identities):
+    """Identifiers that people can tell apart when they read a trace: `node-7`."""
+
+    def __init__(self) -> None:
+        super().__init__(seed=1)
+        self._numbers = count(1)
+
+    def swarm_id(self, kind: str) -> str:
+        """Its kind, and a number."""
+        return f"{kind}-{next(self._numbers)}"
+
+
+class Cluster:
+    """Everything in the Swarm as it is now, in the worker's words. Who wants to know it needs no manager."""
+
+    def __init__(self, swarm: SimulatedSwarm) -> None:
+        self._swarm = swarm
+        self._nodes: dict[str, tuple[EngineNode, tuple[bool, bool, bool], Node]] = {}
+        self._services: dict[str, tuple[EngineService, Service]] = {}
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """All nodes by id."""
+        return {node.id: self._node(node) for node in self._swarm.store.nodes.values()}
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """All services by id."""
+        return {service.id: self._service(service) for service in self._swarm.store.services.values()}
+
+    @property
+    def tasks(self) -> list[Task]:
+        """All tasks, old ones too."""
+        return tasks_of(map(task_view, self._swarm.store.tasks.values()))
+
+    @property
+    def managers(self) -> list[Node]:
+        """The members of the consensus."""
+        return [node for node in self.nodes.values() if node.manager is not None]
+
+    @property
+    def leader(self) -> Node | None:
+        """Who leads; None while nobody can."""
+        return self.nodes.get(self._swarm.raft.leader or "")
+
+    def lives(self, node_id: str) -> bool:
+        """The node's machine runs, whatever the Swarm knows of it."""
+        return self._swarm.membership.is_alive(node_id)
+
+    @property
+    def has_quorum(self) -> bool:
+        """Whether most of the managers are alive."""
+        return self._swarm.raft.has_quorum
+
+    def _node(self, node: EngineNode) -> Node:
+        raft = self._swarm.raft
+        status = raft.is_member(node.id), raft.is_reachable(node.id), raft.leader == node.id
+        kept = self._nodes.get(node.id)
+        if kept is None or kept[0] is not node or kept[1] != status:
+            (seen,) = nodes_of([node_view(node, raft)])
+            kept = self._nodes[node.id] = node, status, seen
+        return kept[2]
+
+    def _service(self, service: EngineService) -> Service:
+        kept = self._services.get(service.id)
+        if kept is None or kept[0] is not service:
+            view = service_view(service, self._swarm.store, with_status=False, insert_defaults=False)
+            kept = self._services[service.id] = service, service_of(view)
+        return kept[1]
+
+
+def wanted(task: Task) -> bool:
+    """It has not been asked to stop."""
+    return task.desired in {"ready", "running", "complete"}
+
+
+class InMemorySwarm(DockerSwarm, Port):
     """The Swarm and SwarmChanges ports."""
 
     port = "swarm"
 
-    def __init__(self, hooks: Hooks | None = None, *, pace: Pace | None = None) -> None:
-        super().__init__(hooks)
-        self.cluster = Cluster(self._changed, pace or Pace())
-        self._own: str | None = None
-        self._subscriptions: set[Subscription] = set()
+    def __init__(
+        self,
+        hooks: Hooks | None = None,
+        *,
+        times: SwarmConfig | None = None,
+        ids: Identities | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        Port.__init__(self, hooks)  # DockerSwarm's own would open a connection
+        running = loop or asyncio.get_running_loop()
+        self.simulated = SimulatedSwarm(
+            times or quick(), now_ns=lambda: START_NS + int(running.time() * 1e9), ids=ids or ReadableIdentities()
+        )
+        self.simulated.start(running)
+        self.cluster = Cluster(self.simulated)
+        self.rollouts: Counter[str] = Counter()
+        """Service ids, and how many specifications their tasks have had."""
+        self.simulated.feed.watch(ServiceChanged, self._count_rollout, at_once=True)
+        self._connect(None)
+
+    def _connect(self, node_id: str | None) -> None:
+        self.in_process = InProcessEngine(self.simulated, node_id)
+        self._engine = cast("adapter.Engine", self.in_process)
 
     def through(self, hooks: Hooks, node_id: str | None = None) -> Self:
         """As another process sees it: over the socket of a node, or without one over the leader's."""
         view = super().through(hooks)
-        view._own = node_id
+        view._connect(node_id)
         return view
-
-    # --- What tests set up and look at --------------------------------------------------------------------------
-
-    @property
-    def pace(self) -> Pace:
-        """How long things take."""
-        return self.cluster.pace
-
-    def join(self, hostname: str, role: Role = "worker", **facts: Any) -> str:
-        """A node joins, and is Ready; `facts` are fields of Node. The first one must be a manager. Its id."""
-        identity = f"node-{self.cluster.number()}"
-        manager = Manager(leader=self.cluster.leader is None) if role == "manager" else None
-        room = {"cpus": 4 * 10**9, "memory": 8 * GIB, **facts}
-        self.cluster.put_node(Node(id=identity, hostname=hostname, role=role, manager=manager, **room))
-        return identity
-
-    def lose(self, node_id: str) -> None:
-        """The machine dies, without a word."""
-        self.cluster.lose(node_id)
-        for subscription in self._subscriptions:
-            if subscription.view._own == node_id:
-                subscription.end()
-
-    def revive(self, node_id: str) -> None:
-        """It boots again."""
-        self.cluster.revive(node_id)
-
-    def label(self, node_id: str, **labels: str) -> None:
-        """A person sets labels of a node; `_` in a key stands for a dot."""
-        node = self.cluster.nodes[node_id]
-        named = {key.replace("_", "."): value for key, value in labels.items()}
-        self.cluster.put_node(replace(node, labels={**node.labels, **named}))
-
-    def create(self, name: str, replicas: int = 1, mode: ServiceMode = "replicated", **wishes: Any) -> str:
-        """A service; `wishes` are fields of Service. Its id."""
-        identity = f"service-{self.cluster.number()}"
-        count = 0 if mode in {"global", "global-job"} else replicas
-        service = Service(id=identity, name=name, version=0, mode=mode, replicas=count, **wishes)
-        self.cluster.put_service(service, template_changed=True)
-        return identity
-
-    def remove(self, service_id: str) -> None:
-        """A person removes a service."""
-        self.cluster.drop_service(service_id)
-
-    def running_on(self, node_id: str) -> list[Task]:
-        """The tasks that run there."""
-        return [task for task in self._tasks() if task.node_id == node_id and task.state == "running"]
-
-    def hang_up(self) -> None:
-        """The engine of this view goes away for a moment: its subscriptions end."""
-        for subscription in self._subscriptions:
-            if subscription.view is self:
-                subscription.end()
-
-    # --- Questions ----------------------------------------------------------------------------------------------
-
-    @hooked
-    async def identity(self) -> SwarmIdentity:
-        """The cluster's id, and the node this view goes through."""
-        leader = self._need_leader()
-        return SwarmIdentity("cluster", self._own or leader.id)
-
-    @hooked
-    async def nodes(self) -> list[Node]:
-        """All nodes."""
-        self._need_leader()
-        return list(self.cluster.nodes.values())
-
-    @hooked
-    async def services(self, label: str | None = None) -> list[Service]:
-        """All services, or those with a label."""
-        self._need_leader()
-        key, has_value, value = (label or "").partition("=")
-        return [
-            service
-            for service in self.cluster.services.values()
-            if label is None or (key in service.labels and (not has_value or service.labels[key] == value))
-        ]
-
-    @hooked
-    async def service(self, name: str) -> Service:
-        """One service, by its exact name or id."""
-        self._need_leader()
-        return self._service(name)
-
-    @hooked
-    async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> list[Task]:
-        """Tasks, also old ones."""
-        self._need_leader()
-        return [
-            task for task in self._tasks() if service_id in {None, task.service_id} and node_id in {None, task.node_id}
-        ]
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
         """Events of nodes and services."""
@@ -164,101 +153,98 @@ class InMemorySwarm(Port):
     @asynccontextmanager
     async def _changes(self) -> AsyncIterator[AsyncIterator[None]]:
         await self.hooks.before("swarm.changes")
-        self._need_engine()
-        subscription = Subscription(self)
-        self._subscriptions.add(subscription)
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.discard(subscription)
+        async with super().changes() as changes:
+            yield changes
 
-    # --- Changes ------------------------------------------------------------------------------------------------
+    # --- What tests set up and look at --------------------------------------------------------------------------
 
-    @hooked
-    async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
-    ) -> None:
-        """Set one or both."""
-        self._need_leader()
-        node = self.cluster.nodes.get(node_id)
-        if node is None:
-            raise NotFound(f"node {node_id} not found")
-        new = replace(node, availability=availability or node.availability, role=role or node.role)
-        if new == node:
-            return
-        if new.role != node.role:
-            self._check_role(node, new.role)
-            self.cluster.later(self.pace.role, self.cluster.take_role, node_id)
-        self.cluster.put_node(new)
+    @property
+    def times(self) -> SwarmConfig:
+        """How long things take. May be changed at any moment."""
+        return self.simulated.config
 
-    @hooked
-    async def remove_node(self, node_id: str, *, force: bool = False) -> None:
-        """Remove a Down node."""
-        self._need_leader()
-        node = self.cluster.nodes.get(node_id)
-        if node is None:
-            return
-        if node.role == "manager" and node.manager is not None:
-            raise Refused(f"node {node_id} is a cluster manager and is a member of the raft cluster")
-        if node.ready and not force:
-            raise Refused(f"node {node_id} is not down and can't be removed")
-        self.cluster.drop_node(node_id)
-
-    @hooked
-    async def update_service(self, service_id: str, change: ServiceChange) -> None:
-        """Change one field and the request label, if the label does not name this request yet."""
-        self._need_leader()
-        service = self._service(service_id)
-        if service.labels.get(change.label) == change.request_id:
-            return
-        if change.replicas is not None and service.mode != "replicated":
-            raise Refused(f"service {service.name} is not a replicated service")
-        new = replace(
-            service,
-            replicas=service.replicas if change.replicas is None else change.replicas,
-            env=service.env if change.env is None else {**service.env, change.env[0]: change.env[1]},
-            labels={**service.labels, change.label: change.request_id},
-            update_state=None,
-            update_message="",
+    def join(self, hostname: str, role: Role = "worker", *, engine_labels: dict[str, str] | None = None) -> str:
+        """A node with 4 CPUs and 8 GiB joins, and is Ready. The first one must be a manager. Its id."""
+        return self.simulated.add_node(
+            hostname, role=role, engine_labels=engine_labels, nano_cpus=4 * 10**9, memory_bytes=8 * GIB
         )
-        self.cluster.put_service(new, template_changed=change.force or new.env != service.env)
 
-    async def idle(self) -> None:
-        """No call goes on after it was cancelled. Nobody is asked, so this is never without an answer."""
+    def lose(self, node_id: str) -> None:
+        """The machine dies, without a word."""
+        self.simulated.lose_node(node_id)
+
+    def revive(self, node_id: str) -> None:
+        """It boots again."""
+        self.simulated.return_node(node_id)
+
+    def create(self, name: str, replicas: int = 1, mode: ServiceMode = "replicated", **wishes: Any) -> str:
+        """A service; `wishes` are fields of Service. Its id."""
+        return self.simulated.control.create_service(as_spec(name, replicas, mode=mode, **wishes)).id
+
+    def remove(self, service_id: str) -> None:
+        """A person removes a service."""
+        self.simulated.control.remove_service(service_id)
+
+    def scale(self, name: str, replicas: int) -> None:
+        """A person sets the number of replicas."""
+        service = self.simulated.control.service(name)
+        body = {**service.spec.body, "Mode": {"Replicated": {"Replicas": replicas}}}
+        self.simulated.control.update_service(service.id, service.meta.version, body, rollback=False)
+
+    def label(self, node_id: str, **labels: str) -> None:
+        """A person sets labels of a node; `_` in a key stands for a dot."""
+        named = {key.replace("_", "."): value for key, value in labels.items()}
+        self._respecify(node_id, labels={**self.simulated.store.nodes[node_id].spec.labels, **named})
+
+    def set_availability(self, node_id: str, availability: Availability) -> None:
+        """A person sets it."""
+        self._respecify(node_id, availability=EngineAvailability(availability))
+
+    def disguise(self, node_id: str, hostname: str) -> None:
+        """Nothing about the node tells which instance it is."""
+        node = self.simulated.store.nodes[node_id]
+        self.simulated.store.put_node(replace(node, machine=replace(node.machine, hostname=hostname, engine_labels={})))
+
+    def running_on(self, node_id: str) -> list[Task]:
+        """The tasks that run there."""
+        return [task for task in self.cluster.tasks if task.node_id == node_id and task.state == "running"]
+
+    def refills(self, task_id: str) -> bool:
+        """Whether Swarm would start a task again elsewhere, were it stopped now."""
+        task = self.simulated.store.tasks[task_id]
+        return self.simulated.restarts.is_due(task, self.simulated.store.services[task.service_id])
+
+    def fail(self, task_id: str) -> None:
+        """The task's container ends badly."""
+        self.simulated.store.set_status(self.simulated.store.tasks[task_id], TaskState.FAILED, "started", "exit 1")
+
+    def count_attempts(self, name: str) -> None:
+        """Each of a service's slots has used a restart attempt, of which Swarm shows no task any more."""
+        service = next(each for each in self.simulated.store.services.values() if each.spec.name == name)
+        for task in list(self.simulated.store.tasks.values()):
+            if task.service_id == service.id:
+                self.simulated.restarts.note_attempt(task, service)
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong in the Swarm."""
+        return self.simulated.faults
+
+    def hang_up(self) -> None:
+        """The engine of this view goes away for a moment: its subscriptions end."""
+        self.in_process.hang_up()
 
     # --- How it works -------------------------------------------------------------------------------------------
 
-    def _changed(self) -> None:
-        for subscription in self._subscriptions:
-            subscription.changed.set()
+    def _respecify(self, node_id: str, **changes: Any) -> None:
+        node = self.simulated.store.nodes[node_id]
+        self.simulated.store.put_node(replace(node, spec=replace(node.spec, **changes)))
 
-    def _need_engine(self) -> None:
-        node = self.cluster.nodes.get(self._own or "")
-        if self._own is not None and (node is None or self._own in self.cluster.dead):
-            raise Unavailable("Docker: Connection refused")
+    def _count_rollout(self, change: ServiceChanged) -> None:
+        before, after = change.before, change.after
+        self.rollouts[after.id] += before is None or after.spec.tasks_differ(before.spec)
 
-    def _need_leader(self) -> Node:
-        self._need_engine()
-        node = self.cluster.nodes.get(self._own or "")
-        if node is not None and node.manager is None:
-            raise Unavailable("Docker: This node is not a swarm manager.")
-        leader = self.cluster.leader
-        if leader is None:
-            raise Unavailable("Docker: The swarm does not have a leader.")
-        return leader
 
-    def _check_role(self, node: Node, role: Role) -> None:
-        if role == "worker" and node.manager is not None:
-            if len(self.cluster.managers) == 1:
-                raise Refused("attempting to demote the last manager of the swarm")
-            if not self.cluster.quorum_without(node.id):
-                raise Refused("can't remove member from the raft: this would result in a loss of quorum")
-
-    def _service(self, name: str) -> Service:
-        for service in self.cluster.services.values():
-            if name in {service.id, service.name}:
-                return service
-        raise NotFound(f"service {name} not found")
-
-    def _tasks(self) -> list[Task]:
-        return [self.cluster.task(job) for job in self.cluster.jobs.values()]
+# A process's hooks come before and after each of its calls.
+for _call in ("identity", "nodes", "services", "service", "tasks", "update_node", "remove_node", "update_service"):
+    setattr(InMemorySwarm, _call, hooked(getattr(DockerSwarm, _call)))

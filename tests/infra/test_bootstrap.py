@@ -1,28 +1,35 @@
 """bootstrap/swarm-node.sh: one Swarm whoever boots when, and it stays one. The script is run as it is.
 
 `aws` is done over the embedded AWS (its DynamoDB serves one request at a time, so conditional writes are what they
-are at AWS), `docker` by a toy with nothing but membership in it.
+are at AWS), `docker` over simulated Swarms.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infra.cloudformation.embed import SCRIPT, bare
 from infra.local.aws import EmbeddedAws
+from infra.local.engine.model import NodeState, Role
 from tests.infra.commands import Answer, AwsCommand, on_path
-from tests.infra.toy_swarm import Swarm, ToySwarms
+from tests.infra.docker_swarm import DockerCommand, Swarm, instance_of
 
 IMAGE = "ami-12c6146b"
 A_MINUTE = 60
+
+
+def nothing(_arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
+    """A command that does nothing, well."""
+    return 0, "", ""
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +40,23 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Cluster]:
-    toy, command = ToySwarms(), AwsCommand(aws.session().client)
-    with on_path(tmp_path / "bin", aws=command, docker=toy) as path:
-        yield Cluster(aws, toy, command, tmp_path, path)
+    with made_cluster(aws, tmp_path) as cluster:
+        yield cluster
+
+
+@contextmanager
+def made_cluster(aws: EmbeddedAws, folder: Path) -> Iterator[Cluster]:
+    """One without machines."""
+    docker, command = DockerCommand(), AwsCommand(aws.session().client)
+    with on_path(folder / "bin", aws=command, docker=docker, iptables=nothing) as path:
+        yield Cluster(aws, docker, command, folder, path)
 
 
 class Cluster:
     """Machines, each with its own files, over one account and one world of Swarms."""
 
-    def __init__(self, aws: EmbeddedAws, toy: ToySwarms, command: AwsCommand, folder: Path, path: Path) -> None:
-        self.toy, self.command = toy, command
+    def __init__(self, aws: EmbeddedAws, docker: DockerCommand, command: AwsCommand, folder: Path, path: Path) -> None:
+        self.docker, self.command = docker, command
         self._ec2 = aws.session().client("ec2")
         self._dynamodb = aws.session().client("dynamodb")
         self._folder, self._path = folder, path
@@ -78,8 +92,8 @@ class Cluster:
         """They are gone, for EC2 and for the Swarm."""
         self._ec2.terminate_instances(InstanceIds=[one.instance for one in machines])
         for machine in machines:
-            if machine.instance in self.toy.joined:
-                self.toy.lose(machine.instance)
+            if machine.instance in self.docker.joined:
+                self.docker.lose(machine.instance)
 
     def written(self, kind: str, id_: str) -> dict[str, str]:
         """An entry of the books."""
@@ -96,14 +110,14 @@ class Cluster:
 
     def swarm(self) -> Swarm:
         """The one Swarm there is."""
-        [swarm] = self.toy.swarms.values()
+        [swarm] = self.docker.swarms.values()
         return swarm
 
     def formed(self, managers: int = 3) -> list[Machine]:
         """A Swarm of managers, from nothing, in the order in which they joined: the leader first."""
         machines = self.launch("manager", managers)
         until_all_in(machines)
-        joined = [member.instance for swarm in self.toy.swarms.values() for member in swarm.managers()]
+        joined = [instance for swarm in self.docker.swarms.values() for instance in swarm.managers()]
         return sorted(machines, key=lambda machine: joined.index(machine.instance))
 
 
@@ -149,13 +163,13 @@ def until_all_in(machines: Sequence[Machine]) -> None:
 
 
 def roles(swarm: Swarm) -> list[str]:
-    return sorted(member.role for member in swarm.members.values())
+    return sorted(node.spec.role.value for node in swarm.engine.nodes)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("_round", range(10))
 def test_three_managers_and_two_workers_that_boot_at_once_form_one_swarm(cluster: Cluster, _round: int) -> None:
-    cluster.toy.init_seconds = 0.3
+    cluster.docker.init_seconds = 0.3
     until_all_in([*cluster.launch("worker", 2), *cluster.launch("manager", 3)])
     assert roles(cluster.swarm()) == ["manager"] * 3 + ["worker"] * 2
     assert cluster.written("swarm", "founder")["formed"] == cluster.swarm().id
@@ -165,7 +179,7 @@ def test_a_worker_never_founds_a_swarm(cluster: Cluster) -> None:
     [worker] = cluster.launch("worker")
     code, said = worker.tend()
     assert (code, "not in the Swarm yet" in said) == (1, True)
-    assert not cluster.toy.swarms
+    assert not cluster.docker.swarms
 
 
 def test_the_founder_writes_down_where_it_is_and_both_tokens_before_it_says_that_there_is_a_swarm(
@@ -191,7 +205,7 @@ def test_a_founder_that_died_before_it_founded_is_replaced(cluster: Cluster) -> 
 def test_a_founder_that_restarted_before_it_wrote_anything_down_goes_on(cluster: Cluster) -> None:
     [founder, other] = cluster.launch("manager", 2)
     cluster.write("swarm", "founder", instance=founder.instance)
-    cluster.toy.found(founder.instance, founder.address)
+    cluster.docker.found(founder.instance, founder.address)
     assert founder.tend()[0] == 0
     assert other.tend()[0] == 0
     assert roles(cluster.swarm()) == ["manager"] * 2
@@ -201,10 +215,10 @@ def test_a_founder_that_restarted_before_it_wrote_anything_down_goes_on(cluster:
 def test_a_machine_that_restarts_changes_nothing(cluster: Cluster) -> None:
     machines = [*cluster.formed(), *cluster.launch("worker")]
     until_all_in(machines)
-    before = dict(cluster.swarm().members)
+    before = cluster.swarm().engine.nodes
     for machine in machines:
         assert machine.tend()[0] == 0
-    assert cluster.swarm().members == before
+    assert cluster.swarm().engine.nodes == before
 
 
 @pytest.mark.slow
@@ -212,18 +226,14 @@ def test_a_dead_managers_node_and_entry_are_removed_by_the_leader_and_its_succes
     leader, second, dead = cluster.formed()
     cluster.terminate(dead)
     second.tend()
-    assert len(cluster.swarm().members) == 3, "only the leader cleans up"
+    assert len(cluster.swarm().engine.nodes) == 3, "only the leader cleans up"
     [successor] = cluster.launch("manager")
     until_all_in([successor])
     assert not successor.ask("settled"), "the dead one still counts for the quorum"
-    first = next(one for one in (leader, second) if one.instance == cluster.swarm().managers()[0].instance)
+    first = next(one for one in (leader, second) if one.instance == cluster.swarm().managers()[0])
     assert first.tend()[0] == 0
-    assert {one.instance for one in cluster.swarm().managers()} == {
-        leader.instance,
-        second.instance,
-        successor.instance,
-    }
-    assert len(cluster.swarm().members) == 3
+    assert set(cluster.swarm().managers()) == {leader.instance, second.instance, successor.instance}
+    assert len(cluster.swarm().engine.nodes) == 3
     assert cluster.written("manager", dead.instance) == {}
     assert successor.ask("settled")
 
@@ -240,10 +250,10 @@ def test_all_managers_can_be_replaced_one_by_one_with_the_quorum_held_all_throug
         assert new.ask("settled")
         cluster.terminate(old)
         managers.remove(old)
-        assert cluster.swarm().has_quorum
+        assert cluster.swarm().engine.raft.has_quorum
     for manager in managers:
         manager.tend()
-    assert {one.instance for one in cluster.swarm().members.values()} == {one.instance for one in managers}
+    assert set(map(instance_of, cluster.swarm().engine.nodes)) == {one.instance for one in managers}
 
 
 @pytest.mark.slow
@@ -251,7 +261,7 @@ def test_a_node_that_is_down_stays_while_its_instance_exists(cluster: Cluster) -
     machines = cluster.formed()
     [worker] = cluster.launch("worker")
     until_all_in([worker])
-    cluster.toy.lose(worker.instance)
+    cluster.docker.lose(worker.instance)
     for machine in machines:
         machine.tend()
     assert "worker" in roles(cluster.swarm())
@@ -262,13 +272,13 @@ def test_the_old_node_of_an_instance_that_joined_again_is_removed(cluster: Clust
     machines = cluster.formed()
     [worker] = cluster.launch("worker")
     until_all_in([worker])
-    cluster.toy.states[worker.instance] = "error"
+    cluster.docker.states[worker.instance] = "error"
     assert worker.tend()[0] == 0
     assert roles(cluster.swarm()).count("worker") == 2
     for machine in machines:
         machine.tend()
-    [member] = [one for one in cluster.swarm().members.values() if one.role == "worker"]
-    assert member.up
+    [left] = [node for node in cluster.swarm().engine.nodes if node.spec.role is Role.WORKER]
+    assert left.state is NodeState.READY
 
 
 @pytest.mark.slow
@@ -278,12 +288,12 @@ def test_while_ec2_does_not_answer_nobody_is_removed_and_nothing_is_founded(clus
     cluster.command.refuse = {"ec2 describe-instances"}
     for machine in machines[:2]:
         machine.tend()
-    assert len(cluster.swarm().members) == 3
+    assert len(cluster.swarm().engine.nodes) == 3
     assert cluster.written("manager", machines[2].instance)
     cluster.terminate(*machines[:2])
     [late] = cluster.launch("manager")
     assert late.tend()[0] == 1
-    assert len(cluster.toy.swarms) == 1
+    assert len(cluster.docker.swarms) == 1
 
 
 @pytest.mark.slow
@@ -308,47 +318,63 @@ def test_a_token_that_someone_else_rotated_is_written_down_at_the_next_round(clu
     assert cluster.written("token-worker", "current")["token"] == cluster.swarm().token("worker")
 
 
+def test_when_no_manager_exists_any_more_no_empty_swarm_takes_the_old_ones_place_by_itself(cluster: Cluster) -> None:
+    cluster.terminate(*cluster.formed(1))
+    [late] = cluster.launch("manager")
+    code, said = late.tend()
+    assert (code, len(cluster.docker.swarms)) == (3, 1)
+    assert "delete the entry (swarm, founder)" in said
+
+
 @pytest.mark.slow
-def test_when_no_manager_exists_any_more_a_new_swarm_is_founded_and_workers_go_over(cluster: Cluster) -> None:
+def test_once_a_person_has_said_so_a_new_swarm_is_founded_and_workers_go_over(cluster: Cluster) -> None:
     old = cluster.formed()
     [worker] = cluster.launch("worker")
     until_all_in([worker])
     cluster.terminate(*old)
+    cluster.forget("swarm", "founder")
     new = cluster.formed()
-    assert len(cluster.toy.swarms) == 2, "the old one is gone with its managers"
-    fresh = cluster.toy.swarms[cluster.written("swarm", "founder")["formed"]]
+    assert len(cluster.docker.swarms) == 2, "the old one is gone with its managers"
+    fresh = cluster.docker.swarms[cluster.written("swarm", "founder")["formed"]]
     until_all_in([worker])
     until_all_in([worker])
     assert roles(fresh) == ["manager"] * 3 + ["worker"]
-    assert {one.instance for one in fresh.managers()} == {one.instance for one in new}
+    assert set(fresh.managers()) == {one.instance for one in new}
+
+
+def test_a_person_who_says_so_too_early_founds_no_second_swarm_either(cluster: Cluster) -> None:
+    cluster.formed(1)
+    cluster.forget("swarm", "founder")
+    [late] = cluster.launch("manager")
+    assert late.tend()[0] == 1
+    assert len(cluster.docker.swarms) == 1
 
 
 @pytest.mark.slow
 def test_no_second_swarm_while_a_manager_of_the_first_exists_however_ill_it_is(cluster: Cluster) -> None:
     machines = cluster.formed()
     for machine in machines:
-        cluster.toy.lose(machine.instance)
+        cluster.docker.lose(machine.instance)
     [late] = cluster.launch("manager")
     assert late.tend()[0] == 1
-    assert len(cluster.toy.swarms) == 1
+    assert len(cluster.docker.swarms) == 1
 
 
 @pytest.mark.slow
 def test_a_manager_in_error_is_left_to_a_person(cluster: Cluster) -> None:
     machines = cluster.formed()
-    cluster.toy.states[machines[1].instance] = "error"
+    cluster.docker.states[machines[1].instance] = "error"
     code, said = machines[1].tend()
     assert (code, "'error'" in said) == (1, True)
-    assert machines[1].instance in cluster.toy.joined
+    assert machines[1].instance in cluster.docker.joined
 
 
 @pytest.mark.slow
 def test_a_demoted_manager_is_left_as_it_is(cluster: Cluster) -> None:
     machines = cluster.formed()
-    demoted = cluster.swarm().managers()[2]
-    cluster.swarm().members[demoted.id].role = "worker"
-    machine = next(one for one in machines if one.instance == demoted.instance)
-    assert machine.tend()[0] == 0
+    swarm, node_id = cluster.docker.joined[machines[2].instance]
+    swarm.demote(node_id)
+    assert machines[2].tend()[0] == 0
     assert roles(cluster.swarm()) == ["manager", "manager", "worker"]
 
 
@@ -361,67 +387,23 @@ def test_workers_read_nothing_but_what_their_role_allows_and_write_nothing(clust
     assert set(cluster.command.calls) == {"dynamodb get-item", "dynamodb query"}
 
 
-def test_the_first_boot_makes_engine_units_and_membership_and_tells_cloudformation(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    [manager] = cluster.launch("manager")
-    done: list[str] = []
-    facts = {"instance-type": "t3.small", "placement/availability-zone": "us-east-1b", "api/token": "token"}
-
-    def curl(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
-        return 0, next(value for path, value in facts.items() if arguments[-1].endswith(path)), ""
-
-    def noted(name: str) -> Callable[[Sequence[str], str, Mapping[str, str]], Answer]:
-        def note(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
-            done.append(f"{name} {' '.join(arguments)}")
-            return 0, "", ""
-
-        return note
-
-    root = tmp_path / manager.instance
-    (root / "etc/systemd/system").mkdir(parents=True)
-    script = tmp_path / "swarm-node"
-    script.write_text(bare(SCRIPT.read_text()))
-    script.chmod(0o755)
-    stubs: dict[str, Any] = {name: noted(name) for name in ("dnf", "systemctl", "usermod")}
-    with on_path(tmp_path / "machine", curl=curl, **stubs) as path:
-        search = f"{path}:{cluster.environment(manager)['PATH']}"
-        process = manager.start(str(script), "boot", PATH=search, PRUNE="yes")
-        said, _ = process.communicate(timeout=A_MINUTE)
-    assert process.returncode == 0, said
-    assert (
-        (root / "etc/docker/daemon.json")
-        .read_text()
-        .startswith(
-            f'{{"labels": ["instance_id={manager.instance}", "availability_zone=us-east-1b", "instance_type=t3.small"]'
-        )
-    )
-    assert "ExecStart=/usr/local/sbin/swarm-node tend" in (root / "etc/systemd/system/swarm-node.service").read_text()
-    assert done == [
-        "dnf install -y docker",
-        "usermod -aG docker ec2-user",
-        "systemctl daemon-reload",
-        "systemctl enable --now docker swarm-node.timer",
-        "systemctl enable --now swarm-prune.timer",
-    ]
-    assert "cloudformation signal-resource" in cluster.command.calls
-    assert roles(cluster.swarm()) == ["manager"]
-
-
 def test_containers_logs_go_where_the_template_says(cluster: Cluster) -> None:
     [manager] = cluster.launch("manager")
-    for settings, driver in (({}, '"json-file"'), ({"LOG_GROUP": "/docker-swarm/devops"}, '"awslogs"')):
-        process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", **settings)
-        said, _ = process.communicate(timeout=A_MINUTE)
-        assert f'"log-driver": {driver}' in said
+    said = {}
+    for group in ("", "/docker-swarm/devops"):
+        process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", LOG_GROUP=group)
+        said[group] = json.loads(process.communicate(timeout=A_MINUTE)[0])
+    assert said[""]["log-driver"] == "json-file"
+    logs = said["/docker-swarm/devops"]
+    assert (logs["log-driver"], logs["log-opts"]["mode"]) == ("awslogs", "non-blocking")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("aws") is None, reason="no aws command on this machine")
 def test_it_speaks_to_the_real_aws_command_in_the_same_way(aws: EmbeddedAws, tmp_path: Path) -> None:
-    toy = ToySwarms()
-    with on_path(tmp_path / "bin", docker=toy) as path:
-        cluster = Cluster(aws, toy, AwsCommand(aws.session().client), tmp_path, path)
+    docker = DockerCommand()
+    with on_path(tmp_path / "bin", docker=docker, iptables=nothing) as path:
+        cluster = Cluster(aws, docker, AwsCommand(aws.session().client), tmp_path, path)
         [founder], [worker] = cluster.launch("manager"), cluster.launch("worker")
         for machine in (founder, worker):
             code, said = machine.tend(**aws.environment)

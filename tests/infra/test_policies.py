@@ -37,8 +37,8 @@ BODIES: Final[list[dict[str, Any]]] = [
 
 
 def actions(calls: Mapping[str, int]) -> set[str]:
-    """Calls as IAM names them."""
-    return {call.replace(".", ":") for call in calls}
+    """Calls as IAM names them: a batch of SQS's needs what one message needs."""
+    return {call.replace(".", ":").removesuffix("Batch") for call in calls}
 
 
 async def until(probe: Callable[[], bool], what: str) -> None:

@@ -24,6 +24,7 @@ STACKS: Final = Path(__file__).parents[2] / "stacks"
 NAMES: Final = ("proxy", "scaler", "monitor", "exporters")
 GIVEN: Final = {
     "DOMAIN": "cluster.example",
+    "ACME_EMAIL": "me@cluster.example",
     "REGISTRY": "registry.example/me",
     "AWS_DEFAULT_REGION": "us-east-1",
     "SQS_QUEUE_URL": "https://sqs.example/1/inbox",
@@ -34,6 +35,7 @@ GIVEN: Final = {
 }
 MIXIN: Final = Path(__file__).parents[2] / "monitoring"
 DOCS: Final = Path(__file__).parents[2] / "docs"
+CALL_SECONDS: Final = 5  # the worker's own limit, with the default lease
 
 
 def needs(command: str) -> pytest.MarkDecorator:
@@ -71,7 +73,9 @@ def run(*command: str | Path, cwd: Path | None = None, environ: Mapping[str, str
 
 
 @pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
-@pytest.mark.parametrize("names", [*((name,) for name in NAMES), ("scaler", "scaler-keys")])
+@pytest.mark.parametrize(
+    "names", [*((name,) for name in NAMES), ("scaler", "scaler-keys"), ("proxy", "proxy-letsencrypt")]
+)
 def test_docker_accepts_the_stack(names: tuple[str, ...]) -> None:
     files = [word for name in names for word in ("-c", str(STACKS / f"{name}.yml"))]
     parsed = yaml.safe_load(run("docker", "stack", "config", *files, environ=GIVEN))
@@ -102,6 +106,35 @@ def test_what_a_service_names_is_declared() -> None:
                 assert config["source"] in parsed["configs"], (name, key)
             for volume in service.get("volumes", []):
                 assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
+
+
+def test_who_has_a_certificate_of_its_own_says_all_that_the_proxy_says_and_https() -> None:
+    plain, own = (stack(name)["services"]["traefik"] for name in ("proxy", "proxy-letsencrypt"))
+    assert set(plain["command"]) < set(own["command"])
+    assert own["deploy"]["replicas"] == 1, "each of two would have a certificate of its own"
+
+
+def test_routes_are_on_the_entry_points_that_the_proxy_has_by_default() -> None:
+    """So that what is deployed once is reached with a certificate and without."""
+    for name, key, service in services():
+        labels = service["deploy"].get("labels", {})
+        assert not [label for label in labels if label.endswith(".entrypoints")], (name, key)
+    for name, entry_points in (("proxy", {"web"}), ("proxy-letsencrypt", {"web", "websecure"})):
+        command = " ".join(stack(name)["services"]["traefik"]["command"])
+        assert set(re.findall(r"--entrypoints\.(\w+)\.asDefault=true", command)) == entry_points
+
+
+def test_credentials_are_waited_for_but_not_longer_than_a_call_may_take() -> None:
+    for key in ("ingest", "worker"):
+        service = stack("scaler")["services"][key]
+        given = service["environment"]
+        waited = int(given["AWS_METADATA_SERVICE_TIMEOUT"]) * int(given["AWS_METADATA_SERVICE_NUM_ATTEMPTS"])
+        assert 1 < waited < CALL_SECONDS
+        assert "metadata" in service["networks"]
+
+
+def test_nobody_else_is_on_the_network_that_leads_to_the_managers_credentials() -> None:
+    assert {key for _, key, service in services() if "metadata" in service.get("networks", [])} == {"ingest", "worker"}
 
 
 def test_every_config_is_a_file_that_is_there_and_has_a_version_in_its_name() -> None:

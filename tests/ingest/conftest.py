@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,12 @@ from sanic import Sanic
 from sanic.touchup import TouchUp
 
 from tests.ingest.serving import Service, serving
+from tests.real import mark
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones start ingest as a process."""
+    mark(items, Path(__file__).parent, only="slow")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -79,10 +79,11 @@ class FakeJournal:
             raise self.failure
         return {name: self.written[name] for name in ids if name in self.written}
 
-    async def newest(self, limit: int) -> list[Record]:
+    async def newest(self, limit: int, state: State | None = None) -> list[Record]:
         if self.failure is not None:
             raise self.failure
-        return sorted(self.written.values(), key=lambda record: record.requested_at, reverse=True)[:limit]
+        matching = [record for record in self.written.values() if state in {None, record.state}]
+        return sorted(matching, key=lambda record: record.requested_at, reverse=True)[:limit]
 
     def write(self, record: Record) -> Record:
         self.written[record.id] = record

@@ -64,7 +64,7 @@ class Ingest:
             line = stderr.readline()
             assert line, f"it ended: {self.log}"
             self.lines.append(line)
-            if "ingest is ready" in line:
+            if "ingest_ready" in line:
                 self.port = json.loads(line)["port"]
         self.ready_after = time.monotonic() - began
         self._reader = threading.Thread(target=lambda: self.lines.extend(stderr), daemon=True)
@@ -95,9 +95,8 @@ def started(environ: Mapping[str, str]) -> Iterator[Ingest]:
                 ingest.wait()
 
 
-def ended(environ: Mapping[str, str]) -> tuple[int, str]:
+def ended(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     """Exit code and standard error of a process that ends by itself."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ingest"], env=clean(environ), capture_output=True, text=True, timeout=20, check=False
-    )
+    command = [sys.executable, "-m", "ingest", *arguments]
+    done = subprocess.run(command, env=clean(environ), capture_output=True, text=True, timeout=20, check=False)
     return done.returncode, done.stderr

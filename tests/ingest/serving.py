@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from ingest.app import Parts, create_app
+from ingest.app import App, Parts, create_app
 from ingest.bad_requests import BadRequests
 from ingest.connection import Deadlines
 from ingest.outcomes import Outcomes
@@ -54,6 +54,7 @@ class Service:
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
     port: int = 0
     outcomes: Outcomes = field(init=False)
+    app: App = field(init=False)
     client: aiohttp.ClientSession = field(init=False)
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
@@ -99,7 +100,8 @@ async def serving(
     service.port = listener.getsockname()[1]
     async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as service.client:
         reader = group.create_task(service.outcomes.run())
-        async with listening(create_app(parts), listener):
+        service.app = create_app(parts)
+        async with listening(service.app, listener):
             yield service
         reader.cancel()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -15,12 +17,14 @@ from ingest import connection
 from ingest.bodies import LONGEST
 from ingest.connection import Deadlines
 from tests.adapters.eventually import tries
+from tests.ingest.fakes import record
 from tests.ingest.serving import Service, serving
 
 SHORT = Deadlines(tick=0.02, receive=0.3, drain=0.1, idle=1.0, answer=1.0, linger=0.2)
 PATIENT = Deadlines(tick=SHORT.tick)
 PATIENCE = 5.0
 
+EMPTY = b"Content-Length: 0\r\n\r\n"
 POST = b"POST /v1/scale-nodes?scale=up&type=worker HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -158,6 +162,143 @@ async def test_an_answer_that_takes_longer_than_any_wait_is_given_up() -> None:
         service.inbox.hangs = True
         said = await exchange(service, POST + b"Content-Length: 0\r\n\r\n")
         assert (status(said), body(said)["message"]) == (503, "No answer in time")
+
+
+# --- callers that end their side, or go away --------------------------------------------------------------------------
+
+
+async def half_closed(service: Service, sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await service.connect()
+    writer.write(sent)
+    writer.write_eof()
+    return reader, writer
+
+
+@pytest.mark.parametrize("request_bytes", [POST + b"Content-Length: 0\r\n\r\n", b"GET /healthz HTTP/1.1\r\n\r\n"])
+async def test_a_half_closed_connection_gets_its_answer(service: Service, request_bytes: bytes) -> None:
+    reader, writer = await half_closed(service, request_bytes)
+    assert status(await until_closed(reader)) in {200, 202}
+    writer.close()
+
+
+async def test_a_half_closed_connection_gets_all_its_answers(service: Service) -> None:
+    chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    reader, writer = await half_closed(service, (POST + b"Content-Length: 2\r\n\r\n{}") * 2 + chunked)
+    assert (await until_closed(reader)).count(b"HTTP/1.1 202 ") == 3
+    assert len(service.inbox.messages) == 3
+    writer.close()
+
+
+async def test_a_half_closed_connection_may_wait_for_its_outcome(service: Service) -> None:
+    reader, writer = await half_closed(service, POST.replace(b"scale=up", b"wait=30&scale=up") + EMPTY)
+    await waits(service, 1)
+    await asyncio.sleep(3 * PATIENT.tick)
+    service.journal.write(record(service.inbox.messages[0]["id"], message="the end"))
+    said = await until_closed(reader)
+    assert (status(said), body(said)["message"]) == (200, "the end")
+    writer.close()
+
+
+@pytest.mark.parametrize("case", [case for case in UNFINISHED if "dripping" not in case])
+async def test_what_can_never_arrive_is_400_at_once(service: Service, case: str) -> None:
+    reader, writer = await half_closed(service, UNFINISHED[case][0])
+    said = (await until_closed(reader)).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert (status(said), body(said)["status"]) == (400, "NOK")
+    assert service.inbox.messages == []
+    writer.close()
+
+
+async def test_a_half_closed_connection_that_says_nothing_is_closed_at_once(service: Service) -> None:
+    reader, writer = await half_closed(service, b"")
+    assert await until_closed(reader) == b""
+    writer.close()
+
+
+@pytest.mark.parametrize("first_half", [False, True])
+async def test_a_caller_that_goes_away_is_forgotten_and_is_no_error(
+    first_half: bool, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with serving(deadlines=PATIENT) as service:
+        _, writer = await service.connect()
+        writer.write(POST.replace(b"scale=up", b"wait=300&scale=up") + EMPTY)
+        await waits(service, 1)
+        if first_half:
+            writer.write_eof()
+            await asyncio.sleep(3 * PATIENT.tick)
+            assert service.outcomes.waiting == 1
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+        writer.transport.abort()
+        await waits(service, 0)
+        metrics = (await service.get("/metrics")).text
+    assert "error" not in (caplog.text + capsys.readouterr().out).lower()
+    assert 'code="500"' not in metrics
+
+
+async def waits(service: Service, number: int) -> None:
+    """Until so many callers wait."""
+    async with asyncio.timeout(PATIENCE):
+        while service.outcomes.waiting != number:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
+
+
+# --- framing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("coding", [b"Chunked", b"CHUNKED", b"chunked ", b"\tchunKed\t", b"chunked"])
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_chunked_body_is_read_in_any_case(service: Service, coding: bytes, last: bool) -> None:
+    header = b"Transfer-Encoding:" + coding + b"\r\n"
+    lines = b"Connection: close\r\n" + header if last else header + b"Connection: close\r\n"
+    said = await exchange(service, POST + lines + b"\r\n2\r\n{}\r\n0\r\n\r\n")
+    assert status(said) == 202
+
+
+async def test_what_only_looks_like_a_header_is_none(service: Service) -> None:
+    said = await exchange(service, POST + b"X: a\ntransfer-encoding: Chunked\r\nConnection: close\r\n\r\n")
+    assert (status(said), len(service.inbox.messages)) == (202, 1)
+
+
+TRAILERS = b"0;last=yes\r\nExpires: never\r\nX-Sum: 1\r\n\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("end", [TRAILERS, b"00 \r\nA:\r\n\r\n", b"0\r\n\r\n"])
+async def test_trailers_are_read_and_thrown_away(service: Service, end: bytes) -> None:
+    follows = b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"
+    said = await exchange(service, CHUNKED + b"2\r\n{}\r\n" + end + follows)
+    assert [int(part.split()[0]) for part in said.split(b"HTTP/1.1")[1:]] == [202, 200]
+
+
+async def test_trailers_may_arrive_byte_by_byte(service: Service) -> None:
+    reader, writer = await service.connect()
+    for byte in CHUNKED + b"2\r\n{}\r\n" + TRAILERS:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0)
+    assert status(await reader.readuntil(b"\r\n\r\n")) == 202
+    writer.close()
+
+
+async def test_a_body_of_trailers_alone_is_empty(service: Service) -> None:
+    said = await exchange(service, POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + TRAILERS)
+    assert status(said) == 202
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (b"0\r\nGET /healthz HTTP/1.1\r\n\r\n", 400),
+        (b"0\r\nno colon\r\n\r\n", 400),
+        (b"0\r\nA: b\nC: d\0\r\n\r\n", 400),
+        (b"0\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", 413),
+    ],
+)
+async def test_what_is_no_trailer_is_refused_and_never_the_next_request(
+    service: Service, end: bytes, code: int
+) -> None:
+    said = await exchange(service, CHUNKED + b"2\r\n{}\r\n" + end + b"GET /healthz HTTP/1.1\r\n\r\n")
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert status(said) == code
 
 
 # --- size ---------------------------------------------------------------------------------------------------------

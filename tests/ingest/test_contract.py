@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
+from shared.actions import ACTIONS
 from shared.errors import Refused, Unavailable
-from shared.messages import ACTIONS
 from shared.records import State
 from tests.ingest.fakes import record
 from tests.ingest.serving import Service, payload, serving
@@ -31,6 +32,7 @@ async def test_the_tutorials_curl_is_queued(service: Service) -> None:
         "id": answer.json["id"],
         "requested_at": "2026-11-22T12:00:00Z",
         "source": "http",
+        "asked_by": {"address": "127.0.0.1"},
         "version": 1,
     }
 
@@ -86,6 +88,30 @@ async def test_an_empty_body_is_fine(service: Service, body: str) -> None:
     assert (await service.post(UP, body)).code == 202
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xef\xbb\xbf{}",
+        '{"x": "\\ud800"}',
+        '{"\\ud800": 1}',
+        '{"groupLabels": {"x": "\\ud800", "\\udfff": "y"}, "externalURL": "\\ud800"}',
+        '{"receiver": "\\ud800", "commonAnnotations": {"summary": "\\ud800", "\\ud800": 1}}',
+        '{"alerts": [{"labels": {"alertname": "\\ud800"}}]}',
+    ],
+)
+async def test_byte_order_marks_and_lone_surrogates_do_no_harm(service: Service, body: bytes | str) -> None:
+    assert (await service.post(UP, body)).code == 202
+    assert len(service.inbox.messages) == 1
+
+
+@pytest.mark.parametrize("name", ["scale", "type", "by", "service"])
+async def test_a_lone_surrogate_is_refused_where_it_is_read(service: Service, name: str) -> None:
+    rest = {"scale": "up", "type": "worker"}
+    query = "&".join(f"{key}={value}" for key, value in rest.items() if key != name)
+    answer = await service.post(f"/v1/scale-nodes?{query}", f'{{"groupLabels": {{"{name}": "x\\ud800"}}}}')
+    assert answer.code == 400
+
+
 async def test_nothing_is_answered_202_before_the_queue_has_it(service: Service) -> None:
     service.inbox.failure = Unavailable("SQS: no answer in time")
     answer = await service.post(UP)
@@ -134,6 +160,28 @@ BAD = [
     (UP, '{"groupLabels": {"by": "1\\n2"}}', "Incorrect by: 1?2, by can only be"),
     (UP, '{"groupLabels": {"by": true}}', "Incorrect by: true, by can only be a whole number from 1 to 10000"),
     (UP, '{"groupLabels": {"by": 1.0}}', "Incorrect by: 1.0, by can only be a whole number from 1 to 10000"),
+    (f"{UP}&wiat=60", "", "Unknown parameter: wiat, did you mean wait? (known here: scale, type, by, service, wait, "),
+    (f"{UP}&typ=worker", "", "Unknown parameter: typ, did you mean type?"),
+    (f"{UP}&Scale=up", "", "Unknown parameter: Scale, did you mean scale?"),
+    (f"{UP}&colour=red", "", "Unknown parameter: colour (known here: scale, type, by, service, wait, reason, dry_run)"),
+    (f"{UP}&%0a=1", "", "Unknown parameter: ?"),
+    ("/v1/reschedule-services?service=web", "", "Unknown parameter: service"),
+    *(
+        (f"{UP}&{name}=true", "", f"Unknown parameter: {name}, did you mean dry_run?")
+        for name in ("dryRun", "dry-run", "dryrun", "DRY_RUN", "dry_rn", "drun")
+    ),
+    (f"{UP}&dry_run=true", "", "dry_run: a dry run is not available in this version, nothing is done"),
+    *(
+        (f"{UP}&dry_run={value}", "", f"Incorrect dry_run: {value}, dry_run can only be true or false")
+        for value in ("", "1", "yes", "True", "TRUE")
+    ),
+    (f"{UP}&dry_run=false&dry_run=true", "", "dry_run is given 2 times in the query"),
+    *(
+        (UP, body, "dry_run: a dry run is not available in this version, nothing is done")
+        for body in ('{"dry_run": true}', '{"groupLabels": {"dry_run": 1}}', '{"commonLabels": {"dry_run": false}}')
+    ),
+    (UP, '{"dryRun": true}', "dryRun: a dry run is not available in this version"),
+    (f"{UP}&reason={'r' * 1001}", "", "Incorrect reason: rrr"),
     (f"{UP}&type=manager", "", "type is given 2 times in the query"),
     (f"{UP}&by=1&by=1", "", "by is given 2 times in the query"),
     (f"{UP}&wait=1&wait=1", "", "wait is given 2 times in the query"),
@@ -148,7 +196,7 @@ BAD = [
     (UP, '"up"', "The body must be a JSON object, not a string"),
     (UP, '{"groupLabels": NaN}', "The body is not valid JSON"),
     (UP, b"\xff\xfe", "The body is not valid UTF-8"),
-    (UP, '{"groupLabels": "\\ud800"}', "The body is not valid UTF-8"),
+    (UP, '{"groupLabels": "\\ud800"}', "Incorrect groupLabels in the body: must be an object"),
     (UP, '{"groupLabels": []}', "Incorrect groupLabels in the body: must be an object"),
     (UP, '{"commonLabels": "up"}', "Incorrect commonLabels in the body: must be an object"),
     (UP, '{"status": 5}', "Incorrect status in the body: must be a string"),
@@ -188,6 +236,33 @@ async def test_what_can_never_be_valid_is_400_and_alertmanager_is_told(
 async def test_alertmanager_is_told_under_the_actions_name(service: Service, action: str, alertname: str) -> None:
     await service.post(f"/v1/{action}", "not JSON")
     assert [alert.alertname for alert in service.alerts.told] == [alertname]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "example"),
+    [
+        ("/v1/scale-nodes?type=worker", "scale", "/v1/scale-nodes?scale=up"),
+        ("/v1/scale-nodes?scale=up", "type", "/v1/scale-nodes?type=worker"),
+        ("/v1/scale-service?scale=up", "service", "/v1/scale-service?service=web"),
+        ("/v1/scale-service?service=web&scale=x", "scale", "/v1/scale-service?scale=up"),
+        (f"{UP}&by=x", "by", "/v1/scale-nodes?by=1"),
+    ],
+)
+async def test_the_answer_tells_how_to_give_what_is_missing_or_wrong(
+    service: Service, path: str, name: str, example: str
+) -> None:
+    hint = (await service.post(path)).json["hint"]
+    assert hint == (
+        f"Give {name} in the query, as in {example}, or as the label {name} of groupLabels or commonLabels in the body"
+    )
+
+
+async def test_where_there_is_nothing_to_advise_there_is_no_hint(service: Service) -> None:
+    assert "hint" not in (await service.post(UP, "not JSON")).json
+
+
+async def test_a_dry_run_that_is_not_wanted_is_none(service: Service) -> None:
+    assert (await service.post(f"{UP}&dry_run=false")).code == 202
 
 
 async def test_an_alertmanager_that_fails_changes_nothing(service: Service) -> None:
@@ -294,6 +369,25 @@ async def test_requests_are_listed_newest_first(service: Service) -> None:
     assert len((await service.get("/v1/requests?limit=100")).json["requests"]) == 30
 
 
+async def test_requests_in_one_state_are_listed(service: Service) -> None:
+    for number, state in enumerate(State):
+        moment = record("x").requested_at.replace(minute=number)
+        service.journal.write(record(f"old-{state}", state, requested_at=moment))
+        service.journal.write(record(f"new-{state}", state, requested_at=moment.replace(second=1)))
+    for state in State:
+        shown = (await service.get(f"/v1/requests?state={state}")).json["requests"]
+        assert [item["id"] for item in shown] == [f"new-{state}", f"old-{state}"]
+    assert len((await service.get("/v1/requests?state=failed&limit=1")).json["requests"]) == 1
+    assert len((await service.get("/v1/requests?state=")).json["requests"]) == 2 * len(State)
+
+
+@pytest.mark.parametrize("query", ["state=done", "state=failed&state=failed", "stat=failed", "wait=5"])
+async def test_a_wrong_state_or_parameter_is_400(service: Service, query: str) -> None:
+    assert (await service.get(f"/v1/requests?{query}")).code == 400
+    assert (await service.get(f"/v1/requests/x?{query}")).code == 400
+    assert service.alerts.told == []
+
+
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "٣", "9" * 30, "5&limit=5"])
 async def test_a_wrong_limit_is_400_and_no_ones_alert(service: Service, limit: str) -> None:
     assert (await service.get(f"/v1/requests?limit={limit}")).code == 400
@@ -337,6 +431,9 @@ async def test_metrics_count_answers_by_route_and_code(service: Service) -> None
         'scaler_http_requests_total{code="404",route="/v1/requests/<request_id:str>"} 1.0',
         'scaler_http_requests_total{code="404",route="unknown"} 1.0',
         'scaler_http_request_seconds_count{route="/v1/scale-nodes"} 3.0',
+        'scaler_bad_requests_total{action="scale-nodes"} 1.0',
+        'scaler_bad_requests_total{action="scale-service"} 0.0',
+        "scaler_auth_failures_total 0.0",
         "scaler_queue_send_failures_total 1.0",
         "scaler_http_waiting 0.0",
     ):
@@ -356,8 +453,29 @@ async def test_v1_exists_below_the_prefix_and_without_it(prefixed: Service) -> N
         prefixed.journal.write(record(answer.json["id"]))
         assert (await prefixed.get(answer.headers["Location"], headers=TOKEN)).json["id"] == answer.json["id"]
         assert (await prefixed.get(f"{prefix}/v1/ping")).code == 200
-    for path in ("/scaler/healthz", "/scaler/metrics", "/scaler/docs"):
-        assert (await prefixed.get(path, headers=TOKEN)).code == 404
+
+
+async def test_all_routes_but_metrics_exist_below_the_prefix_too(prefixed: Service) -> None:
+    for path in ("/healthz", "/readyz", "/docs", "/docs/openapi.json", "/v1/requests"):
+        for prefix in ("", "/scaler"):
+            assert (await prefixed.get(f"{prefix}{path}", headers=TOKEN)).code == 200
+    assert (await prefixed.get("/metrics", headers=TOKEN)).code == 200
+    assert (await prefixed.get("/scaler/metrics", headers=TOKEN)).code == 404
+
+
+OPEN = {"v1/ping", "healthz"}
+
+
+def guarded(service: Service) -> list[tuple[str, str]]:
+    """Method and path of each of the app's own routes, prefix or not, but for those that are open to all."""
+    routes = [
+        (method, route.path)
+        for route in service.app.router.routes
+        for method in route.methods
+        if route.path.removeprefix("scaler/") not in OPEN
+    ]
+    assert len(routes) > 20
+    return [(method, "/" + path.replace("<request_id:str>", "x")) for method, path in routes]
 
 
 @pytest.mark.parametrize(
@@ -380,16 +498,10 @@ async def test_v1_exists_below_the_prefix_and_without_it(prefixed: Service) -> N
 )
 async def test_without_the_token_nothing_is_done(prefixed: Service, shown: str | None) -> None:
     headers = {} if shown is None else {"Authorization": shown}
-    for method, path in (
-        *(("POST", f"/v1/{action}?scale=up&type=worker&service=web") for action in ACTIONS),
-        ("POST", f"/scaler{UP}"),
-        *(
-            ("GET", path)
-            for path in ("/v1/requests", "/v1/requests/x", "/metrics", "/docs", "/docs/openapi.json", "/readyz")
-        ),
-    ):
+    for method, path in guarded(prefixed):
         answer = await prefixed.ask(method, path, headers=headers)
-        assert (answer.code, answer.json["status"]) == (401, "NOK")
+        assert answer.code == 401
+        assert method == "HEAD" or answer.json["status"] == "NOK"
         assert "Bearer" in answer.headers["WWW-Authenticate"]
     assert prefixed.inbox.messages == []
 
@@ -411,6 +523,114 @@ async def test_with_the_token_all_is_done(prefixed: Service, shown: str) -> None
 async def test_ping_and_healthz_want_no_token(prefixed: Service) -> None:
     for path in ("/v1/ping", "/scaler/v1/ping", "/healthz"):
         assert (await prefixed.get(path)).code == 200
+
+
+async def test_who_is_not_let_in_is_logged_and_counted_without_secrets(
+    prefixed: Service, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("/v1/requests?limit=sesame", "/scaler/docs"):
+        assert (
+            await prefixed.get(path, headers={"Authorization": "Basic b3BlbjpzZXNhbWU="})
+        ).code == 401  # open:sesame
+    assert "scaler_auth_failures_total 2.0" in (await prefixed.get("/metrics", headers=TOKEN)).text
+    said = caplog.text + capsys.readouterr().out
+    assert said.count("auth_failed") == 2
+    for word in ("127.0.0.1", "/v1/requests", "/scaler/docs"):
+        assert word in said
+    for secret in ("sesame", "b3BlbjpzZXNhbWU", "correct horse"):
+        assert secret not in said
+
+
+# --- other sites ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Origin": "http://scaler:8081", "Host": "scaler:8080"},
+        {"Origin": "http://scaler:nope", "Host": "scaler"},
+        {"Origin": "https://scaler", "Host": "scaler:80"},
+        {"Origin": "http://scaler.evil.example", "Host": "scaler"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": ""},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://scaler", "Host": "scaler"},
+    ],
+)
+async def test_what_the_page_of_another_site_posts_is_403_token_or_not(
+    prefixed: Service, headers: dict[str, str]
+) -> None:
+    for token in (TOKEN, {}):
+        for prefix in ("", "/scaler"):
+            answer = await prefixed.post(f"{prefix}{UP}", headers={**headers, **token})
+            assert (answer.code, answer.json["status"]) == (403, "NOK")
+    assert prefixed.inbox.messages == []
+    assert (await prefixed.get("/v1/requests", headers={**headers, **TOKEN})).code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": "http://scaler:8080", "Host": "scaler:8080"},
+        {"Origin": "http://SCALER", "Host": "scaler:80"},
+        {"Origin": "https://scaler", "Host": "scaler"},
+        {"Origin": "https://scaler:443", "Host": "scaler"},
+        {"Origin": "http://[::1]:8080", "Host": "[::1]:8080"},
+    ],
+)
+async def test_what_the_own_page_posts_is_done(service: Service, headers: dict[str, str]) -> None:
+    assert (await service.post(UP, headers=headers)).code == 202
+
+
+# --- who asked, and why ---------------------------------------------------------------------------------------------
+
+
+async def test_who_asked_and_why_go_with_the_message(prefixed: Service) -> None:
+    login = {"Authorization": "Basic YW5uOmNvcnJlY3QgaG9yc2U=", "X-Forwarded-For": "192.0.2.7"}  # ann:correct horse
+    body = {**payload("tutorial_firing"), "receiver": "scaler"}
+    await prefixed.post("/v1/scale-nodes?type=worker&reason=launch+day", body, headers=login)
+    [message] = prefixed.inbox.messages
+    assert message["reason"] == "launch day"
+    assert message["asked_by"] == {
+        "alerts": [alert["labels"]["alertname"] for alert in body["alerts"]],
+        "receiver": "scaler",
+        "group": body["groupKey"],
+        "address": "127.0.0.1",
+        "forwarded_for": "192.0.2.7",
+        "user": "ann",
+    }
+
+
+@pytest.mark.parametrize("name", ["correct horse:", "correct horse:correct horse", ":correct horse"])
+async def test_the_token_is_nobodys_name(prefixed: Service, name: str) -> None:
+    token = base64.b64encode(name.encode()).decode()
+    await prefixed.post(UP, headers={"Authorization": f"Basic {token}"})
+    assert "horse" not in str(prefixed.inbox.messages)
+
+
+async def test_a_name_without_a_password_may_be_a_secret(service: Service) -> None:
+    for login in ("c2VjcmV0Og==", "c2VjcmV0"):  # secret:, secret
+        await service.post(UP, headers={"Authorization": f"Basic {login}"})
+    await service.post(UP, headers={"Authorization": "Bearer secret"})
+    assert "secret" not in str(service.inbox.messages)
+    assert len(service.inbox.messages) == 3
+
+
+async def test_what_is_known_of_callers_is_short_and_one_line_and_never_an_error(service: Service) -> None:
+    alerts = [{"labels": {"alertname": f"{number}{'n' * 1000}"}} for number in range(50)]
+    strange = {"alerts": [{"labels": 5}, {"labels": {"alertname": ["x"]}}, *alerts], "receiver": {"a": "b"}}
+    headers = {"X-Forwarded-For": "f" * 1000 + "\udcff"}
+    await service.post(UP, {**strange, "groupKey": "g\n" * 1000}, headers=headers)
+    [message] = service.inbox.messages
+    assert len(message["asked_by"]["alerts"]) == 10
+    assert "receiver" not in message["asked_by"]
+    assert len(str(message["asked_by"])) < 3000
+    assert "\\n" not in str(message["asked_by"])
 
 
 # --- duplicates ---------------------------------------------------------------------------------------------------
@@ -483,6 +703,19 @@ async def test_with_wait_the_answer_is_the_outcome(state: State, code: int, stat
         [message] = service.inbox.messages
         assert (answer.code, answer.json) == (code, {"status": status, "message": "the end", "id": message["id"]})
         assert answer.headers["Location"].endswith(message["id"])
+
+
+async def test_a_duplicate_that_waits_is_answered_with_the_first_ones_outcome_and_says_so(service: Service) -> None:
+    service.journal.write(record("first", State.FAILED, "no room"))
+
+    def skip(message: dict[str, Any]) -> None:
+        words = "Duplicate of request first"
+        service.journal.write(record(message["id"], State.SKIPPED, words, duplicate_of="first"))
+
+    service.inbox.on_send = skip
+    answer = await service.post(f"{UP}&wait=30")
+    assert (answer.code, answer.message) == (500, "Duplicate of request first: no room")
+    assert answer.json["id"] == service.inbox.messages[0]["id"]
 
 
 async def test_what_has_not_ended_in_time_is_202(service: Service) -> None:

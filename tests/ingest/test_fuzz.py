@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.query import Query
-from shared.messages import ACTIONS
+from shared.actions import ACTIONS
 from tests.ingest.serving import Service, serving
 from tests.ingest.test_translate import BODIES, QUERIES
 
@@ -65,7 +65,7 @@ def check(service: Service, path: str, body: bytes, headers: dict[str, str]) -> 
 
 
 @settings(max_examples=300, deadline=None)
-@given(action=st.sampled_from(ACTIONS), query=QUERIES, body=BODIES)
+@given(action=st.sampled_from(list(ACTIONS)), query=QUERIES, body=BODIES)
 def test_no_body_or_query_is_a_500(service: Service, action: str, query: Query, body: bytes) -> None:
     pairs = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.pairs if name != "wait")
     check(service, f"/v1/{action}?{pairs}", body, {})

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from ingest.openapi import description
+from ingest.translate import FOR_ALL
 from tests.ingest.serving import Service
 
 V1 = {"/v1/scale-nodes", "/v1/scale-service", "/v1/reschedule-services", "/v1/reschedule-service"}
@@ -33,7 +34,16 @@ async def test_every_route_is_described(service: Service) -> None:
     assert document["openapi"].startswith("3.1")
     assert document["paths"].keys() == V1 | REST
     for path in V1:
-        assert document["paths"][path]["post"]["responses"].keys() >= {"200", "202", "400", "401", "413", "500", "503"}
+        assert document["paths"][path]["post"]["responses"].keys() >= {
+            "200",
+            "202",
+            "400",
+            "401",
+            "403",
+            "413",
+            "500",
+            "503",
+        }
     for path in REST:
         answer = await service.get(path.replace("{id}", "x"))
         assert str(answer.code) in document["paths"][path]["get"]["responses"]
@@ -55,10 +65,10 @@ def test_parameters_come_from_the_models() -> None:
         for path in V1
     }
     assert names == {
-        "/v1/scale-nodes": {"scale", "type", "by", "service", "wait"},
-        "/v1/scale-service": {"service", "scale", "by", "wait"},
-        "/v1/reschedule-services": {"wait"},
-        "/v1/reschedule-service": {"service", "wait"},
+        "/v1/scale-nodes": {"scale", "type", "by", "service", *FOR_ALL},
+        "/v1/scale-service": {"service", "scale", "by", *FOR_ALL},
+        "/v1/reschedule-services": {*FOR_ALL},
+        "/v1/reschedule-service": {"service", *FOR_ALL},
     }
 
 
@@ -68,6 +78,9 @@ async def test_the_page_needs_no_network_and_no_scripts(service: Service) -> Non
     assert not re.search(r"https?://|<script|<link|@import|url\(|src=", answer.text)
     for path in V1 | REST:
         assert f">{path}</h2>" in answer.text
+    for path in V1:
+        assert f"<pre>curl -X POST &quot;$INGEST_URL{path}" in answer.text
+    assert "-d &#x27;{&quot;groupLabels&quot;: {&quot;scale&quot;: &quot;up&quot;}}&#x27;" in answer.text
 
 
 async def test_the_page_names_prefix_and_token_where_there_are_some(service: Service, prefixed: Service) -> None:

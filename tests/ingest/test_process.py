@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -89,6 +90,20 @@ def test_the_newest_records_come_first_from_the_index(
     ]
 
 
+def test_records_of_one_state_come_from_the_index(aws: EmbeddedAws, environ: dict[str, str], ingest: Ingest) -> None:
+    newest = record("x").requested_at.replace(year=2029)
+    for number in range(12):  # more than one page of DynamoDB's
+        moment = record("x").requested_at.replace(year=2028, minute=number)
+        state = State.FAILED if number < 2 else State.SKIPPED
+        put(aws, environ, record(f"s-{number}", state, requested_at=moment, request={"fill": "x" * 200_000}))
+    without = Layout("default").item(record("s-old", State.FAILED, requested_at=newest))
+    del without["state"]  # as the first version wrote it
+    aws.session().client("dynamodb").put_item(TableName=environ["DYNAMODB_TABLE"], Item=without)
+    listed = ingest.ask("GET", "/v1/requests?state=failed&limit=3")[1]["requests"]
+    assert [each["id"] for each in listed] == ["s-old", "s-1", "s-0"]
+    assert {each["state"] for each in ingest.ask("GET", "/v1/requests?state=skipped")[1]["requests"]} == {"skipped"}
+
+
 def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, str], ingest: Ingest) -> None:
     queued(aws, environ)
     with ThreadPoolExecutor() as pool:
@@ -100,6 +115,28 @@ def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, 
     assert (code, answer["message"], answer["status"]) == (500, "no room", "NOK")
 
 
+def test_callers_that_end_their_side_are_answered_and_those_that_go_away_are_forgotten(
+    environ: dict[str, str],
+) -> None:
+    request = b"POST /v1/scale-nodes?scale=up&type=worker%b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    with started(environ) as ingest:
+        with socket.create_connection(("127.0.0.1", ingest.port), timeout=10) as connection:
+            connection.sendall(request % b"")
+            connection.shutdown(socket.SHUT_WR)
+            assert b"".join(iter(lambda: connection.recv(4096), b"")).startswith(b"HTTP/1.1 202 ")
+        for ended in (False, True):
+            with socket.create_connection(("127.0.0.1", ingest.port), timeout=10) as connection:
+                connection.sendall(request % b"&wait=300")
+                if ended:
+                    connection.shutdown(socket.SHUT_WR)
+                until(lambda: "scaler_http_waiting 1.0" in ingest.ask("GET", "/metrics")[1])
+                reset = struct.pack("ii", 1, 0)  # closes with a reset
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            until(lambda: "scaler_http_waiting 0.0" in ingest.ask("GET", "/metrics")[1])
+        assert ingest.stop() == 0
+    assert "error" not in ingest.log.lower()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_answers_those_who_wait_and_exits_0(environ: dict[str, str], number: signal.Signals) -> None:
     for one in tries():
@@ -109,7 +146,7 @@ def test_a_stop_answers_those_who_wait_and_exits_0(environ: dict[str, str], numb
             ThreadPoolExecutor() as pool,
         ):
             asked = [pool.submit(ingest.ask, "POST", f"{UP}&wait=600") for _ in range(5)]
-            until(lambda: ingest.log.count("request queued") >= 5)
+            until(lambda: ingest.log.count("request_queued") >= 5)
             until(lambda: "scaler_http_waiting 5.0" in ingest.ask("GET", "/metrics")[1])
             began = time.monotonic()
             assert ingest.stop(number) == 0
@@ -284,6 +321,12 @@ def test_bad_configuration_is_exit_2_and_a_line_for_each_problem() -> None:
     ]
 
 
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_what_it_is_may_be_asked_without_any_configuration(argument: str) -> None:
+    code, said = ended({}, argument)
+    assert (code, said) == (0, "")
+
+
 def test_a_port_that_is_taken_is_bad_configuration(environ: dict[str, str], ingest: Ingest) -> None:
     code, said = ended({**environ, "INGEST_HOST": "127.0.0.1", "INGEST_PORT": str(ingest.port)})
     assert code == 2
@@ -303,8 +346,8 @@ def test_secrets_are_never_logged(environ: dict[str, str], refusing: str) -> Non
         ingest.ask("POST", UP, headers={"Authorization": f"Bearer x{TOKEN}"})
         ingest.ask("GET", f"/nope/{TOKEN}", headers=headers)
         ingest.stop()
-    assert "request refused" in ingest.log
-    assert "alert not taken" in ingest.log
+    assert "request_refused" in ingest.log
+    assert "alert_not_taken" in ingest.log
     assert TOKEN not in ingest.log
     assert environ["AWS_SECRET_ACCESS_KEY"] not in ingest.log
 

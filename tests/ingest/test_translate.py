@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ingest.patience import LONGEST, patience
 from ingest.query import Query
 from ingest.translate import Ignored, Post, translate
+from shared.actions import ACTIONS, Action
 from shared.errors import InvalidRequest
-from shared.messages import ACTIONS, Action, parse_body, parse_request
+from shared.messages import parse_body, parse_request
 from tests.ingest.fakes import NOON
 
 WORDS = st.sampled_from(["scale", "type", "by", "service", "wait", "up", "down", "worker", "manager", "node", "1", ""])
@@ -42,9 +43,9 @@ BODIES = st.one_of(st.binary(max_size=50), WEBHOOKS.map(lambda value: json.dumps
 QUERIES = st.lists(st.tuples(WORDS, TEXT), max_size=5).map(lambda pairs: Query(tuple(pairs)))
 
 
-def post(action: Action = "scale-nodes", query: str = "", body: Any = None, key: str | None = None) -> Post:
+def post(action: str = "scale-nodes", query: str = "", body: Any = None, key: str | None = None) -> Post:
     data = b"" if body is None else json.dumps(body).encode()
-    return Post(action=action, query=Query.parse(query), body=data, idempotency_key=key)
+    return Post(action=ACTIONS[action], query=Query.parse(query), body=data, idempotency_key=key)
 
 
 def message(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -113,8 +114,10 @@ def test_a_key_must_be_text_that_json_can_carry() -> None:
 # --- any input ----------------------------------------------------------------------------------------------------
 
 
-@given(action=st.sampled_from(ACTIONS), query=QUERIES, body=BODIES, key=st.none() | TEXT)
-@example(action="scale-nodes", query=Query((("scale", "up"), ("type", "worker"))), body=b"\xef\xbb\xbf{}", key=None)
+@given(action=st.sampled_from(list(ACTIONS.values())), query=QUERIES, body=BODIES, key=st.none() | TEXT)
+@example(
+    action=ACTIONS["scale-nodes"], query=Query((("scale", "up"), ("type", "worker"))), body=b"\xef\xbb\xbf{}", key=None
+)
 def test_any_input_is_a_message_that_the_worker_reads_or_ignored_or_refused_in_one_line(
     action: Action, query: Query, body: bytes, key: str | None
 ) -> None:
@@ -125,11 +128,11 @@ def test_any_input_is_a_message_that_the_worker_reads_or_ignored_or_refused_in_o
         return
     if not isinstance(made, Ignored):
         again = parse_request(parse_body(json.dumps(made)))
-        assert again.action == action
+        assert again.action == action.name
         assert (again.id, again.requested_at) == ("id-1", NOON)
 
 
-@given(body=WEBHOOKS, query=QUERIES, action=st.sampled_from(ACTIONS))
+@given(body=WEBHOOKS, query=QUERIES, action=st.sampled_from(list(ACTIONS.values())))
 def test_resolved_is_never_a_message(action: Action, query: Query, body: dict[str, Any]) -> None:
     data = json.dumps({**body, "status": "resolved"}).encode()
     try:

@@ -20,6 +20,7 @@ from infra.lab import packages
 from infra.lab.driver import Driver
 from infra.lab.places import BRIDGE, CGROUP, CGROUPS, MARK, NAMESPACE_PREFIX, ROOT
 from infra.local.surroundings import inherited
+from tests.real import mark
 
 SETTINGS = {
     "BOOT_DELAY": "1",
@@ -29,6 +30,11 @@ SETTINGS = {
     "ALERT_TIMEOUT": "3",  # longer than the second in which Alertmanager tells, shorter than any scale-down
 }
 HEARTBEAT_NANOSECONDS = 1_500_000_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A Swarm of real engines."""
+    mark(items, Path(__file__).parent)
 
 
 def lab(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,6 @@
 """Trouble: everything that goes wrong in a world, or is changed in it by people and by AWS, until it calms down."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from tests.simulation.cloud import MANAGERS, WORKERS
 from tests.simulation.loops import SimulatedLoop
 from tests.simulation.network import Fate
 from tests.simulation.processes import Process
-from worker.ports import Availability
+from worker.ports.swarm import Availability
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -32,25 +31,40 @@ CALLS: dict[Fate, float] = {
 class Chaos:
     """Everything that happens to the workers of a world, and beside them."""
 
-    def __init__(self, world: "World", random: Random) -> None:
+    def __init__(self, world: "World") -> None:
         self.world = world
-        self.random = random
+        self.random = world.random("chaos")
+        """Of the trouble in hand: each has luck of its own, whatever became of the others."""
         self.over = False
         self._strikes = [strike for strike in STRIKES if world.profile.has(strike)]
-        self._between = random.choice((300, 1000, 3000))
+        self._luck_of_strikes = world.random("strikes")
+        self._between = self._luck_of_strikes.choice((300, 1000, 3000))
         self._handles_left = self._next_strike()
+        self._struck = 0
+        self._luck_of_starts = world.random("starts")
+        self._processes = 1
         self._started = 0
 
     def arrange(self) -> None:
         """Put the trouble of this world on its calendar."""
         end = self.world.profile.seconds
-        for name, trouble, most in self._kinds():
-            if self.world.profile.has(name):
-                for _ in range(self.random.randint(1, most)):
-                    self.world.loop.call_at(self.random.random() * end, trouble)
+        for kind, trouble, most in self._kinds():
+            if self.world.profile.has(kind):
+                for number in range(1, self.random.randint(1, most) + 1):
+                    self._plan(f"{kind}-{number}", self.random.random() * end, trouble)
         self._arrange_weather()
+        for number in range(2, self.world.profile.processes + 1):
+            self._processes += self.world.decides(f"process-{number}", "one more worker process")
         self.world.loop.call_at(end, self._calm)
         self._look()
+
+    def _plan(self, name: str, when: float, trouble: Callable[[], None]) -> None:
+        if self.world.decides(name, f"at {when:.3f} s"):
+            self.world.loop.call_at(when, self._happen, name, trouble)
+
+    def _happen(self, name: str, trouble: Callable[[], None]) -> None:
+        self.random = self.world.random(name)
+        trouble()
 
     def _kinds(self) -> tuple[tuple[str, Callable[[], None], int], ...]:
         return (
@@ -70,16 +84,20 @@ class Chaos:
         )
 
     def _arrange_weather(self) -> None:
-        world = self.world
-        if world.profile.has("calls"):
-            factor = self.random.choice((0.5, 1.0, 4.0))
+        world, random = self.world, self.world.random("weather")
+        factor, slow, lag = random.choice((0.5, 1.0, 4.0)), random.choice((1.0, 1.0, 4.0)), random.choice((5, 10, 20))
+        if self._lasts("calls", f"single calls fail, {factor} times as often as usual; latencies times {slow}"):
             world.network.weather.rates = {fate: rate * factor for fate, rate in CALLS.items()}
-            world.network.weather.slow = self.random.choice((1.0, 1.0, 4.0))
-        world.groups.worst_lag = self.random.choice((5.0, 10.0, 20.0)) if world.profile.has("lag") else 1.0
-        if world.profile.has("boot"):
+            world.network.weather.slow = slow
+        world.groups.worst_lag = float(lag) if self._lasts("lag", f"Describe lags by up to {lag} s") else 1.0
+        if self._lasts("boot", "instances boot late or never"):
             world.machines.late_share, world.machines.never_share = 0.25, 0.15
-        if world.profile.has("messages"):
+        if self._lasts("messages", "messages come twice, and again after their delete"):
             world.queue.twice_share, world.queue.ghost_share = 0.1, 0.1
+
+    def _lasts(self, kind: str, what: str) -> bool:
+        """Whether trouble of a kind is there all the time."""
+        return self.world.profile.has(kind) and self.world.decides(kind, what)
 
     def _calm(self) -> None:
         """The trouble is over: what is broken gets mended, and nothing breaks any more."""
@@ -91,9 +109,7 @@ class Chaos:
         world.machines.never_share = 0.0
         world.queue.twice_share = world.queue.ghost_share = 0.0
         world.alerts_broken = ""
-        world.swarm.cluster.stuck.clear()
-        world.swarm.cluster.broken.clear()
-        world.swarm.cluster.settle_soon()
+        world.swarm.faults.clear()
         for group in world.groups.groups.values():
             group.refusal, group.refreshing = None, False
             group.suspended.clear()
@@ -116,16 +132,21 @@ class Chaos:
         if self._handles_left > 0:
             return True
         self._handles_left = self._next_strike()
-        process = next(process for process in self.world.processes if process.loop is loop)
-        self._strike(process)
+        self._struck += 1
+        process, kind = self._process_of(loop), self._luck_of_strikes.choice(self._strikes)
+        if self.world.decides(f"strike-{self._struck}", f"{kind} of {process.name} at {loop.time():.3f} s"):
+            self.random = self.world.random(f"strike-{self._struck}")
+            self._strike(process, kind)
         return not loop.asleep
 
     def _next_strike(self) -> int:
-        return 1 + int(self.random.expovariate(1 / self._between))
+        return 1 + int(self._luck_of_strikes.expovariate(1 / self._between))
 
-    def _strike(self, process: Process) -> None:
+    def _process_of(self, loop: SimulatedLoop) -> Process:
+        return next(process for process in self.world.processes if process.loop is loop)
+
+    def _strike(self, process: Process, kind: str) -> None:
         lease = self.world.settings.lease_seconds.total_seconds()
-        kind = self.random.choice(self._strikes)
         self.world.trace.counts[f"process: {kind}"] += 1
         if kind == "crash":
             self.world.trace.add(process.name, "* crash")
@@ -146,20 +167,20 @@ class Chaos:
             if process.alive and (node is None or node.manager is None) and not process.stopping:
                 world.trace.add(process.name, "* SIGTERM", why="its node is no manager any more")
                 process.stop()
-        missing = world.profile.processes - sum(process.alive for process in world.processes)
+        missing = self._processes - sum(process.alive for process in world.processes)
         for _ in range(missing):
-            if not world.processes or self.over or self.random.random() < 0.3:
-                self._start()
+            if not world.processes or self.over or self._luck_of_starts.random() < 0.3:
+                self._start(self._luck_of_starts)
         world.loop.call_later(LOOK_SECONDS, self._look)
 
-    def _start(self) -> None:
+    def _start(self, random: Random) -> None:
         world, cluster = self.world, self.world.swarm.cluster
-        able = [node.id for node in cluster.managers if node.id not in cluster.dead and node.role == "manager"]
+        able = [node.id for node in cluster.managers if cluster.lives(node.id) and node.role == "manager"]
         if not able:
             return
         self._started += 1
-        process = Process(world, f"worker-{self._started}", self.random.choice(able), 1e5 * self.random.random())
-        process.clock.offset = timedelta(seconds=self.random.uniform(-0.2, 0.2))
+        process = Process(world, f"worker-{self._started}", random.choice(able), 1e5 * random.random())
+        process.clock.offset = timedelta(seconds=random.uniform(-0.2, 0.2))
         world.processes.append(process)
         world.trace.add(process.name, "* starts", node=process.node_id)
         process.start()
@@ -221,7 +242,7 @@ class Chaos:
     def _managers_can_spare(self) -> bool:
         """Fate is kind to quorum: without one nothing could be said about anything."""
         cluster = self.world.swarm.cluster
-        alive = sum(node.id not in cluster.dead for node in cluster.managers)
+        alive = sum(cluster.lives(node.id) for node in cluster.managers)
         return 2 * (alive - 1) > len(cluster.managers) + 1
 
     def _kill(self) -> None:
@@ -267,7 +288,7 @@ class Chaos:
         """A node goes Down while its instance lives on, and comes back."""
         world, cluster = self.world, self.world.swarm.cluster
         spare = self._managers_can_spare()
-        able = [node for node in cluster.nodes.values() if node.id not in cluster.dead]
+        able = [node for node in cluster.nodes.values() if cluster.lives(node.id)]
         able = [node for node in able if node.manager is None or spare]
         if able:
             node = self.random.choice(able)
@@ -277,28 +298,28 @@ class Chaos:
 
     def _revive(self, node_id: str) -> None:
         cluster, machines = self.world.swarm.cluster, self.world.machines
-        if node_id in cluster.nodes and node_id in cluster.dead and machines.lives(machines.instances[node_id]):
+        if node_id in cluster.nodes and not cluster.lives(node_id) and machines.lives(machines.instances[node_id]):
             self.world.trace.add("world", "* node is back", node=node_id)
             self.world.swarm.revive(node_id)
 
     def _stick(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
-        self.world.swarm.cluster.stuck.add(name)
+        self.world.swarm.faults.unstoppable_services.add(name)
         self._happens("tasks that will not stop", service=name)
         self._later(5, 40, self._unstick, name)
 
     def _unstick(self, name: str) -> None:
-        self.world.swarm.cluster.stuck.discard(name)
-        self.world.swarm.cluster.settle_soon()
+        self.world.swarm.faults.unstoppable_services.discard(name)
+        self.world.swarm.faults.recheck()
 
     def _break(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
-        self.world.swarm.cluster.broken.add(name)
+        self.world.swarm.faults.failing_services.add(name)
         self._happens("tasks that fail", service=name)
         self._later(3, 20, self._mend, name)
 
     def _mend(self, name: str) -> None:
-        self.world.swarm.cluster.broken.discard(name)
+        self.world.swarm.faults.failing_services.discard(name)
 
     # --- People -------------------------------------------------------------------------------------------------
 
@@ -321,22 +342,23 @@ class Chaos:
         if node.availability == "active":
             new = self.random.choice(AWAY)
         self._happens("somebody sets availability", node=node.id, to=new)
-        cluster.put_node(replace(node, availability=new))
+        self.world.swarm.set_availability(node.id, new)
         self.world.judge.people_changed(node.id)
         if new != "active":
             self._later(5, 60, self._activate, node.id)
 
     def _activate(self, node_id: str) -> None:
-        cluster = self.world.swarm.cluster
-        if node_id in cluster.nodes:
+        if node_id in self.world.swarm.cluster.nodes:
             self.world.trace.add("world", "* somebody activates", node=node_id)
-            cluster.put_node(replace(cluster.nodes[node_id], availability="active"))
+            self.world.swarm.set_availability(node_id, "active")
             self.world.judge.people_changed(node_id)
 
     def _change_replicas(self) -> None:
         cluster = self.world.swarm.cluster
+        if cluster.leader is None:
+            return
         service = self.random.choice([one for one in cluster.services.values() if one.mode == "replicated"])
         replicas = max(1, min(6, service.replicas + self.random.choice((-1, 1))))
         self._happens("somebody scales", service=service.name, replicas=replicas)
-        cluster.put_service(replace(service, replicas=replicas), template_changed=False)
+        self.world.swarm.scale(service.name, replicas)
         self.world.judge.people_changed(service.id)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from shared.messages import Role
 from shared.records import Record, State
+from tests.fakes.swarm import wanted
 from tests.simulation.cloud import ROLES
 from tests.simulation.processes import START
-from worker.ports import Service
+from worker.ports.swarm import Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -157,9 +158,9 @@ class Claims:
 
     def _check_pass(self, record: Record) -> None:
         """Each service that was to be rescheduled is named, and no task of it is older than the pass."""
-        named, wanted = set(_rescheduled(record)), set(self._to_reschedule(record))
-        if named != wanted:
-            self._violate(f"{record.id} says that {named} were rescheduled, it should have been {wanted}")
+        named, due = set(_rescheduled(record)), set(self._to_reschedule(record))
+        if named != due:
+            self._violate(f"{record.id} says that {named} were rescheduled, it should have been {due}")
         key, stamp = self._world.settings.reschedule_env_key, record.plan["reschedule"]["stamp"]
         cluster = self._world.swarm.cluster
         for service in cluster.services.values():
@@ -167,9 +168,9 @@ class Claims:
                 continue
             if service.env.get(key, "") < stamp:
                 self._violate(f"{record.id} says {service.name} is rescheduled, but its service is not")
-            for job in cluster.jobs.values():
-                if job.service_id == service.id and job.wanted and job.env.get(key, "") < stamp:
-                    self._violate(f"{record.id} says {service.name} is rescheduled, but {job.id} is old")
+            for task in cluster.tasks:
+                if task.service_id == service.id and wanted(task) and task.env.get(key, "") < stamp:
+                    self._violate(f"{record.id} says {service.name} is rescheduled, but {task.id} is old")
 
     def _to_reschedule(self, record: Record) -> Iterator[str]:
         label, _, value = self._world.settings.reschedule_filter_label.partition("=")

@@ -5,18 +5,19 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
 from shared.clock import Clock
 from shared.messages import Role
-from tests.fakes.cluster import Pace
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
+from tests.fakes.launcher import Launcher
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports import Activity, Group, Instance, Node
+from worker.ports.scaling import Activities, Group, Instance, Phase
+from worker.ports.swarm import Node
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class SimulatedGroups(InMemoryGroups):
             self.counts["aws: Describe goes back"] += 1
         self._newest[seen.name] = max((newest, shown), (moment, seen), key=lambda one: one[0])
 
-    def recent(self, name: str) -> Sequence[Activity]:
+    def recent(self, name: str) -> Activities:
         """The activities, the newest of them perhaps not yet."""
         self.times.activities_lag = self._random.random() * min(self.worst_lag, WORST_ACTIVITIES_LAG)
         return at_once(self.activities(name))
@@ -100,7 +101,7 @@ class SimulatedGroups(InMemoryGroups):
     def rebalance(self, name: str) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards."""
         group = self.groups[name]
-        serving = [one for one in group.staying if one.lifecycle == "InService"]
+        serving = [one for one in group.staying if one.phase is Phase.IN_SERVICE]
         if not serving or "Launch" in group.suspended or group.refusal is not None:
             return None
         victim = self._random.choice(serving).id
@@ -130,8 +131,9 @@ class SimulatedGroups(InMemoryGroups):
 class SimulatedSwarm(InMemorySwarm):
     """The Swarm, with somebody who listens."""
 
-    def __init__(self, pace: Pace) -> None:
-        super().__init__(pace=pace)
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.simulated.events.watch(lambda _event: self.tell())
         self.listeners: list[Callable[[], None]] = []
         self.lost: Callable[[str], None] = lambda _node_id: None
 
@@ -149,21 +151,17 @@ class SimulatedSwarm(InMemorySwarm):
         for listener in list(self.listeners):
             listener()
 
-    def _changed(self) -> None:
-        self.tell()
 
-
-class Machines:
+class Machines(Launcher):
     """Instances boot, sooner or later or never, and become nodes; they take their nodes down with them."""
 
     def __init__(self, groups: SimulatedGroups, swarm: SimulatedSwarm, random: Random) -> None:
+        super().__init__(groups, swarm, ROLES)
         self._groups = groups
-        self._swarm = swarm
+        self._tell = swarm.tell
         self._random = random
         self.late_share = 0.0
         self.never_share = 0.0
-        self.nodes: dict[str, str] = {}
-        """Instance ids, and the ids of their nodes."""
         self.instances: dict[str, str] = {}
         """Node ids, and the ids of their instances."""
         self.joined: dict[str, float] = {}
@@ -171,51 +169,36 @@ class Machines:
         self.group_of: dict[str, str] = {}
         """Instance ids, and their groups, for ever."""
         self.counts: Counter[str] = Counter()
-        self._ended: set[str] = set()
-        groups.watch(launched=self._launched, ended=self._end)
 
     def settle(self) -> None:
         """The instances there are at the beginning have booted."""
         for name, group in self._groups.groups.items():
             for instance in group.staying:
-                self._join(name, instance)
+                self.join(name, instance)
+
+    def boot(self) -> float | None:
+        """Mostly some seconds, now and then a minute, or never."""
+        draw = self._random.random()
+        if draw < self.never_share:
+            self.counts["machine: never joins"] += 1
+            return None
+        late = draw < self.never_share + self.late_share
+        self.counts["machine: boots late"] += late
+        return 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
 
     def _launched(self, group: str, instance: Instance) -> None:
         self.group_of[instance.id] = group
-        draw = self._random.random()
-        if not self._swarm.cluster.nodes:
-            return
-        if draw < self.never_share:
-            self.counts["machine: never joins"] += 1
-            return
-        late = draw < self.never_share + self.late_share
-        self.counts["machine: boots late"] += late
-        seconds = 20 + 60 * self._random.random() if late else 1 + 7 * self._random.random()
-        asyncio.get_running_loop().call_later(seconds, self._join, group, instance)
+        if self._swarm.cluster.nodes:
+            super()._launched(group, instance)
 
-    def _join(self, group: str, instance: Instance) -> None:
-        if instance.id in self._ended:
-            return
-        cluster = self._swarm.cluster
-        if cluster.nodes and cluster.leader is None:
-            asyncio.get_running_loop().call_later(1.0, self._join, group, instance)
-            return
-        hostname = instance.private_dns_name.partition(".")[0]
-        labels = {"instance_id": instance.id}
-        node_id = self._swarm.join(hostname, role=ROLES[group], engine_labels=labels, cpus=CPUS)
-        self.nodes[instance.id], self.instances[node_id] = node_id, instance.id
-        self.joined[node_id] = asyncio.get_running_loop().time()
-        self._swarm.tell()
-
-    def _end(self, group: str, instance: Instance) -> None:
-        del group
-        self._ended.add(instance.id)
-        if instance.id in self.nodes:
-            self._swarm.lose(self.nodes[instance.id])
-
-    def lives(self, instance_id: str) -> bool:
-        """The instance has not begun to end."""
-        return instance_id not in self._ended
+    def join(self, group: str, instance: Instance) -> None:
+        """The instance is a node now, and remembered."""
+        super().join(group, instance)
+        node_id = self.nodes.get(instance.id)
+        if node_id is not None and node_id not in self.instances:
+            self.instances[node_id] = instance.id
+            self.joined[node_id] = asyncio.get_running_loop().time()
+            self._tell()
 
     def node_of(self, instance_id: str) -> Node | None:
         """An instance's node, if there is one."""
@@ -233,7 +216,4 @@ class Machines:
 
 def _facts(group: Group) -> tuple[object, ...]:
     """What a plan goes by."""
-    return group.desired, tuple((one.id, one.lifecycle) for one in group.instances)
-
-
-CPUS = 4 * 10**9
+    return group.desired, tuple((one.id, one.phase) for one in group.instances)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from shared.messages import Role
 from shared.records import Record
+from tests.fakes.swarm import wanted
 from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
-from worker.ports import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
+from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -115,7 +116,7 @@ class Judge:
         node = self._world.machines.node_of(instance_id)
         if node is None or self._just_now(call, node):
             return
-        if node.manager is not None and node.id not in self._world.swarm.cluster.dead:
+        if node.manager is not None and self._world.swarm.cluster.lives(node.id):
             self.violate(7, f"{call.request} terminates {instance_id}, which is still a manager")
         self._check_nothing_runs(call, node)
         self._check_all_moved(call, node)
@@ -124,15 +125,16 @@ class Judge:
         """A termination has taken effect."""
         cluster = self._world.swarm.cluster
         node = self._world.machines.node_of(instance_id)
-        if node is not None and node.manager is not None and not cluster.quorum_without():
+        if node is not None and node.manager is not None and not cluster.has_quorum:
             self.violate(7, f"{call.request} terminates {instance_id}, and the quorum is gone")
 
     def _check_nothing_runs(self, call: Call, node: Node) -> None:
         cluster = self._world.swarm.cluster
-        if node.id in cluster.dead:
+        if not cluster.lives(node.id):
             return
-        alive = [task for job in cluster.jobs.values() if (task := cluster.task(job)).node_id == node.id and task.alive]
-        for task in alive:
+        for task in cluster.tasks:
+            if task.node_id != node.id or not task.alive:
+                continue
             self.violate(
                 6, f"{call.request} terminates {node.hostname}, where {task.service_id}.{task.slot} is {task.state}"
             )
@@ -140,6 +142,8 @@ class Judge:
     def _check_all_moved(self, call: Call, node: Node) -> None:
         """All that ran there ran elsewhere, and somebody has looked, shortly before."""
         drained = self._drained.get(node.id)
+        if drained is None and node.availability == "drain" and node.id in self._by_people:
+            return  # somebody else drained it after us, unseen between two looks: what ran there stopped by their hand
         if drained is None:
             self.violate(6, f"{call.request} terminates {node.hostname}, which was not drained")
         elif self._emptied.get(node.id, float("-inf")) < call.issued_at - LOOK_SECONDS:
@@ -156,20 +160,22 @@ class Judge:
         """The slots that are still wanted and run on no node but those that are on their way out."""
         cluster = self._world.swarm.cluster
         leaving = {node for node, other in self._drained.items() if other.request == drained.request}
-        jobs = list(cluster.jobs.values())
+        places: dict[str, dict[int, set[str | None]]] = {}
+        """Service ids, their wanted slots, and the nodes on which the task of a slot runs (none: it does not yet)."""
+        for task in filter(wanted, cluster.tasks):
+            running = places.setdefault(task.service_id, {}).setdefault(task.slot, set())
+            running |= {task.node_id} if task.state == "running" else set()
         for service_id, slot in drained.slots:
-            service = cluster.services.get(service_id)
-            if service is None or slot > service.replicas:
-                continue
-            there = (job for job in jobs if (job.service_id, job.slot) == (service_id, slot))
-            if not any(job.state == "running" and job.wanted and job.node_id not in leaving for job in there):
+            service, slots = cluster.services.get(service_id), places.get(service_id, {})
+            given_up = service is not None and slot not in slots and len(slots) >= service.replicas
+            if service is not None and not given_up and not slots.get(slot, set()) - leaving:
                 yield f"{service.name}.{slot} runs nowhere else"
 
     def before_role(self, call: Call, node_id: str, role: Role | None) -> None:
         """A change of a role is about to take effect."""
         cluster = self._world.swarm.cluster
         node = cluster.nodes.get(node_id)
-        if role != "worker" or node is None or node.manager is None or node.id in cluster.dead:
+        if role != "worker" or node is None or node.manager is None or not cluster.lives(node_id):
             return
         rest = [other for other in cluster.managers if other.id != node_id]
         staying = [other for other in rest if other.role == "manager" and other.ready]
@@ -201,19 +207,18 @@ class Judge:
     def _check_nothing_cut_off(self, call: Call, node_id: str) -> None:
         """A drain stops jobs, and what never restarts, for good."""
         cluster = self._world.swarm.cluster
-        if node_id in cluster.dead:
+        if not cluster.lives(node_id):
             return
-        for job in cluster.jobs.values():
-            service = cluster.services[job.service_id]
-            lasts = service.restarts and service.mode in {"replicated", "global"}
-            if job.node_id == node_id and job.state == "running" and job.wanted and not lasts:
-                self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{job.slot} off")
+        for task in self._world.swarm.running_on(node_id):
+            service = cluster.services[task.service_id]
+            lasts = service.mode == "global" or (service.mode == "replicated" and self._world.swarm.refills(task.id))
+            if wanted(task) and not lasts:
+                self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{task.slot} off")
 
     def _slots_on(self, node_id: str) -> tuple[tuple[str, int], ...]:
-        cluster = self._world.swarm.cluster
-        there = (job for job in cluster.jobs.values() if job.node_id == node_id and job.state == "running")
-        movable = (job for job in there if job.wanted and cluster.services[job.service_id].mode == "replicated")
-        return tuple(sorted({(job.service_id, job.slot) for job in movable}))
+        services, tasks = self._world.swarm.cluster.services, self._world.swarm.running_on(node_id)
+        movable = (task for task in tasks if wanted(task) and services[task.service_id].mode == "replicated")
+        return tuple(sorted({(task.service_id, task.slot) for task in movable}))
 
     def before_removal(self, call: Call, node_id: str) -> None:
         """A node is about to be removed from the Swarm."""

@@ -1,7 +1,7 @@
 """The worker's ports into the simulated world: every call goes by the network, and its effects become evidence."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -12,22 +12,13 @@ from shared.alertmanager import Alert
 from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import Record
+from tests.fakes.queue import POLL_SECONDS
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
-from tests.simulation.queue import POLL_SECONDS
-from worker.ports import (
-    Activity,
-    Availability,
-    Group,
-    GroupMemory,
-    LeaseItem,
-    Message,
-    Node,
-    Service,
-    ServiceChange,
-    SwarmIdentity,
-    Task,
-)
+from worker.ports.queue import Message
+from worker.ports.scaling import Activities, Group
+from worker.ports.storage import LeaseItem
+from worker.ports.swarm import Availability, ServiceChange, Task
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -79,6 +70,16 @@ class _Port:
         return await self.send(name, act, about, changes=True, seconds=None)
 
 
+def _carried(name: str, about: Callable[..., str] = lambda *arguments: str(*arguments[:1])) -> Any:
+    """A question, carried to the `target` of its port and answered by the method of its name."""
+
+    async def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        method = getattr(self.target, name)
+        return await self.ask(name, lambda _: at_once(method(*arguments, **options)), about(*arguments))
+
+    return call
+
+
 class InboxPort(_Port):
     """SQS."""
 
@@ -107,53 +108,24 @@ class JournalPort(_Port):
 
     port = "journal"
 
-    async def create(self, record: Record) -> Record | None:
-        """See Journal."""
-        found: Record | None = await self.ask("create", lambda _: at_once(self._table.create(record)), record.id)
-        return found
+    create = _carried("create", lambda record: record.id)
+    get = _carried("get")
+    open = _carried("open")
+    claim = _carried("claim")
+    first_of = _carried("first_of")
+    recall = _carried("recall")
+    remember = _carried("remember", lambda _type, memory, _token: str(memory.desired))
+
+    @property
+    def target(self) -> Any:
+        """The table."""
+        return self.world.journal
 
     async def save(self, record: Record) -> Record:
         """See Journal."""
         about = f"{record.id} {record.state} {record.step}"
         saved: Record = await self.ask("save", lambda _: self._save(record), about)
         return saved
-
-    async def get(self, request_id: str) -> Record | None:
-        """See Journal."""
-        found: Record | None = await self.ask("get", lambda _: at_once(self._table.get(request_id)), request_id)
-        return found
-
-    async def open(self) -> Sequence[Record]:
-        """See Journal."""
-        found: Sequence[Record] = await self.ask("open", lambda _: at_once(self._table.open()))
-        return found
-
-    async def claim(self, request_id: str, token: int) -> Record | None:
-        """See Journal."""
-        found: Record | None = await self.ask(
-            "claim", lambda _: at_once(self._table.claim(request_id, token)), request_id
-        )
-        return found
-
-    async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
-        """See Journal."""
-        first: str = await self.ask("first_of", lambda _: at_once(self._table.first_of(key, request_id, expected)), key)
-        return first
-
-    async def recall(self, node_type: Role, token: int) -> GroupMemory:
-        """See Journal."""
-        memory: GroupMemory = await self.ask("recall", lambda _: at_once(self._table.recall(node_type, token)))
-        return memory
-
-    async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
-        """See Journal."""
-        await self.ask(
-            "remember", lambda _: at_once(self._table.remember(node_type, memory, token)), str(memory.desired)
-        )
-
-    @property
-    def _table(self) -> Any:
-        return self.world.journal
 
     def _save(self, record: Record) -> Record:
         before = self.world.journal.records.get(record.id)
@@ -167,10 +139,12 @@ class LeasePort(_Port):
 
     port = "lease"
 
-    async def read(self) -> LeaseItem | None:
-        """See LeaseStore."""
-        found: LeaseItem | None = await self.ask("read", lambda _: at_once(self.world.leases.read()))
-        return found
+    read = _carried("read")
+
+    @property
+    def target(self) -> Any:
+        """The table."""
+        return self.world.leases
 
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
         """See LeaseStore."""
@@ -199,26 +173,24 @@ class GroupsPort(_Port):
         self.seen: dict[str, int] = {}
         """The desired capacities that this process has read last."""
 
+    @property
+    def target(self) -> Any:
+        """AWS."""
+        return self.world.groups
+
     async def describe(self, name: str) -> Group:
         """See Groups."""
         group: Group = await self.ask("describe", lambda _: self.world.groups.look(name), name)
         self.seen[name] = group.desired
         return group
 
-    async def activities(self, name: str) -> Sequence[Activity]:
+    async def activities(self, name: str) -> Activities:
         """See Groups."""
-        found: Sequence[Activity] = await self.ask("activities", lambda _: self.world.groups.recent(name))
+        found: Activities = await self.ask("activities", lambda _: self.world.groups.recent(name))
         return found
 
-    async def refreshing(self, name: str) -> bool:
-        """See Groups."""
-        found: bool = await self.ask("refreshing", lambda _: at_once(self.world.groups.refreshing(name)))
-        return found
-
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """See Groups."""
-        found: frozenset[str] = await self.ask("gone", lambda _: at_once(self.world.groups.gone(instance_ids)))
-        return found
+    refreshing = _carried("refreshing")
+    gone = _carried("gone")
 
     async def set_desired(self, name: str, desired: int) -> None:
         """See GroupChanges."""
@@ -295,7 +267,7 @@ class SwarmPort(_Port):
 
     def __init__(self, world: "World", process: "Process") -> None:
         super().__init__(world, process)
-        self._view: Any = world.swarm.view(process.node_id)
+        self.target = world.swarm.view(process.node_id)
         self._pending: dict[asyncio.Future[Any], None] = {}
 
     def send(
@@ -310,25 +282,10 @@ class SwarmPort(_Port):
     def _forget(self, answer: "asyncio.Future[Any]") -> None:
         del self._pending[answer]
 
-    async def identity(self) -> SwarmIdentity:
-        """See Swarm."""
-        found: SwarmIdentity = await self.ask("identity", lambda _: at_once(self._view.identity()))
-        return found
-
-    async def nodes(self) -> Sequence[Node]:
-        """See Swarm."""
-        found: Sequence[Node] = await self.ask("nodes", lambda _: at_once(self._view.nodes()))
-        return found
-
-    async def services(self, label: str | None = None) -> Sequence[Service]:
-        """See Swarm."""
-        found: Sequence[Service] = await self.ask("services", lambda _: at_once(self._view.services(label)))
-        return found
-
-    async def service(self, name: str) -> Service:
-        """See Swarm."""
-        found: Service = await self.ask("service", lambda _: at_once(self._view.service(name)), name)
-        return found
+    identity = _carried("identity")
+    nodes = _carried("nodes")
+    services = _carried("services")
+    service = _carried("service")
 
     async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
         """See Swarm."""
@@ -337,7 +294,7 @@ class SwarmPort(_Port):
 
     def _tasks(self, service_id: str | None, node_id: str | None) -> Sequence[Task]:
         self.world.judge.looked()
-        found: Sequence[Task] = at_once(self._view.tasks(service_id=service_id, node_id=node_id))
+        found: Sequence[Task] = at_once(self.target.tasks(service_id=service_id, node_id=node_id))
         return found
 
     def changes(self) -> Subscription:
@@ -361,7 +318,12 @@ class SwarmPort(_Port):
             await asyncio.wait([next(iter(self._pending))])
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
         """See SwarmChanges."""
         wishes = " ".join(filter(None, (availability, role)))
@@ -369,7 +331,7 @@ class SwarmPort(_Port):
 
         def act(call: Call) -> None:
             _in_sequence(call, read, self.world.swarm.cluster.nodes.get(node_id))
-            self._update_node(call, node_id, availability, role)
+            self._update_node(call, node_id, availability, role, expected)
 
         await self.change("update_node", act, f"{node_id} {wishes}")
 
@@ -388,10 +350,17 @@ class SwarmPort(_Port):
 
         await self.change("update_service", act, about)
 
-    def _update_node(self, call: Call, node_id: str, availability: Availability | None, role: Role | None) -> None:
+    def _update_node(
+        self,
+        call: Call,
+        node_id: str,
+        availability: Availability | None,
+        role: Role | None,
+        expected: Collection[Availability] | None,
+    ) -> None:
         world, before = self.world, self.world.swarm.cluster.nodes.get(node_id)
         world.judge.before_role(call, node_id, role)
-        at_once(self._view.update_node(node_id, availability=availability, role=role))
+        at_once(self.target.update_node(node_id, availability=availability, role=role, expected=expected))
         after = world.swarm.cluster.nodes[node_id]
         if before is not None:
             world.note(call, "availability", node_id, before.availability, after.availability)
@@ -402,12 +371,12 @@ class SwarmPort(_Port):
         world = self.world
         there = world.swarm.cluster.nodes.get(node_id)
         world.judge.before_removal(call, node_id)
-        at_once(self._view.remove_node(node_id, force=force))
+        at_once(self.target.remove_node(node_id, force=force))
         world.note(call, "removed", node_id, there is not None, False)
 
     def _update_service(self, call: Call, service_id: str, change: ServiceChange) -> None:
         world, before = self.world, self.world.swarm.cluster.services.get(service_id)
-        at_once(self._view.update_service(service_id, change))
+        at_once(self.target.update_service(service_id, change))
         after = world.swarm.cluster.services[service_id]
         if before is not None:
             world.note(call, "service", service_id, before, after)

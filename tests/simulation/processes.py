@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tests.simulation.loops import SimulatedLoop
-from worker.active import Worker
+from worker.lifecycle import Worker
 from worker.metrics import Metrics
 
 if TYPE_CHECKING:

@@ -28,6 +28,8 @@ class Profile:
     """For so long there are new requests and new trouble."""
     troubles: frozenset[str]
     protects: bool = True
+    only: frozenset[str] | None = None
+    """The names of the decisions that count; what else the seed decides is left out. None: all count."""
 
     def has(self, trouble: str) -> bool:
         """Whether this kind of trouble is in store."""

@@ -23,6 +23,8 @@ class Result:
     violations: tuple[Violation, ...]
     requests: int
     counts: Counter[str]
+    decisions: dict[str, str]
+    """What the seed has decided, by name."""
     seconds: float
     """Of virtual time."""
     steps: int
@@ -56,6 +58,7 @@ def _result(world: World) -> Result:
         violations=tuple(world.evidence.violations),
         requests=sum(sent.good for sent in world.workload.sent),
         counts=world.trace.counts,
+        decisions=world.decisions,
         seconds=world.clockwork.now,
         steps=world.clockwork.steps,
     )

@@ -16,16 +16,18 @@ from tests.simulation.ports import GroupsPort
 from tests.simulation.profile import Profile
 from tests.simulation.run import run
 from tests.simulation.world import World
-from worker.drain import give_back
-from worker.intake import Intake
-from worker.job import Job
-from worker.lease import Lease
-from worker.planning import LAG, Planning
-from worker.ports import Group, Overtaken
-from worker.preflight import EVER
-from worker.scale_down import ScaleDown
-from worker.term import Countdown
-from worker.termination import Termination
+from worker.decisions.preflight import EVER
+from worker.flows.capacity import LAG, CapacityView
+from worker.flows.down import ScaleDown
+from worker.flows.give_back import give_back
+from worker.flows.nodes import fail, group_name
+from worker.flows.terminate import Termination
+from worker.intake.receiver import Receiver
+from worker.leadership.deadline import Deadline
+from worker.leadership.lease import Lease
+from worker.ports.scaling import Group
+from worker.ports.storage import Overtaken
+from worker.requests.request import OpenRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +101,29 @@ async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
     await port.set_desired(name, group.desired - 1)
 
 
-@_instead(Intake, "_first")
-async def _never_a_duplicate(_intake: Intake, _record: object, _key: object) -> None:
+@_instead(Receiver, "_first")
+async def _never_a_duplicate(_receiver: Receiver, _record: object, _request: object) -> None:
     """Every message is the first of its kind."""
 
 
-@_instead(Planning, "look")
-async def _believe_describe(planning: Planning, job: Job, *, fresh: bool = False) -> tuple[Group, int]:
+@_instead(CapacityView, "look")
+async def _believe_describe(view: CapacityView, request: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
     """Whatever is described is so."""
     del fresh
-    group = await planning._term.groups.describe(planning.group_name(job))
+    group = await view._leadership.groups.describe(group_name(view._leadership, request))
     return group, group.desired
 
 
-@_instead(Termination, "_unseen")
-def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Countdown:
+@_instead(Termination, "_call_lag")
+def _wait_for_no_lag(termination: Termination, _node: object, *, anew: bool = False) -> Deadline:
     """What looks untouched has not been called for."""
     del anew
-    return termination._term.countdown(EVER, LAG)
+    return termination._leadership.deadline(EVER, LAG)
 
 
 def _wait_for_nothing(_world: World, stack: ExitStack) -> None:
     """What was moved away need not run elsewhere."""
-    stack.enter_context(mock.patch("worker.fit.unsettled", return_value=()))
+    stack.enter_context(mock.patch("worker.decisions.displacement.unsettled", return_value=()))
 
 
 def _no_protection(profile: Profile) -> Profile:
@@ -129,23 +131,23 @@ def _no_protection(profile: Profile) -> Profile:
 
 
 @_instead(ScaleDown, "give_up")
-async def _undo_unwritten(down: ScaleDown, job: Job, reason: str) -> None:
+async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
-    touched = job.record.step in {"drain", "terminate"}
-    await down._planning.fail(job, reason)
+    touched = request.record.step in {"drain", "terminate"}
+    await fail(down._leadership, request, reason)
     if touched:
-        await give_back(down._term, job)
+        await give_back(down._leadership, request)
 
 
 TWINS = (
-    Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=53),
-    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=17),
-    Twin("lease", "the lease check before outside calls", 3, _prove_nothing),
-    Twin("smaller", "scale-down by name only", 5, _lower_desired),
-    Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=6),
-    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=95),
-    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=128),
-    Twin("undo", "the journaled undo", 10, _undo_unwritten),
-    Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=4),
-    Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=107),
+    Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=47),
+    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
+    Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=5),
+    Twin("smaller", "scale-down by name only", 5, _lower_desired, known=3),
+    Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=3),
+    Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=44),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=140),
+    Twin("undo", "the journaled undo", 10, _undo_unwritten, known=44),
+    Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=2),
+    Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=217),
 )

@@ -59,8 +59,8 @@ class Verdict:
         for sent in world.workload.sent:
             letter = buried.get(sent.message_id)
             record = world.journal.records.get(sent.request_id)
-            if letter is not None and (sent.good or not letter.reason):
-                self._violate(1, f"{sent.message_id} was dead-lettered: {letter.reason}")
+            if letter is not None and (sent.good or not letter.error):
+                self._violate(1, f"{sent.message_id} was dead-lettered: {letter.error}")
             elif letter is None and not sent.good:
                 self._violate(1, f"{sent.message_id} can never be valid, and was not dead-lettered")
             elif sent.good and (record is None or not record.state.ended or not record.message):

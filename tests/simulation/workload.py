@@ -55,19 +55,22 @@ class Workload:
             else:
                 self._one(when, self._request())
         if self.random.random() < 0.3:
-            self._at(self.random.random() * profile.seconds, self._poison)
+            when, body = self.random.random() * profile.seconds, self.random.choice(POISON)
+            if self.world.decides("poison", f"{body} at {when:.3f} s"):
+                self.world.loop.call_at(when, self._poison, body)
 
     @property
     def last(self) -> float:
         """When the last message was sent."""
         return max((sent.time for sent in self.sent), default=0.0)
 
-    def _at(self, when: float, action: Any, *arguments: object) -> None:
-        self.world.loop.call_at(when, action, *arguments)
-
     def _one(self, when: float, request: dict[str, Any]) -> None:
         self.numbers += 1
-        self._at(when, self._send, request, f"m{self.numbers}")
+        name, late = f"m{self.numbers}", self._delay()
+        if self.random.random() < STALE:
+            request["requested_at"] = "2026-11-01T09:00:00Z"
+        if self.world.decides(name, f"{json.dumps(request)} at {when:.3f} s"):
+            self.world.loop.call_at(when, self._send, request, name, late)
 
     def _burst(self, when: float) -> None:
         kind = self.random.choice(("worker", "worker", "manager"))
@@ -81,7 +84,6 @@ class Workload:
         how = self.random.choice(("id", "idempotency_key", "dedup_key"))
         request[how] = f"same-{self.numbers}"
         for _ in range(self.random.randint(2, 3)):
-            self.world.trace.counts["message: written twice"] += 1
             self._one(when + self.random.choice((0.0, 0.3, 8.0)) * self.random.random(), dict(request))
 
     def _request(self) -> dict[str, Any]:
@@ -102,28 +104,25 @@ class Workload:
         kind = "manager" if self.random.random() < 0.25 else "worker"
         return {"action": "scale-nodes", "scale": way, "type": kind, "by": self.random.choice((1, 1, 1, 2))}
 
-    def _send(self, request: dict[str, Any], message_id: str) -> None:
-        world = self.world
-        if self.random.random() < STALE:
-            request["requested_at"] = "2026-11-01T09:00:00Z"
-            world.trace.counts["message: stale"] += 1
-        body = json.dumps(request)
+    def _send(self, request: dict[str, Any], message_id: str, late: float) -> None:
+        world, body = self.world, json.dumps(request)
         key = request.get("idempotency_key") or request.get("dedup_key")
+        world.trace.counts["message: stale"] += "requested_at" in request
+        world.trace.counts["message: written twice"] += "same-" in str(key or request.get("id"))
+        world.trace.counts["message: late"] += late > 0
         request_id = request.get("id", message_id)
         self.sent.append(Sent(message_id, request_id, body, True, world.clockwork.now, key))
         world.trace.add("sender", "@ message", id=message_id, body=body)
-        world.queue.send(body, message_id, self._delay())
+        world.queue.send(body, message_id, delay=late)
 
     def _delay(self) -> float:
-        if not self.world.profile.has("messages"):
-            return 0.0
-        delay = 15.0 * self.random.random() if self.random.random() < DELAYED else 0.0
-        self.world.trace.counts["message: late"] += delay > 0
-        return delay
+        """For how long a message is on its way into the queue."""
+        late = 15.0 * self.random.random() if self.random.random() < DELAYED else 0.0
+        return late if self.world.profile.has("messages") else 0.0
 
-    def _poison(self) -> None:
-        world, body = self.world, self.random.choice(POISON)
-        message_id = f"poison-{len(self.sent)}"
+    def _poison(self, body: str) -> None:
+        world = self.world
+        message_id = "poison"
         self.sent.append(Sent(message_id, message_id, body, False, world.clockwork.now))
         world.trace.counts["message: poison"] += 1
         world.trace.add("sender", "@ poison", id=message_id, body=body)

@@ -6,7 +6,6 @@ from random import Random
 from structlog.typing import EventDict
 
 from shared.alertmanager import Alert
-from tests.fakes.cluster import Pace
 from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation import ports
@@ -22,7 +21,7 @@ from tests.simulation.queue import Queue
 from tests.simulation.trace import Trace
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
-from worker.active import Ports
+from worker.lifecycle import Ports
 
 LONGEST_SECONDS = 2000.0
 """By then everything must have ended, whatever has happened."""
@@ -38,37 +37,39 @@ class World:
         self.seed = seed
         self.profile = profile
         self.settings = profile.settings
-        self.clockwork = Clockwork(self._random("order"))
+        self.clockwork = Clockwork(self.random("order"))
         self.loop: SimulatedLoop = self.clockwork.loop("world")
         self.trace = Trace(lambda: self.clockwork.now)
         self.clock = WorldClock(lambda: self.clockwork.now)
         self.evidence = Evidence()
         self.judge = Judge(self)
-        self.network = Network(self.loop, self._random("network"), self.trace)
-        self.queue = Queue(self.loop, self._random("queue"), self.trace, self.clock.now)
+        self.network = Network(self.loop, self.random("network"), self.trace)
+        self.queue = Queue(self.loop, self.random("queue"), self.trace.counts, self.clock.now)
         self.journal = InMemoryJournal(self.clock)
         self.leases = InMemoryLeaseStore()
-        self.groups = SimulatedGroups(self.clock, self._random("aws"))
-        self.swarm = SimulatedSwarm(Pace())
+        self.groups = SimulatedGroups(self.clock, self.random("aws"))
+        self.swarm = SimulatedSwarm(self.loop)
         self.groups.counts = self.trace.counts
-        self.machines = Machines(self.groups, self.swarm, self._random("machines"))
+        self.machines = Machines(self.groups, self.swarm, self.random("machines"))
         self.machines.counts = self.trace.counts
         self.processes: list[Process] = []
         self.subscriptions: list[tuple[Process, ports.Subscription]] = []
         self.offered: list[Alert] = []
         """What Alertmanager has answered, be it with a refusal."""
         self.alerts_broken = ""
+        self.decisions: dict[str, str] = {}
+        """What the seed has decided, by name: messages, single troubles, whole kinds of them, strikes, actors."""
         self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
         self.fine_since: dict[str, float] = {}
         """Nodes that are Ready and Active, as far as the Swarm knows, and since when; managers that are reachable, too.
 
         The managers hear at once that one of them does not answer, and call its node Down only later.
         """
-        self.workload = Workload(self, self._random("workload"))
-        self.chaos = Chaos(self, self._random("chaos"))
+        self.workload = Workload(self, self.random("workload"))
+        self.chaos = Chaos(self)
         self._quiet_since: float | None = None
 
-    def _random(self, stream: str) -> Random:
+    def random(self, stream: str) -> Random:
         """A stream of its own for each actor: one that draws more does not change the others' luck."""
         return Random(f"{self.seed} {stream}")
 
@@ -81,6 +82,11 @@ class World:
         self.clockwork.run_until(LONGEST_SECONDS, self._over)
         Verdict(self).judge(quiet=self._quiet_since is not None)
 
+    def decides(self, name: str, what: str) -> bool:
+        """Whether something that the seed has decided is to happen. What is left out changes nobody else's luck."""
+        self.decisions[name] = what
+        return self.profile.only is None or name in self.profile.only
+
     def dispose(self) -> None:
         """Unwind what still runs."""
         for process in self.processes:
@@ -90,12 +96,13 @@ class World:
     def _begin(self) -> None:
         profile, groups = self.profile, self.groups
         groups.times.ec2_lag = 2.0
-        groups.times.terminate = self._random("times").choice((0.5, 5.0, 40.0))
-        sizes = self._random("sizes")
+        groups.times.terminate = self.random("times").choice((0.5, 5.0, 40.0))
+        sizes = self.random("sizes")
         most, least = sizes.choice((7, 7, 4)), sizes.choice((0, 0, 1))
         groups.add_group(MANAGERS, desired=3, min_size=1, max_size=most, protects_new=profile.protects)
         most = sizes.choice((8, 8, 5))
-        groups.add_group(WORKERS, desired=profile.workers, min_size=least, max_size=most, protects_new=profile.protects)
+        workers = 1 + sum(self.decides(f"instance-{n}", "one more worker node") for n in range(2, profile.workers + 1))
+        groups.add_group(WORKERS, desired=workers, min_size=least, max_size=most, protects_new=profile.protects)
         self.swarm.listeners.append(self._swarm_changed)
         self.swarm.lost = self._node_lost
         self.machines.settle()
@@ -109,6 +116,8 @@ class World:
         self.swarm.create("api", replicas=2, labels=labelled, start_first=True, cpus=cpus)
         self.swarm.create("plain", replicas=2, constraints=("node.role==worker",) if self.seed % 3 == 0 else ())
         self.swarm.create("agent", mode="global")
+        if self.seed % 4 == 1:
+            self.swarm.create("limited", replicas=2, max_attempts=1)
         if self.seed % 5 == 0:
             self.swarm.create("batch", replicas=1, mode="replicated-job", restarts=False)
 

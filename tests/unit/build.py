@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.ports import Activity, Group, Instance, Manager, Node, Service, Task
+from worker.ports.scaling import Activity, Group, Instance, Outcome, Phase
+from worker.ports.swarm import Manager, Node, Service, Task
 from worker.settings import WorkerSettings
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -27,7 +28,7 @@ def instance(number: int, **changes: Any) -> Instance:
     """Machine `number` as an instance: InService, an hour old."""
     values: dict[str, Any] = {
         "id": f"i-{number:04d}",
-        "lifecycle": "InService",
+        "phase": Phase.IN_SERVICE,
         "private_dns_name": f"{host(number)}.ec2.internal",
         "launched_at": ago(3600),
         "zone": "a",
@@ -84,10 +85,14 @@ def task(of: Service, slot: int, on: Node | None, **changes: Any) -> Task:
     return Task(**{**values, **changes})
 
 
-def activity(status: str, seconds_ago: float, *, reason: str = "", launching: bool = True) -> Activity:
-    """A scaling activity that started some seconds before NOW."""
-    verb = "Launching a new" if launching else "Terminating"
-    return Activity(f"a-{status}-{seconds_ago}", status, f"{verb} EC2 instance: i-1", reason, ago(seconds_ago))
+def launch(outcome: Outcome, seconds_ago: float, **changes: Any) -> Activity:
+    """A launch that a group began some seconds before NOW."""
+    return Activity("launch", outcome, ago(seconds_ago), **changes)
+
+
+def termination(outcome: Outcome, seconds_ago: float, *machines: int, **changes: Any) -> Activity:
+    """A termination of some machines that a group began some seconds before NOW."""
+    return Activity("termination", outcome, ago(seconds_ago), frozenset(instance(m).id for m in machines), **changes)
 
 
 def settings(**changes: Any) -> WorkerSettings:

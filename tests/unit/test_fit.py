@@ -12,9 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.unit.build import CPU, GIB, manager, node, service, task
-from worker.constraints import parse
-from worker.fit import holders, left, movable, obstacles, slots, unsettled
-from worker.ports import Node, Service, Task
+from worker.decisions.constraints import parse
+from worker.decisions.displacement import holders, left, movable, obstacles, slots, unsettled
+from worker.ports.swarm import Node, Service, Task
 
 WEB = service("web", replicas=3)
 ONE, TWO, THREE = node(1), node(2), node(3)
@@ -24,7 +24,7 @@ def told(
     services: Sequence[Service], tasks: Sequence[Task], nodes: Sequence[Node] = (ONE, TWO), leaving: str = "n-0001"
 ) -> str:
     """The obstacles to losing node 1, as one text; empty where there are none."""
-    return " | ".join(obstacles({leaving}, nodes=nodes, services=services, tasks=tasks))
+    return " | ".join(map(str, obstacles({leaving}, nodes=nodes, services=services, tasks=tasks)))
 
 
 # --- Room -------------------------------------------------------------------------------------------------------
@@ -442,7 +442,7 @@ def test_where_nothing_can_be_placed_each_service_is_named_once(
     nodes, services, tasks = world(machines, wishes, moving, there)
     assume(not a_placement_exists(nodes, services, tasks))
     found = obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks)
-    named = [text.split(" tasks of ")[1].split(" ")[0] for text in found]
+    named = [str(each).split(" tasks of ")[1].split(" ")[0] for each in found]
     assert named
     assert len(named) == len(set(named))
     assert {f"s-{name}" for name in named} <= {one.service_id for one in tasks if one.node_id == LEAVER.id}
@@ -455,7 +455,7 @@ def test_the_order_of_the_answers_does_not_matter(
     nodes, services, tasks = world(machines, wishes, moving, there)
     found = obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks)
     again = obstacles({LEAVER.id}, nodes=nodes[::-1], services=services[::-1], tasks=tasks[::-1])
-    assert sorted(found) == sorted(again)
+    assert sorted(map(str, found)) == sorted(map(str, again))
 
 
 TASKS = st.lists(

@@ -8,19 +8,21 @@ from hypothesis import strategies as st
 
 from shared.messages import Direction, Role
 from tests.unit.build import group, settings
-from worker.limits import AtBound, Limits, Target, node_limits, service_limits, target
+from worker.decisions.bounds import AtBound, Limits, Target, node_limits, service_limits, target
+from worker.decisions.pools import node_pools
 
 DIRECTIONS = st.sampled_from(["up", "down"])
 HUGE = 9223372036854775807
+POOLS = node_pools(settings())
 
 
 def nodes(labels: dict[str, str] | None = None, by: int | None = None, **changes: Any) -> Limits:
-    return node_limits(settings(), labels or {}, "worker", "up", by, group(**{"desired": 1, **changes}))
+    return node_limits(POOLS["worker"], labels or {}, "up", by, group(**{"desired": 1, **changes}))
 
 
 def test_without_labels_the_defaults_count() -> None:
     assert nodes() == Limits(0, 5, 1)
-    assert node_limits(settings(), {}, "manager", "down", None, group(min_size=1)) == Limits(3, 7, 1)
+    assert node_limits(POOLS["manager"], {}, "down", None, group(min_size=1)) == Limits(3, 7, 1)
 
 
 @pytest.mark.parametrize("node_type", ["worker", "manager"])
@@ -34,13 +36,13 @@ def test_labels_beat_the_defaults_and_the_requests_own_step_beats_the_label(
         f"com.df.scale{kind}NodeMax": "9",
         f"com.df.scale{kind}Node{direction.capitalize()}By": "4",
     }
-    assert node_limits(settings(), labels, node_type, direction, None, group()) == Limits(2, 9, 4)
-    assert node_limits(settings(), labels, node_type, direction, 3, group()) == Limits(2, 9, 3)
+    assert node_limits(POOLS[node_type], labels, direction, None, group()) == Limits(2, 9, 4)
+    assert node_limits(POOLS[node_type], labels, direction, 3, group()) == Limits(2, 9, 3)
 
 
 def test_label_keys_come_from_the_settings() -> None:
     own = settings(max_scale_worker_node_label="mine.max", scale_up_by_label="mine.by")
-    assert node_limits(own, {"mine.max": "8"}, "worker", "up", None, group()).maximum == 8
+    assert node_limits(node_pools(own)["worker"], {"mine.max": "8"}, "up", None, group()).maximum == 8
     assert service_limits(own, {"mine.by": "7", "com.df.scaleUpBy": "2"}, "up", None).by == 7
 
 
@@ -139,7 +141,7 @@ def test_a_target_goes_the_right_way_within_the_bounds(
 def test_no_label_leads_out_of_the_groups_own_sizes(
     node_type: Role, direction: Direction, labels: dict[str, str], least: int, most: int
 ) -> None:
-    found = node_limits(settings(), labels, node_type, direction, None, group(min_size=least, max_size=most))
+    found = node_limits(POOLS[node_type], labels, direction, None, group(min_size=least, max_size=most))
     assert found.minimum >= least
     assert found.maximum <= most
     assert 1 <= found.by <= 10_000

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import manager, node
-from worker.ports import Node
-from worker.quorum import demotion_refusal, demotions_refusal
+from worker.decisions.quorum import demotion_refusal, demotions_refusal
+from worker.ports.swarm import Node
 
 
 def test_one_of_three_may_go() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from shared.messages import Role
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node
-from worker.ports import Group, Instance, Manager, Node
-from worker.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes
+from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes, up_count
+from worker.ports.scaling import Group, Instance, Phase
+from worker.ports.swarm import Manager, Node
 
 
 def expected(target: int, base: int, present: Group, nodes: list[Node], node_type: Role = "worker") -> Expectation:
@@ -16,12 +17,12 @@ def expected(target: int, base: int, present: Group, nodes: list[Node], node_typ
 
 
 def young(number: int) -> Instance:
-    return instance(number, lifecycle="Pending", launched_at=ago(5))
+    return instance(number, phase=Phase.PENDING, launched_at=ago(5))
 
 
 def test_it_is_done_when_as_many_instances_as_asked_for_are_ready_nodes() -> None:
     wanted = expected(2, 1, group([instance(1)]), [node(1)])
-    assert wanted == Expectation(2, 1, "matched", (), 1)
+    assert wanted == Expectation(target=2, base=1, matching="matched", excluded=(), ready_before=1)
     now = group([instance(1), young(2)])
     assert progress(wanted, now, [node(1)], "worker") == Progress(1, 2, ("i-0002",))
     assert progress(wanted, now, [node(1), node(2, state="down")], "worker").missing == ("i-0002",)
@@ -42,8 +43,8 @@ def test_a_node_that_a_person_drained_after_the_plan_counts() -> None:
 
 def test_an_instance_on_its_way_out_or_in_standby_does_not_count() -> None:
     wanted = expected(2, 1, group([instance(1)]), [node(1)])
-    for word in ("Terminating:Wait", "Standby"):
-        now = group([instance(1, lifecycle=word), instance(2)])
+    for phase in (Phase.LEAVING, Phase.STANDBY, Phase.WARM):
+        now = group([instance(1, phase=phase), instance(2)])
         assert progress(wanted, now, [node(1), node(2)], "worker") == Progress(1, 2, ())
 
 
@@ -72,7 +73,7 @@ def test_a_node_that_someone_drained_or_paused_before_the_plan_is_not_counted() 
 
 def test_the_replacement_of_an_excluded_instance_is_waited_for() -> None:
     wanted = expected(3, 2, group([instance(1), instance(2)]), [node(1)])
-    replaced = group([instance(1), instance(2, lifecycle="Terminating"), instance(3), instance(4)])
+    replaced = group([instance(1), instance(2, phase=Phase.LEAVING), instance(3), instance(4)])
     assert progress(wanted, replaced, [node(1), node(3)], "worker") == Progress(2, 3, ("i-0004",))
     assert excluded_names(wanted, replaced, [node(1)]) == ()
     gone = group([instance(1), instance(3), instance(4)])
@@ -91,6 +92,16 @@ def test_an_excluded_node_tells_its_state() -> None:
     wanted = expected(3, 2, before, [node(1), node(2, state="down")])
     assert excluded_names(wanted, before, [node(2, state="down")]) == ("ip-10-0-3-2 (down)",)
     assert excluded_names(wanted, before, [node(2)]) == ("ip-10-0-3-2 (was not in use when the scale began)",)
+
+
+def test_an_instance_that_two_ready_nodes_claim_is_not_counted_and_both_are_named() -> None:
+    nodes = [node(1), node(2), node(9, engine_labels={"instance_id": "i-0002"})]
+    before = group([instance(1), young(2)])
+    wanted = expected(3, 2, before, nodes)
+    assert wanted.excluded == ("i-0002",)
+    assert excluded_names(wanted, before, nodes) == (
+        "i-0002 (claimed by two Ready nodes, ip-10-0-3-9 (n-0009) and ip-10-0-3-2 (n-0002))",
+    )
 
 
 def test_where_no_node_matches_the_ready_nodes_of_the_role_are_counted() -> None:
@@ -136,6 +147,14 @@ def test_a_manager_counts_when_it_is_one_and_can_be_reached() -> None:
     assert ready_nodes([manager(1), manager(2, reachable=False), node(3)], "manager") == (manager(1),)
 
 
+def test_up_are_the_groups_own_nodes_that_are_ready() -> None:
+    present = group([instance(1), instance(2), instance(3), instance(4, phase=Phase.LEAVING), instance(5)])
+    twins = [node(5), node(50, engine_labels={"instance_id": "i-0005"})]
+    nodes = [node(1), node(2, state="down"), node(4), node(99), *twins]
+    assert up_count(present, nodes, "worker") == 1
+    assert up_count(present, [node(1), manager(2), manager(3, reachable=False)], "manager") == 1
+
+
 def test_what_is_expected_survives_the_journal() -> None:
     wanted = expected(3, 2, group([instance(1), instance(2)]), [node(1)])
     assert Expectation.parse(json.loads(json.dumps(wanted.document()))) == wanted
@@ -143,20 +162,20 @@ def test_what_is_expected_survives_the_journal() -> None:
 
 MACHINES = st.lists(
     st.tuples(
-        st.sampled_from(["InService", "Pending", "Terminating", "Standby"]),
+        st.sampled_from(Phase),
         st.sampled_from([5, 3600]),
         st.sampled_from(["ready", "down", None]),
         st.sampled_from(["active", "drain", "pause"]),
     ),
     max_size=6,
 )
-Machines = list[tuple[str, int, str | None, str]]
+Machines = list[tuple[Phase, int, str | None, str]]
 
 
 def built(machines: Machines) -> tuple[Group, list[Node]]:
-    """Machines as (lifecycle, age, state of the node if there is one, its availability)."""
+    """Machines as (phase, age, state of the node if there is one, its availability)."""
     instances = [
-        instance(number, lifecycle=word, launched_at=ago(age)) for number, (word, age, _, _) in enumerate(machines)
+        instance(number, phase=word, launched_at=ago(age)) for number, (word, age, _, _) in enumerate(machines)
     ]
     nodes = [
         node(number, state=state, availability=availability)
@@ -175,8 +194,9 @@ def test_done_means_that_the_target_is_reached_but_for_excluded_ones(
     now, nodes = built(after)
     found = progress(wanted, now, nodes, "worker")
     ready = {n.hostname for n in nodes if n.ready}
-    serving = {i.id for i in now.staying if i.lifecycle != "Standby" and i.private_dns_name.split(".")[0] in ready}
-    counted_out = {i.id for i in now.staying if i.lifecycle != "Standby"} & set(wanted.excluded)
+    counted = [i for i in now.instances if i.phase in {Phase.PENDING, Phase.IN_SERVICE}]
+    serving = {i.id for i in counted if i.private_dns_name.split(".")[0] in ready}
+    counted_out = {i.id for i in counted} & set(wanted.excluded)
     if wanted.matching == "matched":
         assert found.ready == len(serving - counted_out)
         assert set(found.missing).isdisjoint(serving | counted_out)
@@ -187,7 +207,7 @@ def test_done_means_that_the_target_is_reached_but_for_excluded_ones(
 
 @given(MACHINES, st.integers(1, 5))
 def test_nothing_is_done_before_anything_has_happened(machines: Machines, added: int) -> None:
-    present, nodes = built([machine for machine in machines if machine[0] == "InService"])
+    present, nodes = built([machine for machine in machines if machine[0] == Phase.IN_SERVICE])
     wanted = expected(present.desired + added, present.desired, present, nodes)
     assert not progress(wanted, present, nodes, "worker").done
 

@@ -5,19 +5,28 @@ told; an instance that EC2 does not show yet has those fields empty, and whoever
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.errors import NotFound
 from worker.adapters.calls import calling
-from worker.ports import Activity, Group, Instance
+from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
 # What the cause of a termination by name says that took its part of the desired capacity with it.
 # https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
 _LOWERED_BY_NAME = re.compile(r"in response to a user request, shrinking the capacity from \d+ to (\d+)")
+_INSTANCE_ID = re.compile(r"\bi-[0-9a-f]+\b")
+_KINDS: Sequence[tuple[re.Pattern[str], ActivityKind]] = (
+    (re.compile("^Launching "), "launch"),
+    (re.compile("^Terminating "), "termination"),
+    (re.compile("^Attaching |out of Standby"), "arrival"),
+)
+"""Descriptions of activities. Instances from a warm pool are launched `from warm pool`."""
+_UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
+"""DesiredCapacityType, where it is not `units`."""
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -40,11 +49,11 @@ class AwsGroups:
             machines = await self._machines([one["InstanceId"] for one in found[0].get("Instances", [])])
         return _group(found[0], machines)
 
-    async def activities(self, name: str) -> Sequence[Activity]:
-        """The newest activities, newest first."""
+    async def activities(self, name: str) -> Activities:
+        """The newest activities, at most 100."""
         async with calling("DescribeScalingActivities", self._call_timeout):
-            answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=20)
-        return sorted(map(_activity, answer["Activities"]), key=lambda one: one.started_at, reverse=True)
+            answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
+        return Activities(tuple(map(_activity, answer["Activities"])))
 
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
@@ -52,15 +61,17 @@ class AwsGroups:
             answer = await self._autoscaling.describe_instance_refreshes(AutoScalingGroupName=name)
         return any(refresh["Status"] in _REFRESHING for refresh in answer["InstanceRefreshes"])
 
-    async def gone(self, instance_ids: Sequence[str]) -> frozenset[str]:
-        """Those of the instances that EC2 calls terminated or does not know.
+    async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
+        """Those of the instances that EC2 here has terminated; of the `members` also those that it does not know.
 
         EC2 does not know an instance either in its first seconds: ask about those that have been seen running.
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-termination-works.html
         """
         async with calling("DescribeInstances", self._call_timeout):
             machines = await self._machines(instance_ids)
-        there = {one for one, machine in machines.items() if machine["State"]["Name"] != "terminated"}
-        return frozenset(instance_ids) - there
+        terminated = {each for each, machine in machines.items() if machine["State"]["Name"] == "terminated"}
+        forgotten = set(instance_ids).intersection(members).difference(machines)
+        return frozenset(terminated | forgotten)
 
     async def set_desired(self, name: str, desired: int) -> None:
         """Set the desired capacity. Raises Refused with AWS's reason."""
@@ -81,7 +92,7 @@ class AwsGroups:
         return _lowered_to(answer.get("Activity") or {})
 
     async def _machines(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """What EC2 knows of the instances. A filter passes over unknown ids; naming them would be an error."""
+        """What EC2 knows of the instances. A filter batches over unknown ids; naming them would be an error."""
         found: dict[str, Mapping[str, Any]] = {}
         for start in range(0, len(instance_ids), _FILTER_VALUES):
             some = list(instance_ids[start : start + _FILTER_VALUES])
@@ -102,37 +113,100 @@ class AwsGroups:
 
 
 def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:
+    suspended = {process["ProcessName"] for process in found.get("SuspendedProcesses", [])}
     return Group(
         name=found["AutoScalingGroupName"],
         desired=found["DesiredCapacity"],
         min_size=found["MinSize"],
         max_size=found["MaxSize"],
         instances=tuple(_instance(one, machines.get(one["InstanceId"], {})) for one in found.get("Instances", [])),
-        suspended=frozenset(process["ProcessName"] for process in found.get("SuspendedProcesses", [])),
+        launches_suspended="Launch" in suspended,
+        terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
+        unit=_unit(found),
     )
+
+
+def _unit(group: Mapping[str, Any]) -> CapacityUnit:
+    """What the group's capacity counts.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-mixed-instances-groups-instance-weighting.html
+    """
+    if (unit := _UNITS.get(group.get("DesiredCapacityType") or "")) is not None:
+        return unit
+    policy = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    weighted = [*group.get("Instances", []), *(policy.get("Overrides") or [])]
+    return "weights" if any((each.get("WeightedCapacity") or "1") != "1" for each in weighted) else "instances"
 
 
 def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance:
     return Instance(
         id=member["InstanceId"],
-        lifecycle=member["LifecycleState"],
+        phase=_phase(member["LifecycleState"]),
         protected=bool(member.get("ProtectedFromScaleIn", False)),
         zone=member.get("AvailabilityZone", ""),
         private_dns_name=machine.get("PrivateDnsName") or "",
+        addresses=_addresses(machine),
         launched_at=machine.get("LaunchTime"),
+        made_at=_made_at(machine),
     )
+
+
+def _phase(state: str) -> Phase:
+    """The phase of a lifecycle state. One that is new here counts as pending: a member that nobody takes.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+    """
+    if state == "InService":
+        return Phase.IN_SERVICE
+    if state.startswith("Warmed"):
+        return Phase.WARM
+    if state.startswith(("Terminat", "Detach")):
+        return Phase.LEAVING
+    return Phase.STANDBY if state in {"EnteringStandby", "Standby"} else Phase.PENDING
+
+
+def _addresses(machine: Mapping[str, Any]) -> frozenset[str]:
+    interfaces = [machine, *machine.get("NetworkInterfaces", [])]
+    private = [each for interface in interfaces for each in [interface, *interface.get("PrivateIpAddresses", [])]]
+    addresses = {each.get("PrivateIpAddress") for each in private} | {machine.get("PublicIpAddress")}
+    v6 = {each.get("Ipv6Address") for interface in interfaces for each in interface.get("Ipv6Addresses", [])}
+    return frozenset(address for address in addresses | v6 if address)
+
+
+def _made_at(machine: Mapping[str, Any]) -> datetime | None:
+    """When its primary network interface was attached: LaunchTime is that of its last start.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceAttachment.html
+    """
+    attachments = (interface.get("Attachment") or {} for interface in machine.get("NetworkInterfaces", []))
+    return next((each.get("AttachTime") for each in attachments if each.get("DeviceIndex") == 0), None)
 
 
 def _activity(found: Mapping[str, Any]) -> Activity:
+    description, message = found.get("Description") or "", found.get("StatusMessage") or ""
+    outcome = _outcome(found["StatusCode"], message)
     return Activity(
-        id=found["ActivityId"],
-        status=found["StatusCode"],
-        description=found.get("Description") or "",
-        reason=found.get("StatusMessage") or "",
+        kind=next((kind for pattern, kind in _KINDS if pattern.search(description)), "other"),
+        outcome=outcome,
         started_at=found["StartTime"],
+        ended_at=found.get("EndTime"),
+        instance_ids=frozenset(_INSTANCE_ID.findall(description)),
+        reason=(message or description) if outcome == "failed" else "",
         lowered_to=_lowered_to(found),
     )
+
+
+def _outcome(status: str, message: str) -> Outcome:
+    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
+    """
+    if status == "Failed" or (status == "Cancelled" and message):
+        return "failed"
+    if status == "Cancelled":
+        return "cancelled"
+    return "succeeded" if status == "Successful" else "open"
 
 
 def _lowered_to(activity: Mapping[str, Any]) -> int | None:

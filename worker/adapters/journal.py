@@ -4,6 +4,7 @@ Every write is one item, conditional on the fencing token (or on being the first
 repeats a write whose answer was lost, and finds its own doing then. What a record says is not this module's business.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,7 +18,7 @@ from shared.messages import Role
 from shared.records import OPEN_INDEX, Layout, Record, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
-from worker.ports import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken
 
 log = structlog.get_logger()
 
@@ -140,9 +141,11 @@ def _digest(key: str) -> str:
 def _attributes(memory: GroupMemory) -> dict[str, Any]:
     moments = {name: getattr(memory, name) for name in _MOMENTS}
     desired = {} if memory.desired is None else {"desired": number(memory.desired)}
+    members = {"members": text(json.dumps(dict(memory.members)))} if memory.members else {}
     return {
         "revision": number(memory.revision),
         **desired,
+        **members,
         **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None},
     }
 
@@ -150,7 +153,18 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
 def _memory(item: Item) -> GroupMemory:
     moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
     desired = int(item["desired"]["N"]) if "desired" in item else None
-    return GroupMemory(desired=desired, revision=int(item.get("revision", {"N": "0"})["N"]), **moments)
+    revision = int(item.get("revision", {"N": "0"})["N"])
+    return GroupMemory(desired=desired, revision=revision, members=_members(item), **moments)
+
+
+def _members(item: Item) -> dict[str, str]:
+    """Those that are remembered; what cannot be read is forgotten: then nodes are left that could be removed."""
+    try:
+        members = json.loads(item["members"]["S"]) if "members" in item else {}
+        return {str(instance_id): str(name) for instance_id, name in members.items()}
+    except (ValueError, AttributeError):
+        log.warning("members_unreadable", item=item.get("sk"))
+        return {}
 
 
 def _standing(present: Present, what: str) -> Item:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from shared.records import Layout
 from worker.adapters.table import Condition, Item, Table, number, text
-from worker.ports import LeaseItem
+from worker.ports.storage import LeaseItem
 
 
 class DynamoLeaseStore:

@@ -11,7 +11,7 @@ from typing import Any
 from shared.clock import Clock
 from shared.errors import Refused
 from worker.adapters.calls import calling
-from worker.ports import Message
+from worker.ports.queue import Message
 
 POLL = timedelta(seconds=20)
 """The longest that SQS lets a poll wait. The polling client's read time-out must be longer."""
@@ -63,13 +63,13 @@ class SqsInbox:
         reason = as_attribute(error)
         largest, older = MESSAGE_BYTES
         try:
-            await self._bury(message.body, reason, largest)
+            await self._send_dead_letter(message.body, reason, largest)
         except Refused:
             if len(message.body) + len(reason) < older // 4:  # in bytes under the limit, whatever the characters
                 raise
-            await self._bury(message.body, reason, older)
+            await self._send_dead_letter(message.body, reason, older)
 
-    async def _bury(self, body: str, reason: str, limit: int) -> None:
+    async def _send_dead_letter(self, body: str, reason: str, limit: int) -> None:
         room = limit - sum(len(part.encode()) for part in (ATTRIBUTE, "String", reason))
         async with calling("SQS SendMessage to the dead-letter queue", self._call_timeout):
             await self._client.send_message(

@@ -5,7 +5,7 @@ afresh, changes one thing, and sends the rest of the spec back as it came, field
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Self
@@ -14,7 +14,16 @@ from shared.errors import NotFound, Refused, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
-from worker.ports import Availability, Node, Service, ServiceChange, SwarmIdentity, Task
+from worker.ports.swarm import (
+    Availability,
+    Node,
+    Revised,
+    Service,
+    ServiceChange,
+    SwarmIdentity,
+    Task,
+    with_nodes_avoided,
+)
 
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""
@@ -67,12 +76,20 @@ class DockerSwarm:
         return self._engine.events({"type": ["node", "service"], "scope": ["swarm"]})
 
     async def update_node(
-        self, node_id: str, *, availability: Availability | None = None, role: Role | None = None
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
     ) -> None:
-        """Set one or both. Nothing happens where it is so already. Raises NotFound."""
+        """Set one or both. Nothing happens where it is so already. Raises NotFound, and Revised."""
         wanted = {key: value for key, value in (("Availability", availability), ("Role", role)) if value is not None}
 
         def changed(spec: Spec) -> Spec | None:
+            present = spec.get("Availability") or "active"
+            if expected is not None and present != availability and present not in expected:
+                raise Revised(node_id, present)
             return None if spec == {**spec, **wanted} else {**spec, **wanted}
 
         await self._engine.run(lambda api: _update(api, "/nodes", lambda: _inspect_node(api, node_id), changed))
@@ -149,6 +166,8 @@ def _inspect_service(api: Api, name: str) -> Any:
 
 def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
     """The spec with the change in it. Raises Refused. None: this request's change is in it already."""
+    if change.avoid or change.allow:
+        return _with_constraints(spec, change)
     labels = spec.get("Labels") or {}
     if labels.get(change.label) == change.request_id:
         return None
@@ -162,6 +181,17 @@ def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
     if change.force:
         template["ForceUpdate"] = (template.get("ForceUpdate") or 0) + 1
     return {**new, "TaskTemplate": template}
+
+
+def _with_constraints(spec: Spec, change: ServiceChange) -> Spec | None:
+    """The spec that avoids nodes, or allows them again, and is the same in all else: so only tasks there move."""
+    template = spec.get("TaskTemplate") or {}
+    placement = template.get("Placement") or {}
+    present = tuple(placement.get("Constraints") or ())
+    wanted = with_nodes_avoided(present, change)
+    if wanted == present:
+        return None
+    return {**spec, "TaskTemplate": {**template, "Placement": {**placement, "Constraints": list(wanted)}}}
 
 
 def _with_replicas(spec: Spec, replicas: int) -> Spec:

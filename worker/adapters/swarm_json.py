@@ -5,13 +5,15 @@ Any object may be null or missing where Go calls it empty.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from json import dumps
 from sys import intern
 from typing import Any, TypeVar
 
 from shared.clock import parse_rfc3339
 from shared.errors import Unavailable
-from worker.ports import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
+from worker.ports.swarm import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
 
 H = TypeVar("H", bound=Hashable)
 Json = Mapping[str, Any]
@@ -85,6 +87,7 @@ def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tu
         os=platform.get("OS") or "linux",
         architecture=platform.get("Architecture") or "x86_64",
         address=status.get("Addr") or "",
+        created_at=parse_rfc3339(found["CreatedAt"]) if found.get("CreatedAt") else None,
         plugins=once(frozenset((one.get("Type") or "", one.get("Name") or "") for one in engine.get("Plugins") or ())),
     )
 
@@ -101,6 +104,7 @@ def service_of(found: Json) -> Service:
     template = spec.get("TaskTemplate") or {}
     placement = template.get("Placement") or {}
     reserved = (template.get("Resources") or {}).get("Reservations") or {}
+    restart = template.get("RestartPolicy") or {}
     mode, replicas = _mode(spec.get("Mode") or {})
     return Service(
         id=found["ID"],
@@ -119,7 +123,11 @@ def service_of(found: Json) -> Service:
         memory=reserved.get("MemoryBytes") or 0,
         generic=_generic(reserved.get("GenericResources")),
         host_ports=_host_ports(spec.get("EndpointSpec") or {}),
-        restarts=(template.get("RestartPolicy") or {}).get("Condition") != "none",
+        restarts=restart.get("Condition") != "none",
+        restarts_completed=restart.get("Condition") != "on-failure",
+        max_attempts=restart.get("MaxAttempts") or 0,
+        attempts_window=timedelta(microseconds=(restart.get("Window") or 0) / 1000),
+        local_volumes=_local_volumes((template.get("ContainerSpec") or {}).get("Mounts")),
         start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
         update_state=status.get("State") or None,
         update_message=status.get("Message") or "",
@@ -153,6 +161,28 @@ def _host_ports(endpoint: Json) -> frozenset[tuple[str, int]]:
     )
 
 
+_NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb", "smb3", "ceph", "glusterfs"})
+"""What the driver `local` mounts from elsewhere, where its options ask for it."""
+
+
+def _local_volumes(mounts: Sequence[Json] | None) -> tuple[str, ...]:
+    """Named volumes that are written and stay on their node.
+
+    An anonymous one ends with its container anyway, and a bind mount is the operator's own folder. Where no driver is
+    named, the engine takes `local`, unless somebody made a volume of that name with another one before.
+    """
+    return tuple(sorted({mount["Source"] for mount in mounts or () if _is_local_volume(mount)}))
+
+
+def _is_local_volume(mount: Json) -> bool:
+    driver = (mount.get("VolumeOptions") or {}).get("DriverConfig") or {}
+    options = driver.get("Options") or {}
+    named = mount.get("Type") == "volume" and mount.get("Source") and not mount.get("ReadOnly")
+    return (
+        bool(named) and driver.get("Name") in {None, "", "local"} and options.get("type") not in _NETWORK_FILE_SYSTEMS
+    )
+
+
 def _generic(resources: Sequence[Json] | None) -> dict[str, int]:
     """How many there are of each kind, be they counted or named one by one."""
     counts: dict[str, int] = {}
@@ -170,8 +200,9 @@ def _env(lines: Iterable[str] | None) -> dict[str, str]:
 
 
 def _task(found: Json, environments: dict[tuple[str, ...], Mapping[str, str]]) -> Task:
-    status, node = found.get("Status") or {}, found.get("NodeID")
-    lines = tuple(((found.get("Spec") or {}).get("ContainerSpec") or {}).get("Env") or ())
+    spec, status, node = found.get("Spec") or {}, found.get("Status") or {}, found.get("NodeID")
+    lines = tuple((spec.get("ContainerSpec") or {}).get("Env") or ())
+    limited = bool((spec.get("RestartPolicy") or {}).get("MaxAttempts"))
     if lines not in environments:
         environments[lines] = _env(lines)
     return Task(
@@ -183,4 +214,13 @@ def _task(found: Json, environments: dict[tuple[str, ...], Mapping[str, str]]) -
         desired=intern(found.get("DesiredState") or "running"),
         error=intern(status.get("Err") or ""),
         env=environments[lines],
+        template=_digest(spec) if limited else "",
+        created_at=_moment(found.get("CreatedAt")) if limited else None,
+        since=_moment(status.get("Timestamp")) if limited else None,
     )
+
+
+def _digest(spec: Json) -> str:
+    """Of a task's specification without its placement: a change of that alone leaves tasks where they run."""
+    rest = {key: value for key, value in spec.items() if key != "Placement"}
+    return intern(blake2b(dumps(rest, sort_keys=True).encode(), digest_size=8).hexdigest())

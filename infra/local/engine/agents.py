@@ -85,6 +85,9 @@ class Agents:
         self._after(self._config.start_seconds / 2, self._started, task)
 
     def _started(self, task: Task) -> None:
+        if task.spec.name in self._faults.failing_services:
+            self._fail(task, 1)
+            return
         self._store.set_status(task, TaskState.RUNNING, "started")
         run = self._run(task)
         if run.seconds != FOREVER:

@@ -17,9 +17,9 @@ Args = TypeVarTuple("Args")
 class Clock:
     """Timers that all die when the clock is closed."""
 
-    def __init__(self, now_ns: NowNs = time.time_ns) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now_ns: NowNs = time.time_ns) -> None:
         self.now_ns = now_ns
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._closed = False
 
     def close(self) -> None:

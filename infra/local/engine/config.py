@@ -17,6 +17,7 @@ class SwarmConfig:
     down_detection_seconds: float = 0.5
     election_seconds: float = 0.3
     role_change_seconds: float = 0.5
+    update_begin_seconds: float = 0.0
     update_monitor_seconds: float = 5.0
     task_history_limit: int = 5
     seed: int | None = None

@@ -1,11 +1,13 @@
 """Placement constraints: `node.labels.zone == a`, `node.role != manager`, and so on.
 
-Values are compared without regard to case, as Swarm does; node ids exactly.
+Read as swarmkit reads them: keys and values are compared without regard to case, names of labels with it; a label that
+is not there is the empty string; a role is the one that the node has, not the one that is wanted; an unknown key, or an
+address that is none, holds nowhere. https://github.com/moby/swarmkit/blob/master/manager/constraint/constraint.go
 """
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from infra.local.engine.errors import refused
 from infra.local.engine.model import Node
@@ -13,7 +15,6 @@ from infra.local.engine.model import Node
 _FORM = re.compile(r"^\s*(?P<key>[\w][\w\-.]*)\s*(?P<operator>==|!=)\s*(?P<value>.*?)\s*$")
 _NODE_LABELS = "node.labels."
 _ENGINE_LABELS = "engine.labels."
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +26,35 @@ class Constraint:
     value: str
 
     def admits(self, node: Node) -> bool:
+        same = self._is_at(node.machine.address) if self.key.lower() == "node.ip" else self._is_value_of(node)
+        return same is not None and same is self.equal
+
+    def _is_value_of(self, node: Node) -> bool | None:
+        """Whether the node has this value under the key; None for a key that is unknown."""
         key = self.key.lower()
-        if key == "node.id":
-            return self._compare(node.id == self.value)
-        if key == "node.ip":
-            return self._compare(_in_network(node.machine.address, self.value))
-        found = self._found(key, node)
-        return found is not None and self._compare(found.lower() == self.value.lower())
-
-    def _compare(self, same: bool) -> bool:
-        return same is self.equal
-
-    def _found(self, key: str, node: Node) -> str | None:
-        """What the node has under the key; None for a key that is unknown."""
         if key.startswith(_NODE_LABELS):
-            return node.spec.labels.get(self.key[len(_NODE_LABELS) :], "")
-        if key.startswith(_ENGINE_LABELS):
-            return node.machine.engine_labels.get(self.key[len(_ENGINE_LABELS) :], "")
-        return {
-            "node.hostname": node.machine.hostname,
-            "node.role": node.role.value,
-            "node.platform.os": node.machine.os,
-            "node.platform.arch": self._architecture(node.machine.architecture),
-        }.get(key)
+            own: str | None = node.spec.labels.get(self.key[len(_NODE_LABELS) :], "")
+        elif key.startswith(_ENGINE_LABELS):
+            own = node.machine.engine_labels.get(self.key[len(_ENGINE_LABELS) :], "")
+        else:
+            own = {
+                "node.id": node.id,
+                "node.hostname": node.machine.hostname,
+                "node.role": node.role.value,
+                "node.platform.os": node.machine.os,
+                "node.platform.arch": node.machine.architecture,
+            }.get(key)
+        return None if own is None else own.lower() == self.value.lower()
 
-    def _architecture(self, machine: str) -> str:
-        """Swarm takes amd64 and x86_64 for the same."""
-        same = _ARCHITECTURES.get(machine, machine) == _ARCHITECTURES.get(self.value, self.value)
-        return self.value if same else machine
+    def _is_at(self, address: str) -> bool | None:
+        """Whether the address is this one, or in this subnet; None for what is neither."""
+        subnet, is_subnet, prefix = self.value.partition("/")
+        try:
+            if not is_subnet:
+                return _bare(address) == _bare(self.value)
+            return _bare(address) in ip_network(f"{subnet}/{int(prefix)}", strict=False)
+        except ValueError:
+            return None
 
 
 def parse(expressions: tuple[str, ...]) -> tuple[Constraint, ...]:
@@ -68,8 +70,7 @@ def _parse_one(expression: str) -> Constraint:
     return Constraint(match["key"], match["operator"] == "==", match["value"])
 
 
-def _in_network(address: str, network: str) -> bool:
-    try:
-        return ip_address(address) in ip_network(network, strict=False)
-    except ValueError:
-        return False
+def _bare(text: str) -> IPv4Address | IPv6Address:
+    """An address; one of version 4 that is written as one of version 6 is the same. Raises ValueError."""
+    address = ip_address(text)
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -112,7 +112,7 @@ class Control:
             raise refused("AlreadyExists", conflict)
         self._check_ports(spec, "")
         job = JobStatus(0, self._clock.now_ns()) if spec.mode.is_job else None
-        return self._store.put_service(Service(id=self._ids.swarm_id(), spec=spec, job_status=job))
+        return self._store.put_service(Service(id=self._ids.swarm_id("service"), spec=spec, job_status=job))
 
     def update_service(self, name: str, version: int, body: Json, *, rollback: bool) -> None:
         service = self.service(name)
@@ -158,7 +158,7 @@ class Control:
         modes = [mode for mode in (body.get("Mode") or {}).values() if mode is not None]
         if len(modes) > 1:
             raise invalid("must specify only one service mode")
-        spec = _readable_spec({**body, "Name": body.get("Name") or f"service_{self._ids.swarm_id()[:8]}"})
+        spec = _readable_spec({**body, "Name": body.get("Name") or f"service_{self._ids.swarm_id('name')[:8]}"})
         if spec.template.get("ContainerSpec") is None:
             raise invalid("mismatched Runtime and *Spec fields")
         if not spec.image:

@@ -5,7 +5,7 @@ Subscribers get an event within the write that caused it. The last 256 events ar
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,13 +28,16 @@ class Event:
     time_ns: int
 
 
+Subscriber = Callable[[Event], None]
+
+
 class EventLog:
     """Makes events of changes, and hands them to subscribers."""
 
     def __init__(self, feed: Feed, clock: Clock) -> None:
         self._clock = clock
         self._recent: deque[Event] = deque(maxlen=_KEPT)
-        self._subscribers: set[asyncio.Queue[Event]] = set()
+        self._subscribers: dict[Subscriber, None] = {}
         feed.watch(NodeChanged, self._node_changed, at_once=True)
         feed.watch(NodeRemoved, self._node_removed, at_once=True)
         feed.watch(ServiceChanged, self._service_changed, at_once=True)
@@ -45,17 +48,25 @@ class EventLog:
         """The kept events from that time on (none without a time), and a queue of those to come."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         past = [] if since_ns is None else [event for event in self._recent if event.time_ns >= since_ns]
-        self._subscribers.add(queue)
+        self.watch(queue.put_nowait)
         try:
             yield past, queue
         finally:
-            self._subscribers.discard(queue)
+            self.forget(queue.put_nowait)
+
+    def watch(self, subscriber: Subscriber) -> None:
+        """Have it called within every write that causes an event."""
+        self._subscribers[subscriber] = None
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """Call it no more."""
+        self._subscribers.pop(subscriber, None)
 
     def emit(self, kind: str, action: str, actor_id: str, attributes: dict[str, str]) -> None:
         event = Event(kind, action, actor_id, attributes, self._clock.now_ns())
         self._recent.append(event)
-        for queue in self._subscribers:
-            queue.put_nowait(event)
+        for subscriber in list(self._subscribers):
+            subscriber(event)
 
     def leader_changed(self, node: Node, *, leads: bool) -> None:
         change = {"leader.old": str(not leads).lower(), "leader.new": str(leads).lower()}

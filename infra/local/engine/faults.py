@@ -35,6 +35,7 @@ class Faults:
     unstoppable_nodes: set[str] = field(default_factory=set)
     frozen_updates: set[str] = field(default_factory=set)
     missing_images: set[str] = field(default_factory=set)
+    failing_services: set[str] = field(default_factory=set)
     _on_release: list[Callable[[], None]] = field(default_factory=list)
 
     def api_fault(self, method: str, path: str) -> ApiFault | None:
@@ -68,6 +69,7 @@ class Faults:
         """Nothing goes wrong any more."""
         self.api.clear()
         self.missing_images.clear()
+        self.failing_services.clear()
         self.unstoppable_services.clear()
         self.unstoppable_nodes.clear()
         self.release_updates()

@@ -11,8 +11,8 @@ class Identities:
     def __init__(self, seed: int | None = None) -> None:
         self._random = Random(seed)
 
-    def swarm_id(self) -> str:
-        """25 digits of base 36: nodes, services, tasks, networks, the cluster."""
+    def swarm_id(self, _kind: str) -> str:
+        """25 digits of base 36, whatever it is that gets the identifier: a node, service, task, network, Swarm."""
         return "".join(self._random.choices(_BASE36, k=25))
 
     def container_id(self) -> str:

@@ -40,7 +40,7 @@ class Membership:
         self._raft = raft
         self._agents = agents
         self._ids = ids
-        self._dead: set[str] = set()
+        self._dead: dict[str, None] = {}
         self._detections: dict[str, asyncio.Handle] = {}
         self._power_watchers: list[PowerWatcher] = []
         feed.watch(NodeChanged, lambda change: self._check_role(change.after.id))
@@ -59,7 +59,7 @@ class Membership:
         return node_id in self._store.nodes and node_id not in self._dead
 
     def join(self, machine: Machine, spec: NodeSpec) -> Node:
-        node = Node(id=self._ids.swarm_id(), spec=spec, machine=machine, role=spec.role)
+        node = Node(id=self._ids.swarm_id("node"), spec=spec, machine=machine, role=spec.role)
         if spec.role is Role.MANAGER:
             self._raft.join(node.id)
         return self._store.put_node(node)
@@ -67,7 +67,7 @@ class Membership:
     def lose(self, node_id: str) -> None:
         if not self.is_alive(node_id):
             return
-        self._dead.add(node_id)
+        self._dead[node_id] = None
         self._agents.lose(node_id)
         self._raft.lose(node_id, self._config.election_seconds)
         self._detect_later(node_id)
@@ -77,7 +77,7 @@ class Membership:
         """The same machine boots again and its node is ready."""
         if node_id not in self._dead:
             return
-        self._dead.discard(node_id)
+        del self._dead[node_id]
         if node_id in self._detections:
             self._detections.pop(node_id).cancel()
         self._raft.find(node_id, self._config.election_seconds)
@@ -91,15 +91,17 @@ class Membership:
             if not task.ended:
                 message = "Task belonged to a node that has been deleted"
                 self._store.set_status(task, TaskState.ORPHANED, message)
-        self._dead.discard(node_id)
+        self._dead.pop(node_id, None)
         if self._raft.is_member(node_id):
             self._raft.leave(node_id)
         self._store.remove_node(node_id)
 
-    def detect_dead(self) -> None:
-        """A new leader finds out again who is silent."""
+    def resume(self) -> None:
+        """A new leader finds out again who is silent, and who has not got the wanted role yet."""
         for node_id in self._dead:
             self._detect_later(node_id)
+        for node_id in self._store.nodes:
+            self._check_role(node_id)
 
     def _tell_power(self, node_id: str, *, alive: bool) -> None:
         for watcher in list(self._power_watchers):

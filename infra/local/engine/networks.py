@@ -60,7 +60,7 @@ class Networks:
         self._events.emit("network", "remove", network.id, {"name": network.name})
 
     def _add(self, name: str, driver: str, scope: str, *, ingress: bool = False, body: Json | None = None) -> Network:
-        identifier = self._ids.swarm_id() if scope == "swarm" else self._ids.container_id()
+        identifier = self._ids.swarm_id("network") if scope == "swarm" else self._ids.container_id()
         network = Network(identifier, name, driver, scope, self._clock.now_ns(), ingress, body or {})
         self._by_id[network.id] = network
         return network

@@ -6,6 +6,7 @@ a minute. Only the service's restart policy decides whether there is a successor
 """
 
 from collections import defaultdict
+from dataclasses import dataclass, field
 
 from infra.local.engine.clock import Clock
 from infra.local.engine.feed import Feed, NodeChanged, NodeRemoved, ServiceRemoved, TaskChanged, TaskRemoved
@@ -19,6 +20,14 @@ _LONGEST_WAIT = 60.0
 Place = tuple[str, int | str]
 
 
+@dataclass(slots=True)
+class _Attempts:
+    """When a place was filled again, with one specification of its service."""
+
+    spec_version: int
+    made_ns: list[int] = field(default_factory=list)
+
+
 class Restarts:
     """Decides about successors, and lets them run when their time has come."""
 
@@ -27,7 +36,7 @@ class Restarts:
         self._clock = clock
         self._tasks = tasks
         self._successors: dict[str, list[Task]] = defaultdict(list)
-        self._attempts: dict[Place, list[int]] = {}
+        self._attempts: dict[Place, _Attempts] = {}
         feed.watch(TaskChanged, lambda change: self._check_end_of(change.task))
         feed.watch(TaskRemoved, lambda change: self._release_successors(change.task.id))
         feed.watch(NodeChanged, lambda change: self._check_node(change.after.id))
@@ -41,7 +50,7 @@ class Restarts:
         self._store.set_desired(old, TaskState.SHUTDOWN)
         if not self.is_due(old, service) or self._has_successor(old, service):
             return
-        self._attempts.setdefault(_place(old), []).append(self._clock.now_ns())
+        self.note_attempt(old, service)
         successor = self._tasks.like(old, service, TaskState.READY)
         self._clock.later(self._delay(old), self.run_after, old, successor)
 
@@ -73,12 +82,20 @@ class Restarts:
         drained = node is not None and node.spec.availability is Availability.DRAIN
         return 0.0 if drained else old.spec.restart_policy.delay
 
+    def note_attempt(self, old: Task, service: Service) -> None:
+        """A new specification of the service begins a new count."""
+        attempts = self._attempts.get(_place(old))
+        if attempts is None or attempts.spec_version != service.spec_version:
+            attempts = self._attempts[_place(old)] = _Attempts(service.spec_version)
+        attempts.made_ns.append(self._clock.now_ns())
+
     def _recent_attempts(self, task: Task, window: float) -> int:
-        attempts = self._attempts.get(_place(task), [])
-        if window:
-            since = self._clock.now_ns() - int(window * 1e9)
-            attempts = [attempt for attempt in attempts if attempt >= since]
-        return len(attempts)
+        """Those with the task's specification; with a window, those within it before the task's present state."""
+        attempts = self._attempts.get(_place(task))
+        if attempts is None or attempts.spec_version != task.spec_version:
+            return 0
+        since = task.status_ns - int(window * 1e9)
+        return sum(not window or since < made < task.status_ns for made in attempts.made_ns)
 
     def _is_over(self, old: Task) -> bool:
         node = self._store.nodes.get(old.node_id)

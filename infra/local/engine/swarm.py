@@ -38,7 +38,7 @@ from infra.local.engine.scheduler import Scheduler
 from infra.local.engine.store import Store
 from infra.local.engine.tasks import TaskMaker
 from infra.local.engine.update_desk import UpdateDesk
-from infra.local.engine.updater import Updates
+from infra.local.engine.updater import Spawn, Updates
 
 GIB = 1024**3
 
@@ -46,36 +46,40 @@ GIB = 1024**3
 class SimulatedSwarm:
     """A Swarm in memory. Enter its context on the event loop that it is to live on."""
 
-    def __init__(self, config: SwarmConfig | None = None, *, now_ns: NowNs = time.time_ns) -> None:
+    def __init__(
+        self, config: SwarmConfig | None = None, *, now_ns: NowNs = time.time_ns, ids: Identities | None = None
+    ) -> None:
         self.config = config or SwarmConfig()
         self.faults = Faults()
+        self._ids = ids or Identities(self.config.seed)
         self._now_ns = now_ns
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         group = await self._exits.enter_async_context(asyncio.TaskGroup())
-        self._wire(group)
+        self.start(asyncio.get_running_loop(), group.create_task)
         self._exits.callback(self._close)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._exits.aclose()
 
-    def _wire(self, group: asyncio.TaskGroup) -> None:
-        clock = self.clock = Clock(self._now_ns)
-        ids = Identities(self.config.seed)
-        feed = Feed(clock)
+    def start(self, loop: asyncio.AbstractEventLoop, spawn: Spawn | None = None) -> None:
+        """Wire everything up, for a Swarm that lives as long as its loop. `spawn` owns the tasks of updates."""
+        clock = self.clock = Clock(loop, self._now_ns)
+        ids = self._ids
+        feed = self.feed = Feed(clock)
         store = self.store = Store(clock, feed)
         book = OccupancyBook(feed)
         self.events = EventLog(feed, clock)
         self.raft = Raft(clock, self._leader_changed)
         self.networks = Networks(clock, self.events, ids)
-        self.cluster_id = ids.swarm_id()
+        self.cluster_id = ids.swarm_id("swarm")
         self.created_ns = clock.now_ns()
         tasks = TaskMaker(store, ids)
-        restarts = Restarts(store, feed, clock, tasks)
+        restarts = self.restarts = Restarts(store, feed, clock, tasks)
         desk = UpdateDesk(store, feed, clock, tasks, restarts, self.faults)
-        self._updates = Updates(store, feed, clock, desk, self.config, group)
+        self._updates = Updates(store, feed, clock, desk, self.config, spawn or loop.create_task)
         self._orchestrator = Orchestrator(
             store, feed, tasks, restarts, self._updates, Jobs(store, tasks), self._has_leader
         )
@@ -98,7 +102,7 @@ class SimulatedSwarm:
             if node is not None:
                 self.events.leader_changed(node, leads=leads)
         if new is not None:
-            self.membership.detect_dead()
+            self.membership.resume()
             self._orchestrator.resume()
             self._scheduler.run_soon()
 

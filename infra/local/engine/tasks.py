@@ -26,7 +26,7 @@ class TaskMaker:
 
     def _make(self, service: Service, slot: int, node_id: str, desired: TaskState) -> Task:
         task = Task(
-            id=self._ids.swarm_id(),
+            id=self._ids.swarm_id("task"),
             service_id=service.id,
             spec=service.spec,
             spec_version=service.spec_version,

@@ -6,7 +6,7 @@ update status alone.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 from infra.local.engine.clock import Clock
@@ -16,6 +16,8 @@ from infra.local.engine.model import Service, Task, TaskState, UpdateState
 from infra.local.engine.specs import UpdateConfig
 from infra.local.engine.store import Store
 from infra.local.engine.update_desk import PAUSED, Slot, UpdateDesk, is_dirty
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 
 
 @dataclass(slots=True)
@@ -30,18 +32,21 @@ class RollingUpdate:
     """One update of one service."""
 
     def __init__(
-        self, service: Service, slots: list[Slot], desk: UpdateDesk, config: UpdateConfig, monitor: float
+        self, service: Service, slots: list[Slot], desk: UpdateDesk, config: UpdateConfig, times: SwarmConfig
     ) -> None:
         self.service = service
         self._slots = slots
         self._desk = desk
         self._config = config
-        self._monitor = config.monitor or monitor
+        self._monitor = config.monitor or times.update_monitor_seconds
+        self._begin_seconds = times.update_begin_seconds
         self._progress = _Progress()
         self._stopped = False
 
     async def run(self) -> None:
         """Replace every slot, watch the last ones for a while, and say that it is done."""
+        if self._begin_seconds:
+            await asyncio.sleep(self._begin_seconds)
         self._desk.begin(self.service.id)
         await self._desk.until_not_frozen(self.service.spec.name)
         queue = iter(self._slots)
@@ -108,13 +113,13 @@ class Updates:
     """Runs at most one update per service; a new specification ends the one underway."""
 
     def __init__(
-        self, store: Store, feed: Feed, clock: Clock, desk: UpdateDesk, config: SwarmConfig, group: asyncio.TaskGroup
+        self, store: Store, feed: Feed, clock: Clock, desk: UpdateDesk, config: SwarmConfig, spawn: Spawn
     ) -> None:
         self._store = store
         self._clock = clock
         self._desk = desk
         self._config = config
-        self._group = group
+        self._spawn = spawn
         self._running: dict[str, tuple[RollingUpdate, asyncio.Task[None]]] = {}
         feed.watch(TaskChanged, lambda change: self._check_failure(change.task))
         feed.watch(ServiceRemoved, lambda change: self.cancel(change.service.id))
@@ -155,8 +160,8 @@ class Updates:
         status = service.update_status
         rolling_back = status is not None and status.state is UpdateState.ROLLBACK_STARTED
         config = service.spec.rollback_config if rolling_back else service.spec.update_config
-        update = RollingUpdate(service, dirty, self._desk, config, self._config.update_monitor_seconds)
-        task = self._group.create_task(update.run())
+        update = RollingUpdate(service, dirty, self._desk, config, self._config)
+        task = self._spawn(update.run())
         self._running[service.id] = (update, task)
         task.add_done_callback(lambda done: self._done(service.id, done))
 

@@ -1,0 +1,61 @@
+"""What Alertmanager is told, from the worker's own sentences: each with values as an example."""
+
+from collections.abc import Iterator
+
+from infra.reference.markdown import code, table
+from shared.alertmanager import Alert
+from worker.requests import wording
+
+_UP = wording.nodes_request("up", 1, "worker")
+_DOWN = wording.nodes_request("down", 1, "worker")
+_NO_CAPACITY = "We currently do not have sufficient t3.large capacity"
+_FAILED = wording.reschedule_failures([("web", "its update is paused")], ["api"])
+
+
+def notifications() -> str:
+    """One row for each event."""
+    rows = [(event, *_labels(alert), code(alert.request), code(alert.summary)) for event, alert in _events()]
+    heads = ("event", "`alertname`", "`service`", "`status`", "`request`", "`summary`")
+    return table(heads, rows)
+
+
+def _labels(alert: Alert) -> tuple[str, str, str]:
+    return code(alert.alertname), code(alert.service), code(alert.status)
+
+
+def _events() -> Iterator[tuple[str, Alert]]:
+    yield from _up()
+    yield from _down()
+    yield from _services()
+    yield "a message that can never be valid", wording.bad_request("scale-nodes", "No scale direction")
+
+
+def _up() -> Iterator[tuple[str, Alert]]:
+    bound = wording.at_bound("worker", "maximum", 5)
+    ready = wording.ready("worker", 2, ["demo"])
+    timeout = wording.timeout("worker", 1000, 2)
+    yield "nodes: the number changes", wording.nodes("success", _UP, wording.changing("worker", 1, 2))
+    yield "at the bound (`ALERT_NODE_MIN`, `ALERT_NODE_MAX`)", wording.nodes("success", _UP, bound)
+    yield "up: the wait begins", wording.waiting("worker", 1, 2)
+    yield "each `RESCHEDULE_TICKER_INTERVAL`", wording.tick("worker", 60, 2)
+    yield "AWS cannot launch; the wait goes on", wording.launch_failed("worker", 2, _NO_CAPACITY)
+    yield "up: done", wording.nodes_ready(ready)
+    yield "up: done, nothing to reschedule", wording.nodes_ready(wording.ready("worker", 2, []))
+    yield "up: the nodes did not come", wording.nodes_timeout(timeout)
+
+
+def _down() -> Iterator[tuple[str, Alert]]:
+    yield "down: done", wording.nodes("success", _DOWN, wording.removed("worker", 1, ["ip-10-0-3-12"]))
+    refused = "Nothing was removed: ..."
+    yield "failed or refused: what, why, what to do", wording.nodes("error", _DOWN, refused)
+
+
+def _services() -> Iterator[tuple[str, Alert]]:
+    scaling = wording.scaling("web", 3, 5, 2, 5)
+    bound = wording.service_at_bound("web", "minimum", 2)
+    everything, one = wording.ALL_REQUEST, wording.one_request("web")
+    yield "replicas: the number changed", wording.service("success", "up", "web", scaling)
+    yield "at the bound (`ALERT_SCALE_MIN`, `ALERT_SCALE_MAX`)", wording.service("success", "down", "web", bound)
+    yield "all rescheduled", wording.rescheduled(everything, "success", "web, api rescheduled")
+    yield "some not", wording.rescheduled(everything, "error", _FAILED)
+    yield "one rescheduled", wording.rescheduled(one, "success", "Rescheduled service: web")

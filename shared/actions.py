@@ -1,0 +1,190 @@
+"""The registry of actions: everything that ingest and the wire format know of one action stands here together.
+
+To add an action: its model, its entry in ACTIONS. The worker adds the flow that does it. No other module of `ingest`
+or `shared` names an action.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.fields import (
+    AskedBy,
+    By,
+    Direction,
+    Key,
+    OptionalMoment,
+    Reason,
+    RequestId,
+    Role,
+    ServiceName,
+    Source,
+    Version,
+)
+
+Lane = Literal["nodes", "services"]
+"""What waits for what: requests of one lane are done in turn, those of different lanes never wait for each other."""
+
+
+class Request(BaseModel):
+    """What every request may say. Unknown fields are kept."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    action: str
+    id: RequestId | None = None
+    idempotency_key: Key | None = None
+    dedup_key: Key | None = None
+    requested_at: OptionalMoment = None
+    source: Source | None = None
+    asked_by: AskedBy = None
+    """Alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never a secret."""
+    reason: Reason | None = None
+    version: Version = 1
+
+
+class ScaleNodes(Request):
+    """Change the number of nodes of one type. `service` names whose labels hold the bounds."""
+
+    scale: Direction
+    type: Role
+    by: By | None = None
+    service: ServiceName | None = None
+
+
+class ScaleService(Request):
+    """Change the number of replicas of one service."""
+
+    service: ServiceName
+    scale: Direction
+    by: By | None = None
+
+
+class RescheduleServices(Request):
+    """Reschedule every service that carries the reschedule label."""
+
+
+class RescheduleService(Request):
+    """Reschedule one service, if it carries the label."""
+
+    service: ServiceName
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A field that an HTTP caller gives in the query or as a label. `example` is a value that would do."""
+
+    name: str
+    description: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """What the sender is told of a field. `{}` in `wrong` is the value that was given."""
+
+    missing: str
+    wrong: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing that can be asked for."""
+
+    name: str
+    """As SQS messages and records call it."""
+    model: type[Request]
+    lane: Lane
+    alert_name: str
+    """The `alertname` of all that Alertmanager is told about it."""
+    parameters: tuple[Parameter, ...] = ()
+    """What HTTP callers may say, in the order of the documentation."""
+    sentences: Mapping[str, Sentences] = field(default_factory=dict)
+    """For fields that have words of their own; what is wrong with these is said first."""
+    needs_backend: bool = False
+    """Whether it takes a backend that scales nodes: absent while `NODE_SCALER_BACKEND` is `none`."""
+    summary: str
+    description: str
+    example: tuple[str, str] = ("", "")
+    """Query and body of a call, for the documentation."""
+
+    @property
+    def route(self) -> str:
+        """The path of the HTTP route, without the caller's prefix."""
+        return f"/v1/{self.name}"
+
+
+_SCALE = Parameter("scale", "The direction. Required, here or as a label.", "up")
+_TYPE = Parameter(
+    "type",
+    "The type of node. Required, here or as a label. A label that says something else, such as the `node` that routes "
+    "an alert, counts only where the query says nothing.",
+    "worker",
+)
+_BY = Parameter("by", "How many. Without it, what the service's labels or the defaults say.", "1")
+_BOUNDS = Parameter("service", "The service whose labels hold the bounds and steps.", "web")
+_SERVICE = Parameter("service", "The service's name. Required, here or as a label.", "web")
+
+# The sentences that callers of docker-scaler know.
+_NO_SERVICE = Sentences("No service name in request", "Incorrect service name in request")
+
+_SCALE_NODES = Action(
+    name="scale-nodes",
+    model=ScaleNodes,
+    lane="nodes",
+    alert_name="scale_nodes",
+    parameters=(_SCALE, _TYPE, _BY, _BOUNDS),
+    sentences={
+        "scale": Sentences("No scale direction", "Incorrect scale direction"),
+        "type": Sentences(
+            "Incorrect node type: , type can only be worker or manager",
+            "Incorrect node type: {}, type can only be worker or manager",
+        ),
+    },
+    needs_backend=True,
+    summary="Change the number of nodes of one type",
+    description="Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to "
+    "remove.",
+    example=("?by=1&type=worker", '{"groupLabels": {"scale": "up"}}'),
+)
+_SCALE_SERVICE = Action(
+    name="scale-service",
+    model=ScaleService,
+    lane="services",
+    alert_name="scale_service",
+    parameters=(_SERVICE, _SCALE, _BY),
+    sentences={
+        "service": _NO_SERVICE,
+        "scale": Sentences("No scale direction in request", "Incorrect scale direction in request"),
+    },
+    summary="Change the number of replicas of one service",
+    description="Within the service's bounds.",
+    example=("?service=web&scale=up&by=2&wait=60", ""),
+)
+_RESCHEDULE_SERVICES = Action(
+    name="reschedule-services",
+    model=RescheduleServices,
+    lane="services",
+    alert_name="reschedule_service",
+    summary="Reschedule every service that carries the reschedule label",
+    description="Their tasks are replaced as their own update settings say, so that they spread over the nodes there "
+    "are.",
+)
+_RESCHEDULE_SERVICE = Action(
+    name="reschedule-service",
+    model=RescheduleService,
+    lane="services",
+    alert_name="reschedule_service",
+    parameters=(_SERVICE,),
+    sentences={"service": _NO_SERVICE},
+    summary="Reschedule one service",
+    description="If it carries the reschedule label.",
+    example=("?service=web", ""),
+)
+
+_BY_NAME = {action.name: action for action in (_SCALE_NODES, _SCALE_SERVICE, _RESCHEDULE_SERVICES, _RESCHEDULE_SERVICE)}
+ACTIONS: Mapping[str, Action] = MappingProxyType(_BY_NAME)
+"""All actions by name."""

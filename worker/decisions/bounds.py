@@ -1,0 +1,111 @@
+"""How far a scale may go: bounds and step from labels, settings and the group, and the target they allow.
+
+A label beats the default, a request's own `by` beats the label, and a group's MinSize and MaxSize, which nobody here
+ever changes, narrow both bounds. A label that makes no sense is passed over and told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.messages import MAX_BY, Direction
+from worker.decisions.pools import NodePool, Tunable, replica_tunables
+from worker.ports.scaling import Group
+from worker.settings import WorkerSettings
+
+MOST = 10_000
+"""The highest bound that settings and labels may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds and the step of one scale, and what was odd about the labels."""
+
+    minimum: int
+    maximum: int
+    by: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The number there is, and the number there shall be."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtBound:
+    """Nothing to do: the real number is at this bound already, or beyond it."""
+
+    number: int
+    bound: Literal["maximum", "minimum"]
+
+
+def node_limits(
+    pool: NodePool, labels: Mapping[str, str], direction: Direction, by: int | None, group: Group
+) -> Limits:
+    """The limits of a node scale. `labels` are those of the service that the request names, or none."""
+    reader = _Reader(labels)
+    minimum, maximum = reader.read(pool.tunables.minimum), reader.read(pool.tunables.maximum)
+    step = reader.read(pool.tunables.steps[direction], 1, MAX_BY) if by is None else by
+    minimum, maximum = max(minimum, group.min_size), min(maximum, group.max_size)
+    return _limits(minimum, maximum, step, reader.warnings, f"{pool.name} nodes (group {group.name} included)")
+
+
+def service_limits(settings: WorkerSettings, labels: Mapping[str, str], direction: Direction, by: int | None) -> Limits:
+    """The limits of a replica scale. `labels` are those of the service itself."""
+    reader, tunables = _Reader(labels), replica_tunables(settings)
+    minimum, maximum = reader.read(tunables.minimum), reader.read(tunables.maximum)
+    step = reader.read(tunables.steps[direction], 1, MAX_BY) if by is None else by
+    return _limits(minimum, maximum, step, reader.warnings, "replicas")
+
+
+def target(direction: Direction, present: int, limits: Limits) -> Target | AtBound:
+    """Where a scale leads. An up never lowers, a down never raises, and a down never takes more than its step.
+
+    An up from below the minimum goes at least to the minimum. Where the minimum is above the maximum, an up still
+    ends at the maximum and a down at the minimum: of the numbers that could be meant, the one that changes least.
+    """
+    if direction == "up":
+        after = min(max(present + limits.by, limits.minimum), limits.maximum)
+        return Target(present, after) if after > present else AtBound(present, "maximum")
+    after = max(present - limits.by, limits.minimum)
+    return Target(present, after) if after < present else AtBound(present, "minimum")
+
+
+class _Reader:
+    """Reads whole numbers from labels, and notes what is wrong with them."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self._labels = labels
+        self.warnings: list[str] = []
+
+    def read(self, tunable: Tunable, lowest: int = 0, highest: int = MOST) -> int:
+        """The label's number, or the default where there is none."""
+        value = self._labels.get(tunable.label)
+        if value is None:
+            return tunable.default
+        number = int(value) if value.isascii() and value.isdigit() and len(value) <= 12 else -1
+        if lowest <= number <= highest:
+            return number
+        self.warnings.append(
+            f"Label {tunable.label}={_short(value)} is not a whole number from {lowest} to {highest}: "
+            f"{tunable.default} is used instead"
+        )
+        return tunable.default
+
+
+def _limits(minimum: int, maximum: int, by: int, warnings: list[str], what: str) -> Limits:
+    if minimum > maximum:
+        warnings.append(
+            f"The minimum of {what}, {minimum}, is more than the maximum, {maximum}: an up stops at {maximum}, "
+            f"a down at {minimum}; correct the labels, the settings or the group"
+        )
+    return Limits(minimum, maximum, by, tuple(warnings))
+
+
+def _short(value: str) -> str:
+    text = "".join(char if char.isprintable() else "?" for char in value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

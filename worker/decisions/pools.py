@@ -1,0 +1,95 @@
+"""What is scaled, as the settings have it: the node pools, each with its group, and the replicas of services.
+
+Built once from the settings. Requests call a pool by its name (`type=worker`, `type=manager`). What a label or a
+group makes of the numbers is left to `bounds`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.messages import Direction, Role
+from worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Tunable:
+    """A number that the label of a service may set."""
+
+    label: str
+    """The label's key."""
+    default: int
+    """Without the label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunables:
+    """How far a scale may go, and in which steps."""
+
+    minimum: Tunable
+    maximum: Tunable
+    steps: Mapping[Direction, Tunable]
+
+
+@dataclass(frozen=True, slots=True)
+class NodePool:
+    """The nodes of one Auto Scaling group."""
+
+    name: str
+    """As requests and people call it."""
+    role: Role
+    """What its nodes are in the Swarm."""
+    group: str
+    """The group's name; empty: node scaling is off."""
+    tunables: Tunables
+    cooldowns: Mapping[Direction, timedelta]
+    """How long after the end of a scale the next one of its direction may begin."""
+
+
+def node_pools(settings: WorkerSettings) -> Mapping[Role, NodePool]:
+    """The pools by the type that requests name."""
+    return {"worker": _worker_pool(settings), "manager": _manager_pool(settings)}
+
+
+def replica_tunables(settings: WorkerSettings) -> Tunables:
+    """The same numbers for the replicas of a service."""
+    return Tunables(
+        minimum=Tunable(settings.min_scale_label, settings.default_min_replicas),
+        maximum=Tunable(settings.max_scale_label, settings.default_max_replicas),
+        steps={
+            "up": Tunable(settings.scale_up_by_label, settings.default_scale_service_up_by),
+            "down": Tunable(settings.scale_down_by_label, settings.default_scale_service_down_by),
+        },
+    )
+
+
+def _worker_pool(settings: WorkerSettings) -> NodePool:
+    tunables = Tunables(
+        minimum=Tunable(settings.min_scale_worker_node_label, settings.default_min_worker_nodes),
+        maximum=Tunable(settings.max_scale_worker_node_label, settings.default_max_worker_nodes),
+        steps={
+            "up": Tunable(settings.scale_worker_node_up_by_label, settings.default_scale_worker_node_up_by),
+            "down": Tunable(settings.scale_worker_node_down_by_label, settings.default_scale_worker_node_down_by),
+        },
+    )
+    return NodePool("worker", "worker", _group(settings, settings.aws_worker_asg), tunables, _cooldowns(settings))
+
+
+def _manager_pool(settings: WorkerSettings) -> NodePool:
+    tunables = Tunables(
+        minimum=Tunable(settings.min_scale_manager_node_label, settings.default_min_manager_nodes),
+        maximum=Tunable(settings.max_scale_manager_node_label, settings.default_max_manager_nodes),
+        steps={
+            "up": Tunable(settings.scale_manager_node_up_by_label, settings.default_scale_manager_node_up_by),
+            "down": Tunable(settings.scale_manager_node_down_by_label, settings.default_scale_manager_node_down_by),
+        },
+    )
+    return NodePool("manager", "manager", _group(settings, settings.aws_manager_asg), tunables, _cooldowns(settings))
+
+
+def _group(settings: WorkerSettings, name: str | None) -> str:
+    return name or "" if settings.node_scaler_backend == "aws" else ""
+
+
+def _cooldowns(settings: WorkerSettings) -> Mapping[Direction, timedelta]:
+    return {"up": settings.scale_up_cooldown, "down": settings.scale_down_cooldown}

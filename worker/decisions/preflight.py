@@ -1,0 +1,96 @@
+"""Whether a group can be scaled at all now: asked before anything is touched, so that nothing is left half done.
+
+A group that cannot launch, or that owes instances it could not launch, gets no further orders: alerts that go on
+firing would only pile up debt that AWS pays all at once. The texts are for an operator: what, why, what to do.
+"""
+
+from datetime import UTC, datetime
+
+from worker.decisions.matching import members
+from worker.ports.scaling import Activities, Group
+
+EVER = datetime.min.replace(tzinfo=UTC)
+
+
+def unit_refusal(group: Group) -> str | None:
+    """Why a group whose capacity is not its number of instances is not scaled. None: its capacity is just that.
+
+    To be asked first: no bound, target or debt means anything there.
+    """
+    if group.unit == "instances":
+        return None
+    return (
+        f"Auto Scaling group {group.name} counts its capacity in {group.unit}, not in instances: {group.desired} "
+        f"desired, {len(members(group))} instances. Numbers of nodes cannot be told from that, so it is not scaled. "
+        "Take the weights out of its mixed-instances policy (or set them to 1), set its desired capacity type to "
+        "units, then repeat the request"
+    )
+
+
+def up_refusal(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> str | None:
+    """Why this group must not be scaled up now. None: it may.
+
+    Launches that failed before `since`, the moment of the last raise if it is known, say nothing about what the
+    group owes now: it may only not have begun yet.
+    """
+    return _launches_suspended(group) or _refreshing(group, refreshing) or _debt(group, activities, since)
+
+
+def down_refusal(
+    group: Group, count: int, activities: Activities, refreshing: bool, since: datetime = EVER
+) -> str | None:
+    """Why `count` instances must not be taken from this group now. None: they may. `since` as in `up_refusal`."""
+    return (
+        _terminations_suspended(group)
+        or _refreshing(group, refreshing)
+        or _no_room(group, count)
+        or _debt(group, activities, since)
+    )
+
+
+def _launches_suspended(group: Group) -> str | None:
+    return _suspended(group, "Launch") if group.launches_suspended else None
+
+
+def _terminations_suspended(group: Group) -> str | None:
+    return _suspended(group, "Terminate") if group.terminations_suspended else None
+
+
+def _suspended(group: Group, process: str) -> str:
+    return (
+        f"The process {process} of Auto Scaling group {group.name} is suspended. Resume it "
+        f"(`aws autoscaling resume-processes --auto-scaling-group-name {group.name} "
+        f"--scaling-processes {process}`), then repeat the request"
+    )
+
+
+def _refreshing(group: Group, refreshing: bool) -> str | None:
+    if not refreshing:
+        return None
+    return (
+        f"An instance refresh of Auto Scaling group {group.name} is running, which replaces instances by itself. "
+        f"Wait until it has ended, or cancel it (`aws autoscaling cancel-instance-refresh "
+        f"--auto-scaling-group-name {group.name}`), then repeat the request"
+    )
+
+
+def _no_room(group: Group, count: int) -> str | None:
+    if group.desired - count >= group.min_size:
+        return None
+    return (
+        f"Auto Scaling group {group.name} has a desired capacity of {group.desired} and a MinSize of "
+        f"{group.min_size}, so {count} cannot be removed. Ask for at most {max(group.desired - group.min_size, 0)}, "
+        "or lower MinSize"
+    )
+
+
+def _debt(group: Group, activities: Activities, since: datetime) -> str | None:
+    owed = group.desired - len(members(group))
+    reason = activities.why_not(since)
+    if owed <= 0 or reason is None:
+        return None
+    return (
+        f"Auto Scaling group {group.name} wants {group.desired} instances and has {len(members(group))}, because "
+        f"AWS could not launch the rest: {reason.strip().rstrip('.')}. Remove the cause, or set the desired capacity "
+        "back to what there is, then repeat the request"
+    )

@@ -1,0 +1,50 @@
+"""What may run now. Pure.
+
+Node scales share a lane. What stands at its head begins when nothing of the lane runs, or when it is a scale-up that
+may join the scale-ups of its type that are waiting for their nodes already. Requests about services have no lane to
+wait in: they only take turns at one and the same service.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from shared.actions import ACTIONS
+from worker.requests.request import OpenRequest
+
+_JOINABLE = frozenset({"wait", "reschedule"})
+"""Steps of a scale-up in which others of its type may join."""
+
+
+def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
+    """Those of the queued requests (the first is the next) that may begin beside the running ones."""
+    services = _free_services(queued, running)
+    head = next((request for request in queued if _scales_nodes(request)), None)
+    if head is None or not _may_begin(head, filter(_scales_nodes, running)):
+        return services
+    return [*services, head]
+
+
+def _free_services(queued: Iterable[OpenRequest], running: Iterable[OpenRequest]) -> list[OpenRequest]:
+    """Requests about services: all but those about a service that an older one is about."""
+    busy = {request.record.service for request in running if not _scales_nodes(request)}
+    free = []
+    for request in queued:
+        service = request.record.service
+        if not _scales_nodes(request) and (service is None or service not in busy):
+            free.append(request)
+            busy.add(service)
+    return free
+
+
+def _may_begin(head: OpenRequest, running: Iterable[OpenRequest]) -> bool:
+    """Alone, or as a scale-up beside those of its type that wait for their nodes."""
+    return all(
+        (head.record.scale, head.record.type) == ("up", other.record.type)
+        and other.record.scale == "up"
+        and other.record.step in _JOINABLE
+        for other in running
+    )
+
+
+def _scales_nodes(request: OpenRequest) -> bool:
+    action = ACTIONS.get(request.record.action)
+    return action is not None and action.lane == "nodes"

@@ -1,0 +1,41 @@
+"""How each kind of request is done. A new action has its flow here, and a row in FLOWS."""
+
+from collections.abc import Callable, Mapping
+
+from shared.records import Record
+from worker.flows.batches import Batches
+from worker.flows.capacity import CapacityView
+from worker.flows.down import ScaleDown
+from worker.flows.flow import Context, Flow
+from worker.flows.replicas import ScaleService
+from worker.flows.reschedule import Reschedule
+from worker.flows.rollout import Rescheduler
+from worker.flows.unknown import UnknownAction
+from worker.flows.up import ScaleUp
+from worker.leadership.period import Leadership
+from worker.requests.open_requests import OpenRequests
+
+FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
+    ("scale-nodes", "up"): ScaleUp,
+    ("scale-nodes", "down"): ScaleDown,
+    ("scale-service", None): ScaleService,
+    ("reschedule-services", None): Reschedule,
+    ("reschedule-service", None): Reschedule,
+}
+"""(action, direction) to its flow; None: whatever the direction."""
+
+
+class Flows:
+    """The flows of one leadership period."""
+
+    def __init__(self, leadership: Leadership, requests: OpenRequests) -> None:
+        rescheduler = Rescheduler(leadership)
+        batches = Batches(leadership, rescheduler, requests)
+        context = Context(leadership, requests, CapacityView(leadership), rescheduler, batches)
+        self._flows = {key: make(context) for key, make in FLOWS.items()}
+        self._unknown = UnknownAction()
+
+    def of(self, record: Record) -> Flow:
+        """The flow that does what a record asks for."""
+        exact = self._flows.get((record.action, record.scale))
+        return exact or self._flows.get((record.action, None)) or self._unknown

@@ -1,0 +1,161 @@
+"""Scaling nodes down: plan, drain, terminate, remove; and undo, when it cannot be done.
+
+Exactly the chosen instances go, after everything that ran on them runs elsewhere. Whatever fails before the last of
+them is terminated leads into `undo`, which gives the others back as they were and never leads anywhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from shared.records import State
+from worker.decisions.preflight import down_refusal
+from worker.decisions.victims import Choice, Refusal, choose
+from worker.errors import GaveUp
+from worker.flows import nodes
+from worker.flows.admission import admit_node_scale
+from worker.flows.drain import Drain
+from worker.flows.flow import Context
+from worker.flows.give_back import abandoned, give_back
+from worker.flows.nodes import fail, headline, node_type
+from worker.flows.planning import plan
+from worker.flows.removal import remove_nodes
+from worker.flows.survey import Survey, permit
+from worker.flows.terminate import Termination
+from worker.ports.swarm import Node
+from worker.requests import wording
+from worker.requests.plans import DepartingNode, DownPlan
+from worker.requests.request import OpenRequest
+
+MOST_PASSED_OVER = 20
+"""So many of those that were passed over stand in the plan."""
+
+
+class ScaleDown:
+    """The flow of one direction."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request, as far as it goes."""
+        match request.record.step:
+            case None:
+                await admit_node_scale(self._leadership, request)
+            case "plan":
+                await self._plan(request)
+            case "drain":
+                await Drain(self._leadership, request).run()
+                await request.enter("terminate")
+            case "terminate":
+                await Termination(self._context, request).run()
+                await request.enter("remove")
+            case "remove":
+                await remove_nodes(self._context, request)
+                await self._succeed(request)
+            case "undo":
+                await self._undo(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """End a request that cannot go on; by way of undo, where nodes were touched."""
+        down = DownPlan.parse(request.record.plan)
+        match request.record.step:
+            case "drain" | "terminate":
+                await request.enter("undo", plan=down.but(why=reason))
+            case "undo":
+                await self._fail(request, wording.not_given_back(down.why, _names(down.remaining), reason))
+            case "remove":
+                names = _names(down.nodes)
+                await self._fail(request, wording.not_removed(request.record.message, names, reason))
+            case _:
+                await self._fail(request, reason)
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """How long a step may go on failing."""
+        return nodes.retry_budget(self._leadership, request)
+
+    async def _plan(self, request: OpenRequest) -> None:
+        planned = await plan(self._context, request)
+        if planned is None:
+            return
+        survey, target = planned
+        count = target.before - target.after
+        await permit(self._leadership, survey, partial(down_refusal, count=count))
+        choice = await self._choose(request, survey, count)
+        by_id = {node.id: node for node in survey.nodes}
+        changing = wording.changing(node_type(request), target.before, target.after)
+        line = wording.nodes_request("down", survey.limits.by, node_type(request))
+        request.say(wording.nodes("success", line, changing))
+        await request.enter(
+            "drain",
+            by=survey.limits.by,
+            nodes_before=target.before,
+            nodes_after=target.after,
+            message=wording.joined(changing, choice.remark),
+            warnings=survey.warnings,
+            plan=DownPlan.parse(request.record.plan).but(**_chosen(choice, by_id)),
+        )
+
+    async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Choice:
+        """The victims, managers' leader last. Raises GaveUp where there are none, or they must not go."""
+        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        chosen = choose(
+            count,
+            group=survey.group,
+            nodes=survey.nodes,
+            tasks=tasks,
+            services=services,
+            node_type=node_type(request),
+            own_node_id=self._leadership.identity.node_id,
+            now=self._leadership.clock.now(),
+            join_timeout=self._leadership.settings.reschedule_timeout,
+        )
+        if isinstance(chosen, Refusal):
+            raise GaveUp(chosen.reason)
+        leaders = {node.id for node in survey.nodes if node.manager is not None and node.manager.leader}
+        return replace(chosen, victims=tuple(sorted(chosen.victims, key=lambda each: each.node_id in leaders)))
+
+    async def _succeed(self, request: OpenRequest) -> None:
+        down, kind = DownPlan.parse(request.record.plan), node_type(request)
+        await self._leadership.memory.update(kind, down_ended_at=self._leadership.clock.now())
+        # More are up than was planned, where somebody raised the group meanwhile.
+        number = int(request.record.nodes_after or 0) if down.desired_after is None else down.desired_after
+        summary = wording.removed(kind, number, [node.name for node in down.nodes])
+        alert = wording.nodes("success", headline(self._leadership, request), summary)
+        await request.end(State.SUCCEEDED, wording.joined(request.record.message, summary), alert)
+
+    async def _undo(self, request: OpenRequest) -> None:
+        await give_back(self._leadership, request)
+        down = DownPlan.parse(request.record.plan)
+        terminated = [node.name for node in down.nodes if node not in down.remaining and node.name not in down.lost]
+        if terminated:
+            await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
+        partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
+        empty = await abandoned(self._leadership, down)
+        await self._fail(request, wording.joined(down.why, partly, _unknown(down), empty))
+
+    async def _fail(self, request: OpenRequest, message: str) -> None:
+        await fail(self._leadership, request, message)
+
+
+def _names(departing: Sequence[DepartingNode]) -> str:
+    return ", ".join(node.name for node in departing)
+
+
+def _unknown(down: DownPlan) -> str:
+    """A termination was asked for, and AWS did not say what became of it."""
+    if down.intent is None or down.intent.instance_id in down.terminated:
+        return ""
+    return f"AWS may have terminated {down.intent.instance_id} all the same: look at the group's activities"
+
+
+def _chosen(choice: Choice, by_id: Mapping[str, Node]) -> dict[str, Any]:
+    """What a plan keeps of the choice: the nodes as they are, why each was chosen, and who was passed over."""
+    return {
+        "nodes": tuple(DepartingNode.of(victim, by_id) for victim in choice.victims),
+        "chosen": {victim.name: victim.why for victim in choice.victims},
+        "passed_over": tuple(asdict(each) for each in choice.passed_over[:MOST_PASSED_OVER]),
+    }

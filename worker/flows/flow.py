@@ -1,0 +1,41 @@
+"""What every flow is, and what a flow is made from."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from worker.leadership.period import Leadership
+from worker.requests.open_requests import OpenRequests
+from worker.requests.request import OpenRequest
+
+if TYPE_CHECKING:
+    from worker.flows.batches import Batches
+    from worker.flows.capacity import CapacityView
+    from worker.flows.rollout import Rescheduler
+
+
+class Flow(Protocol):
+    """How one kind of request is done."""
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step. Raises Unavailable (come again), Refused or GaveUp (end it)."""
+        ...
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """Bring a request that cannot go on nearer to its end. Safe to repeat."""
+        ...
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """How long the present step may go on being Unavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What flows share within one leadership period."""
+
+    leadership: Leadership
+    requests: OpenRequests
+    capacity: "CapacityView"
+    rescheduler: "Rescheduler"
+    batches: "Batches"

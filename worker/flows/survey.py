@@ -1,0 +1,88 @@
+"""The survey: what a node scale is planned from. Reads only."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shared.errors import NotFound
+from worker.decisions.bounds import Limits, node_limits
+from worker.decisions.preflight import EVER
+from worker.errors import GaveUp
+from worker.flows.capacity import CapacityView
+from worker.flows.nodes import direction, group_name, node_type
+from worker.leadership.period import Leadership
+from worker.ports.scaling import Activities, Group
+from worker.ports.storage import GroupMemory
+from worker.ports.swarm import Node
+from worker.requests.request import OpenRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The group, the Swarm, and the bounds."""
+
+    group: Group
+    """Without the instances that the group's activities name as ended, be the description as old as it may."""
+    activities: Activities
+    nodes: Sequence[Node]
+    memory: GroupMemory
+    desired: int
+    """The desired capacity that counts."""
+    limits: Limits
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know, though the scale goes on."""
+        if self.group.protects_new:
+            return self.limits.warnings
+        unprotected = (
+            f"Auto Scaling group {self.group.name} does not protect new instances from scale-in: a late change of "
+            "its desired capacity could end instances that run tasks. Set NewInstancesProtectedFromScaleIn"
+        )
+        return (*self.limits.warnings, unprotected)
+
+
+async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRequest) -> Survey:
+    """Look at everything. Raises Unavailable, Refused."""
+    pool = leadership.pools[node_type(request)]
+    group, desired = await capacity.look(request, fresh=direction(request) == "down")
+    activities = await leadership.groups.activities(group_name(leadership, request))
+    labels = await _labels(leadership, request.record.service)
+    return Survey(
+        group=without_ended(group, activities, leadership.terminated),
+        activities=activities,
+        nodes=await leadership.swarm.nodes(),
+        memory=await leadership.memory.of(node_type(request)),
+        desired=desired,
+        limits=node_limits(pool, labels, direction(request), request.record.by, group),
+    )
+
+
+async def permit(leadership: Leadership, survey: Survey, refusal: Callable[..., str | None]) -> None:
+    """Ask whether the group can be scaled at all now. Raises GaveUp with the reason where it cannot."""
+    reason = refusal(
+        survey.group,
+        activities=survey.activities,
+        refreshing=await leadership.groups.refreshing(survey.group.name),
+        since=survey.memory.desired_at or EVER,
+    )
+    if reason is not None:
+        raise GaveUp(reason)
+
+
+def without_ended(group: Group, activities: Activities, by_us: Collection[str]) -> Group:
+    """The group without the instances that we have ended, or whose end is among its activities.
+
+    An old description still has them, and activities may come late, too.
+    """
+    recorded = activities.applied_to(group)
+    return replace(recorded, instances=tuple(each for each in recorded.instances if each.id not in by_us))
+
+
+async def _labels(leadership: Leadership, service: str | None) -> Mapping[str, str]:
+    """The labels of the service that the alert names; one that does not exist has none."""
+    if service is None:
+        return {}
+    try:
+        return (await leadership.swarm.service(service)).labels
+    except NotFound:
+        return {}

@@ -1,0 +1,134 @@
+"""Scaling nodes up: plan, apply, wait, reschedule.
+
+Desired capacity only ever rises here, to a target that was journaled first; so doing a step again changes nothing
+twice. The wait is for what the Swarm says, matched to the group's instances; success is said only after it.
+"""
+
+from datetime import timedelta
+
+from shared.records import State
+from worker.decisions.preflight import up_refusal
+from worker.decisions.readiness import Expectation, expect
+from worker.flows import nodes
+from worker.flows.admission import admit_node_scale
+from worker.flows.capacity import STALE_SECONDS
+from worker.flows.flow import Context
+from worker.flows.join_wait import JoinWait, changing
+from worker.flows.nodes import fail, group_name, headline, node_type
+from worker.flows.planning import plan
+from worker.flows.rollout import RolloutResult
+from worker.flows.survey import Survey, permit
+from worker.requests import wording
+from worker.requests.plans import UpPlan
+from worker.requests.request import OpenRequest
+
+
+class ScaleUp:
+    """The flow of one direction."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+        self._capacity = context.capacity
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request, as far as it goes."""
+        match request.record.step:
+            case None:
+                await admit_node_scale(self._leadership, request)
+            case "plan":
+                await self._plan(request)
+            case "apply":
+                await self._apply(request)
+            case "wait":
+                await JoinWait(self._context, request).run()
+            case "reschedule":
+                await self._reschedule(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """End a request that cannot go on. What was raised stays: the next scale-down takes what never joins."""
+        if request.record.step in {"wait", "reschedule"}:
+            # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
+            await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
+            message = wording.joined(changing(request), reason)
+            await request.end(State.FAILED, message, wording.nodes_timeout(reason))
+        else:
+            await fail(self._leadership, request, reason)
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """How long a step may go on failing."""
+        return nodes.retry_budget(self._leadership, request)
+
+    async def _plan(self, request: OpenRequest) -> None:
+        planned = await plan(self._context, request)
+        if planned is None:
+            return
+        survey, target = planned
+        await permit(self._leadership, survey, up_refusal)
+        await request.enter(
+            "apply",
+            by=survey.limits.by,
+            nodes_before=target.before,
+            nodes_after=target.after,
+            warnings=survey.warnings,
+            plan=UpPlan.parse(request.record.plan).but(expectation=self._expect(request, survey, target.after)),
+        )
+
+    def _expect(self, request: OpenRequest, survey: Survey, after: int) -> Expectation:
+        expectation = expect(
+            after,
+            survey.desired,
+            survey.group,
+            survey.nodes,
+            node_type(request),
+            self._leadership.clock.now(),
+            self._leadership.settings.reschedule_timeout,
+        )
+        others = (other for other in self._context.requests.scale_ups(node_type(request)) if other is not request)
+        plans = [UpPlan.parse(other.record.plan) for other in others]
+        return expectation.behind(other.expectation for other in plans if other.expectation is not None)
+
+    async def _apply(self, request: OpenRequest) -> None:
+        kind, after = node_type(request), int(request.record.nodes_after or 0)
+        lower = await self._is_lower(request, after)
+        if lower:
+            await self._leadership.change_groups.set_desired(group_name(self._leadership, request), after)
+        now = await self._capacity.changed(kind, after, just_now=lower)
+        request.say(
+            wording.nodes("success", headline(self._leadership, request), changing(request)),
+            wording.waiting(kind, int(request.record.nodes_before or 0), after),
+        )
+        applied = UpPlan.parse(request.record.plan).but(applied_at=now)
+        await request.enter("wait", message=changing(request), plan=applied)
+
+    async def _is_lower(self, request: OpenRequest, after: int) -> bool:
+        """Whether the desired capacity is below the target.
+
+        Where Describe says no, but our own last result says yes, one of them is old: after a down it may be
+        Describe, and a raise that is left out then would be missing. Time tells, at most LAG.
+        """
+
+        async def compared() -> bool | None:
+            group, desired = await self._capacity.look(request)
+            if group.desired < after:
+                return True
+            return False if desired >= after else None
+
+        return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
+
+    async def _reschedule(self, request: OpenRequest) -> None:
+        result = await self._context.batches.serve(request)
+        await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
+        plan = UpPlan.parse(request.record.plan)
+        summary = _summary(request, plan.ready, result)
+        message = wording.joined(changing(request), summary, wording.not_counted(plan.not_counted))
+        if result.failed:
+            await request.end(State.FAILED, message, wording.rescheduled(summary, "error", summary))
+        else:
+            await request.end(State.SUCCEEDED, message, wording.nodes_ready(summary))
+
+
+def _summary(request: OpenRequest, ready: int, result: RolloutResult) -> str:
+    if not result.failed:
+        return wording.ready(node_type(request), ready, result.succeeded, result.passed_over)
+    return f"{wording.up(node_type(request), ready)}, {wording.reschedule_failures(result.failed, result.succeeded)}"

@@ -1,0 +1,111 @@
+"""The receiver: from messages in the queue to records in the journal.
+
+A message is deleted only when its request stands in the journal, or its copy in the dead-letter queue. Taking one
+message twice is harmless: a known id is the same request. What a message says is left to `records` and the sources,
+whether it repeats another to `duplicates`.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from shared.errors import InvalidRequest, Refused, Unavailable
+from shared.messages import Request, parse_request
+from shared.records import Record
+from worker.errors import error_boundary
+from worker.intake.duplicates import first_request, key_of
+from worker.intake.records import duplicate, named_action, record_of, unwrap
+from worker.leadership.period import Leadership
+from worker.metrics import Metrics
+from worker.ports.queue import Inbox, Message
+from worker.requests import wording
+from worker.requests.open_requests import OpenRequests
+from worker.requests.outbox import Outbox
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 1.0
+
+
+class Receiver:
+    """Takes messages for as long as it runs."""
+
+    def __init__(
+        self, inbox: Inbox, leadership: Leadership, requests: OpenRequests, outbox: Outbox, metrics: Metrics
+    ) -> None:
+        self._inbox = inbox
+        self._leadership = leadership
+        self._requests = requests
+        self._outbox = outbox
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Receive and take, for ever."""
+        with self._leadership.watchdog.watching("intake"):
+            while True:
+                for message in await self._receive():
+                    with error_boundary("message_not_understood", message=message.id):  # it stays in the queue
+                        await self._take_patiently(message)
+
+    async def _receive(self) -> Sequence[Message]:
+        self._leadership.watchdog.heartbeat("intake")
+        try:
+            return await self._inbox.receive()
+        except (Unavailable, Refused) as error:
+            log.warning("inbox_unavailable", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            return ()
+
+    async def _take_patiently(self, message: Message) -> None:
+        """Nothing is received while the journal, or the dead-letter queue, does not take what it should."""
+        while True:
+            self._leadership.watchdog.heartbeat("intake")
+            try:
+                await self.take(message)
+            except (Unavailable, Refused) as error:
+                log.warning("message_not_taken_yet", message=message.id, error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+    async def take(self, message: Message) -> None:
+        """Make one message a record, or a dead letter. Raises Unavailable and Refused; safe to repeat."""
+        try:
+            envelope = unwrap(message)
+            request = parse_request(envelope.body)
+            now = self._leadership.clock.now()
+            await self._create(record_of(envelope, request, message, self._leadership.token, now), request)
+        except InvalidRequest as error:
+            await self._dead_letter(message, str(error))
+        await self._delete(message)
+
+    async def _create(self, record: Record, request: Request) -> None:
+        first = await self._first(record, request)
+        if first is not None:
+            record = duplicate(record, first, self._leadership.clock.now())
+        known = await self._leadership.journal.create(record)
+        log.info(
+            "request_taken", request=record.id, action=record.action, source=record.source, known=known is not None
+        )
+        if known is None and record.state.ended:
+            self._metrics.ended(record)
+        self._requests.take(known or record)
+
+    async def _first(self, record: Record, request: Request) -> str | None:
+        """The id of the request that this one repeats, if it does."""
+        key = key_of(request, self._leadership.settings.dedup_window)
+        return None if key is None else await first_request(self._leadership.journal, record, key)
+
+    async def _dead_letter(self, message: Message, error: str) -> None:
+        log.warning("message_dead_lettered", message=message.id, error=error)
+        await self._inbox.dead_letter(message, error)
+        self._metrics.dead_letters.inc()
+        self._outbox.offer(wording.bad_request(named_action(message.body), error))
+
+    async def _delete(self, message: Message) -> None:
+        """A message that stays comes again, and is known then."""
+        try:
+            await self._inbox.delete(message)
+        except (Unavailable, Refused) as error:
+            log.warning("message_not_deleted", message=message.id, error=str(error))

@@ -1,0 +1,267 @@
+"""What the worker asks of the Docker Swarm, and the few changes it may make there.
+
+Every call may raise `Unavailable` (no answer, or "later": it may have taken effect) or `Refused` (a definite no);
+`NotFound` is a `Refused`. Facts are snapshots: they were true when they were read.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from shared.errors import Refused
+from shared.messages import Role
+
+Availability = Literal["active", "pause", "drain"]
+
+
+REQUEST_LABEL = "com.df.scaler.request"
+
+"""The service label that names the request which changed the service's replicas last."""
+
+
+RESCHEDULE_LABEL = "com.df.scaler.reschedule"
+
+"""The same for what moved its tasks. A key of its own: neither may wipe out the other's proof."""
+
+
+PROTECT_LABEL = "com.df.scaler.protect"
+
+"""The node label that, when `true`, keeps a node from ever being chosen."""
+
+
+MOVABLE_LABEL = "com.df.scaler.movable"
+
+"""The service label that, when `true`, allows moving tasks that write a volume of their node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """What only managers have."""
+
+    leader: bool = False
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of the Swarm."""
+
+    id: str
+    hostname: str
+    role: Role
+    """The wanted role; `manager` tells what it is now."""
+    availability: Availability = "active"
+    state: str = "ready"
+    """ready, down, unknown, disconnected."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    engine_labels: Mapping[str, str] = field(default_factory=dict)
+    manager: Manager | None = None
+    cpus: int = 0
+    """NanoCPUs."""
+    memory: int = 0
+    """Bytes."""
+    generic: Mapping[str, int] = field(default_factory=dict)
+    """Generic resources: kind to how many."""
+    os: str = "linux"
+    architecture: str = "x86_64"
+    address: str = ""
+    """As the managers see it."""
+    created_at: datetime | None = None
+    """When it joined: one that leaves and joins again is a new node."""
+    plugins: frozenset[tuple[str, str]] = frozenset()
+    """(type, name) of the engine's plugins."""
+
+    @property
+    def ready(self) -> bool:
+        """The Swarm says Ready."""
+        return self.state == "ready"
+
+
+ServiceMode = Literal["replicated", "global", "replicated-job", "global-job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service's wishes, and how its last update went."""
+
+    id: str
+    name: str
+    version: int
+    mode: ServiceMode
+    replicas: int = 0
+    """Wanted replicas; 0 for global ones."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    constraints: tuple[str, ...] = ()
+    platforms: tuple[tuple[str, str], ...] = ()
+    """(os, architecture) pairs that its image runs on; empty: any."""
+    max_per_node: int = 0
+    """0: no limit."""
+    cpus: int = 0
+    memory: int = 0
+    generic: Mapping[str, int] = field(default_factory=dict)
+    host_ports: frozenset[tuple[str, int]] = frozenset()
+    """(protocol, port) pairs published on the node itself."""
+    restarts: bool = True
+    """False: a task that ends is not replaced (restart condition `none`)."""
+    restarts_completed: bool = True
+    """False: one that ends well is not replaced (`on-failure`)."""
+    max_attempts: int = 0
+    """How often Swarm replaces the task of a slot, drains included. 0: no limit."""
+    attempts_window: timedelta = timedelta(0)
+    """Only replacements within it, before the task began to run, count against `max_attempts`. 0: all of them."""
+    local_volumes: tuple[str, ...] = ()
+    """Named volumes that its tasks write and that stay on their node (driver `local`, no network file system)."""
+    start_first: bool = False
+    """The update order."""
+    update_state: str | None = None
+    """updating, paused, completed, rollback_started, rollback_paused, rollback_completed; None: never updated."""
+    update_message: str = ""
+    updated_at: datetime | None = None
+    """When its last update began, by the managers' clocks; before it has begun, when the service was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of a service."""
+
+    id: str
+    service_id: str
+    node_id: str | None
+    slot: int
+    """0 for tasks of global services."""
+    state: str
+    """new, pending, assigned, ..., running, complete, shutdown, failed, rejected, orphaned ..."""
+    desired: str
+    """running, shutdown, remove, complete (jobs)."""
+    error: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    """Equal for tasks of one specification, placement aside. With the two times only where attempts are limited."""
+    created_at: datetime | None = None
+    since: datetime | None = None
+    """When its present state began, by its node's clock."""
+
+    @property
+    def alive(self) -> bool:
+        """It holds its node: it runs, or is on its way there, or has not stopped yet."""
+        return self.node_id is not None and self.state in _ALIVE
+
+
+_ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmIdentity:
+    """Which Swarm the socket leads to, and through which node."""
+
+    cluster_id: str
+    node_id: str
+
+
+class Swarm(Protocol):
+    """Questions to the Swarm."""
+
+    async def identity(self) -> SwarmIdentity:
+        """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""
+        ...
+
+    async def nodes(self) -> Sequence[Node]:
+        """All nodes."""
+        ...
+
+    async def services(self, label: str | None = None) -> Sequence[Service]:
+        """All services, or those with a label (`key` or `key=value`)."""
+        ...
+
+    async def service(self, name: str) -> Service:
+        """One service, by its exact name or id. Raises NotFound with the engine's own words."""
+        ...
+
+    async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
+        """Tasks, also old ones, all or of one service or on one node."""
+        ...
+
+    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
+        """Subscribed from entering on: one item for one or more events of nodes and services since the last.
+
+        Ends, without an error, when the engine goes away.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceChange:
+    """One change of a service. What is None stays."""
+
+    request_id: str
+    """Goes into a label in the same update: the proof that it was done."""
+    replicas: int | None = None
+    env: tuple[str, str] | None = None
+    force: bool = False
+    """Replace the tasks though nothing else changes."""
+    avoid: tuple[str, ...] = ()
+    """Ids of nodes that its tasks have to leave. Only they are replaced, in the service's update order, and no restart
+    attempt is used up: a changed placement constraint alone leaves those that meet it where they run
+    (https://github.com/moby/swarmkit/blob/master/manager/orchestrator/task.go, `IsTaskDirty`).
+    No label is written: that the constraint is there proves it."""
+    allow: tuple[str, ...] = ()
+    """Ids of nodes that it may use again. Nothing moves."""
+
+    @property
+    def label(self) -> str:
+        """The label that proves this kind of change; `avoid` and `allow` prove themselves."""
+        return REQUEST_LABEL if self.replicas is not None else RESCHEDULE_LABEL
+
+
+class Revised(Refused):
+    """A node was not changed: somebody has set another availability than was expected."""
+
+    def __init__(self, node_id: str, availability: str) -> None:
+        super().__init__(f"The availability of node {node_id} is {availability} by now")
+        self.availability = availability
+
+
+def with_nodes_avoided(constraints: Sequence[str], change: ServiceChange) -> tuple[str, ...]:
+    """Placement constraints as `avoid` and `allow` of a change make them; the same where they are so already."""
+    allowed = {_avoiding(node_id) for node_id in change.allow}
+    kept = [text for text in constraints if text.replace(" ", "") not in allowed]
+    present = {text.replace(" ", "") for text in kept}
+    return (*kept, *(text for text in map(_avoiding, change.avoid) if text not in present))
+
+
+def _avoiding(node_id: str) -> str:
+    return f"node.id!={node_id}"
+
+
+class SwarmChanges(Protocol):
+    """What may be done to the Swarm. Versions are read afresh, and "out of sequence" is tried again, inside."""
+
+    async def update_node(
+        self,
+        node_id: str,
+        *,
+        availability: Availability | None = None,
+        role: Role | None = None,
+        expected: Collection[Availability] | None = None,
+    ) -> None:
+        """Set one or both. Nothing happens where it is so already.
+
+        `expected`: what the availability may be until then. Raises Revised where somebody has set another one, and
+        NotFound.
+        """
+        ...
+
+    async def remove_node(self, node_id: str, *, force: bool = False) -> None:
+        """Remove a Down node. One that is not there any more is no error. Raises Refused."""
+        ...
+
+    async def idle(self) -> None:
+        """Return when no call is on its way any more, not even one that was cancelled or gave no answer in time."""
+        ...
+
+    async def update_service(self, service_id: str, change: ServiceChange) -> None:
+        """Change one field and the label that proves it, if that does not name this request yet. Raises NotFound."""
+        ...

@@ -1,0 +1,92 @@
+"""The open requests of one leadership period: what waits, what runs, and what was settled a moment ago.
+
+Intake and the journal's sweep put requests in, the dispatcher begins and finishes them, flows look at their siblings.
+What may begin is left to the lanes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shared.clock import Clock
+from shared.messages import Role
+from shared.records import Record, State
+from worker.ports.storage import Journal
+from worker.requests.outbox import Outbox
+from worker.requests.request import OpenRequest
+
+RECENTLY_SETTLED = 1000
+"""So many settled ids are remembered, to ignore stale index reads: more than can settle while one is on its way."""
+
+
+class OpenRequests:
+    """All of them, by id."""
+
+    def __init__(self, token: int, journal: Journal, outbox: Outbox, clock: Clock) -> None:
+        self._token = token
+        self._journal = journal
+        self._outbox = outbox
+        self._clock = clock
+        self._requests: dict[str, OpenRequest] = {}
+        self._settled: deque[str] = deque(maxlen=RECENTLY_SETTLED)
+        self.queued: list[OpenRequest] = []
+        """What has not begun in this leadership period, in the order in which it should."""
+        self.running: list[OpenRequest] = []
+        """What flows work on."""
+        self.changed = asyncio.Event()
+        """Set whenever something may begin."""
+        self.unclaimed = asyncio.Event()
+        """Set when a record with another worker's token was met."""
+
+    def knows(self, request_id: str) -> bool:
+        """Whether it is in hand, or was until a moment ago: what is read of it then may be older than its end."""
+        return request_id in self._requests or request_id in self._settled
+
+    def take(self, record: Record) -> None:
+        """A record that stands in the journal. One with another worker's token has to be claimed first."""
+        if record.settled or self.knows(record.id):
+            return
+        if record.token != self._token:
+            self.unclaimed.set()
+            return
+        request = OpenRequest(record, self._journal, self._outbox, self._clock)
+        self._requests[request.id] = request
+        if not request.ended:  # else only its notices are left, which the outbox has
+            self.queued.append(request)
+            self.queued.sort(key=_order)
+            self.changed.set()
+
+    def begin(self, request: OpenRequest) -> None:
+        """A flow works on it from now on."""
+        self.queued.remove(request)
+        self.running.append(request)
+
+    def finish(self, request: OpenRequest) -> None:
+        """No flow works on it any more."""
+        self.running.remove(request)
+        self.changed.set()
+
+    def forget_settled(self) -> None:
+        """Keep no more of settled requests than their ids."""
+        for request_id in [each.id for each in self._requests.values() if each.record.settled]:
+            del self._requests[request_id]
+            self._settled.append(request_id)
+
+    def scale_ups(self, node_type: Role) -> Sequence[OpenRequest]:
+        """The open scale-ups of one type of node, those that run first."""
+        return [
+            request
+            for request in (*self.running, *self.queued)
+            if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
+        ]
+
+    def oldest_age(self) -> timedelta:
+        """The age of the oldest request that has not ended; zero without one."""
+        return max((each.age() for each in self._requests.values() if not each.ended), default=timedelta())
+
+
+def _order(request: OpenRequest) -> tuple[bool, object, str]:
+    """What had begun under another worker goes on first; then the oldest."""
+    queued = request.record.state == State.QUEUED
+    return queued, request.record.started_at or request.record.requested_at, request.id

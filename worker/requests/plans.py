@@ -1,0 +1,128 @@
+"""What a flow has decided and done of it: the `plan` of a record, one typed document per kind of request.
+
+The names in the journal are those of the first version where they differ from the names here, so that workers of both
+versions can take over from each other. Records of both directions of time are run through the worker by a test.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from worker.decisions.readiness import Expectation
+from worker.decisions.victims import Victim
+from worker.ports.documents import Document, Moment
+from worker.ports.swarm import Availability, Node
+
+
+class Rollout(Document):
+    """One rescheduling of some services. Journaled before it begins, so that its continuation is the same rollout."""
+
+    id: str = ""
+    """The request that began it."""
+    stamp: str = ""
+    """The value of the services' environment variable: the wall time of the rollout, in whole seconds."""
+
+
+class Plan(Document):
+    """The base of the plans. A field that is None is not written: for the version before, its absence says so."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unknown = self.model_extra or {}
+        return {name: value for name, value in handler(self).items() if value is not None or name in unknown}
+
+
+class UpPlan(Plan):
+    """Scaling nodes up."""
+
+    expectation: Expectation | None = None
+    applied_at: Moment | None = None
+    """When the desired capacity was raised."""
+    launch_failure: str | None = None
+    """AWS's own reason, the newest that people were told of."""
+    ready: int = 0
+    """Ready nodes of the group when the wait ended."""
+    not_counted: tuple[str, ...] = ()
+    """Instances that were left out of the wait, with why."""
+    rollout: Rollout | None = Field(default=None, alias="reschedule")
+
+
+class DepartingNode(Document):
+    """A node on its way out, and what it was before. An instance that never joined has no node id."""
+
+    instance_id: str = ""
+    name: str = ""
+    node_id: str | None = None
+    availability: Availability = "active"
+    manager: bool = False
+
+    @classmethod
+    def of(cls, victim: Victim, nodes: Mapping[str, Node]) -> Self:
+        """A chosen victim with what its node is now."""
+        node = nodes.get(victim.node_id or "")
+        if node is None:
+            return cls(instance_id=victim.instance_id, name=victim.name)
+        return cls(
+            instance_id=victim.instance_id,
+            name=victim.name,
+            node_id=node.id,
+            availability=node.availability,
+            manager=node.manager is not None or node.role == "manager",
+        )
+
+
+class Intent(Document):
+    """A termination that is about to be called for, or was: whoever finds it looks at the instance first."""
+
+    instance_id: str = ""
+    desired: int = 0
+    """The desired capacity with the instance in it."""
+    at: Moment | None = None
+
+
+class DownPlan(Plan):
+    """Scaling nodes down."""
+
+    nodes: tuple[DepartingNode, ...] = Field(default=(), alias="leaving")
+    slots: tuple[tuple[str, int], ...] | None = None
+    """Service id and slot of each task that ran on the nodes when they were paused. None: not looked at yet."""
+    draining: Literal["begun", "done"] | None = None
+    """Whether the nodes' availability is about to be set to drain, or has been. None: they are paused at the most."""
+    avoiding: tuple[str, ...] = ()
+    """Ids of the services that avoid the nodes at the moment, so that their tasks move before the drain."""
+    chosen: Mapping[str, str] = Field(default_factory=dict)
+    """Name of each node to why it was chosen."""
+    passed_over: tuple[Mapping[str, str], ...] = ()
+    """Those that would have cost less, with code and sentence."""
+    demoted: Mapping[str, Moment] = Field(default_factory=dict)
+    """Instance id to when its manager's demotion began."""
+    intent: Intent | None = None
+    terminated: tuple[str, ...] = ()
+    """Ids of the instances that were terminated, by us or by others."""
+    lost: tuple[str, ...] = ()
+    """Names of those among them that others terminated."""
+    desired_after: int | None = Field(default=None, alias="left")
+    """The desired capacity after the newest termination."""
+    why: str = ""
+    """Why it is undone."""
+
+    @property
+    def remaining(self) -> tuple[DepartingNode, ...]:
+        """The nodes whose instances have not been terminated."""
+        return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
+
+
+class ReplicasPlan(Plan):
+    """Scaling the replicas of a service."""
+
+    before: int = 0
+    after: int | None = None
+    minimum: int = Field(default=0, alias="min")
+    maximum: int = Field(default=0, alias="max")
+
+
+class ReschedulePlan(Plan):
+    """Rescheduling that was asked for by itself."""
+
+    rollout: Rollout | None = Field(default=None, alias="reschedule")
