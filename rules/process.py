@@ -24,6 +24,7 @@ from rules.writer import Writer
 from shared import logs
 from shared.errors import Unavailable
 from shared.settings import BadConfiguration, load
+from shared.usage import take_arguments
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ News = SimpleQueue[Literal["changed", "stop"]]
 
 def main() -> int:
     """Run it. Returns the exit code: 0 after a stop, 2 where the configuration is wrong."""
+    take_arguments("scaler-rules", "Alert rules from the labels of services.", RulesSettings, sys.argv[1:])
     metrics = Metrics()
     try:
         settings = load(RulesSettings, os.environ)

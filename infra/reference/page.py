@@ -22,6 +22,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "variables of both": variables.shared,
     "variables of ingest": variables.ingest,
     "variables of worker": variables.worker,
+    "variables of rules": variables.rules,
     "metrics of ingest": metrics.ingest,
     "metrics of worker": metrics.worker,
     "targets": targets.targets,

@@ -11,6 +11,7 @@ from infra.reference.targets import table_of
 from ingest.outcomes import MOST as WAITING
 from ingest.settings import IngestSettings
 from ingest.wait import LONGEST
+from rules.settings import RulesSettings
 from shared.actions import ACTIONS
 from shared.messages import MAX_REQUEST_BYTES
 from shared.records import KEPT, State
@@ -49,8 +50,11 @@ def test_a_mark_without_a_table_is_an_error() -> None:
 
 
 def test_every_variable_stands_on_it_with_a_meaning() -> None:
-    found = rows("variables of both") | rows("variables of ingest") | rows("variables of worker")
-    assert set(found) == {name.upper() for cls in (IngestSettings, WorkerSettings) for name in cls.model_fields}
+    parts = ("both", "ingest", "worker", "rules")
+    found = {name: row for part in parts for name, row in rows(f"variables of {part}").items()}
+    assert set(found) == {
+        name.upper() for cls in (IngestSettings, WorkerSettings, RulesSettings) for name in cls.model_fields
+    }
     assert all(meaning != "None" for _, meaning in found.values())
 
 

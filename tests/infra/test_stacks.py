@@ -33,9 +33,9 @@ GIVEN: Final = {
     "AWS_MANAGER_ASG": "devops22-ManagerAsg-1",
     "AWS_WORKER_ASG": "devops22-NodeAsg-1",
 }
-CALL_SECONDS: Final = 5  # the worker's own limit, with the default lease
 MIXIN: Final = Path(__file__).parents[2] / "monitoring"
 DOCS: Final = Path(__file__).parents[2] / "docs"
+CALL_SECONDS: Final = 5  # the worker's own limit, with the default lease
 
 
 def needs(command: str) -> pytest.MarkDecorator:

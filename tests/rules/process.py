@@ -69,6 +69,11 @@ class Rules:
         lines = [line for line in self.page("/metrics")[1].splitlines() if line.startswith(f"{name} ")]
         return float(lines[0].rpartition(" ")[2])
 
+    def processor_seconds(self) -> float:
+        """What it has used of a processor."""
+        times = psutil.Process(self.popen.pid).cpu_times()
+        return float(times.user + times.system)
+
     def resident_mib(self) -> float:
         """Its memory."""
         return float(psutil.Process(self.popen.pid).memory_info().rss) / 2**20
