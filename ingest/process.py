@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import structlog
@@ -21,6 +22,7 @@ from shared import logs
 from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
+from shared.credentials import NoCredentials, stopped_or_lost
 from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.usage import take_arguments
@@ -29,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Run the service. Returns the exit code: 0 after a stop, 2 where the configuration is wrong."""
+    """Run the service. Returns the exit code: 0 after a stop, 1 without credentials, 2 for a wrong configuration."""
     take_arguments("scaler-ingest", "Queues over HTTP what is asked of Docker Scaler.", IngestSettings, sys.argv[1:])
     try:
         settings = read(IngestSettings, os.environ)
@@ -41,31 +43,36 @@ def main() -> int:
     except BadConfiguration as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    except NoCredentials as error:
+        _log.error("ingest_gave_up", error=str(error))
+        return 1
     return 0
 
 
 async def serve(settings: IngestSettings, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stop = _stop_event()
+    """Serve until SIGTERM or SIGINT. Raises NoCredentials where there have been none for too long."""
     async with AsyncExitStack() as stack:
-        parts = await _open(settings, stack)
+        session = open_session()
+        parts = await _open(settings, stack, session)
+        stop = _stop_event()  # from here on there is something to end; until then signals end the process at once
         group = await stack.enter_async_context(asyncio.TaskGroup())
         reader = group.create_task(parts.outcomes.run())
         async with listening(create_app(parts), listener):
             host, port = listener.getsockname()[:2]
             _log.info("ingest_ready", host=host, port=port)
-            await stop.wait()
+            lost = await stopped_or_lost(stop, session)
             _log.info("ingest_stopping")
             parts.outcomes.stop()
         reader.cancel()
+    if lost is not None:
+        raise lost
     _log.info("ingest_stopped")
 
 
-async def _open(settings: IngestSettings, stack: AsyncExitStack) -> Parts:
+async def _open(settings: IngestSettings, stack: AsyncExitStack, session: Any) -> Parts:
     """The parts of the service, over clients that live as long as the stack."""
     clock = SystemClock()
     region = settings.aws_default_region
-    session = open_session()
     sqs = await open_client(stack, "sqs", region, read_timeout=inbox.ATTEMPT, connections=100, session=session)
     dynamodb = await open_client(stack, "dynamodb", region, read_timeout=journal.ATTEMPT, session=session)
     records = journal.DynamoJournal(dynamodb, settings.dynamodb_table, Layout(settings.scaler_cluster))

@@ -8,11 +8,11 @@ from typing import Any
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.causes import cause
+from shared.credentials import prove
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
-from shared.settings import BadConfiguration
 
 # Codes that mean "later": https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _LATER = frozenset(
@@ -60,8 +60,11 @@ async def open_client(
     """A client that lives as long as the stack. Retries are the SDK's standard ones, two attempts in all.
 
     One attempt where a repeated call would do its work twice. `read_timeout` bounds one attempt; whoever needs a
-    bound on the whole call puts one around it. Raises BadConfiguration where a profile is named that is not there.
+    bound on the whole call puts one around it. Raises BadConfiguration where a profile is named that is not there, and
+    NoCredentials where they do not come.
     """
+    session = session or open_session()
+    await prove(session)
     config = AioConfig(
         connect_timeout=min(2.0, read_timeout.total_seconds()),
         read_timeout=read_timeout.total_seconds(),
@@ -69,10 +72,7 @@ async def open_client(
         max_pool_connections=connections,
         region_name=region,
     )
-    try:
-        return await stack.enter_async_context((session or open_session()).create_client(service, config=config))
-    except ProfileNotFound as error:
-        raise BadConfiguration([f"AWS_PROFILE: {error}"]) from error
+    return await stack.enter_async_context(session.create_client(service, config=config))
 
 
 def translated(error: Exception, what: str) -> ScalerError:

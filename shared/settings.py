@@ -1,14 +1,12 @@
-"""Settings from the environment: the values, where they come from, and what is wrong with them.
+"""Settings: what the variables mean, and in words what is wrong with them.
 
-A settings class is a pydantic model whose field names are the variables' names in lower case. Every variable `X`
-may be given as `X_FILE`, a path whose content is the value (Docker secrets). An empty variable counts as absent.
-Nothing here reads `os.environ` by itself: the process's entry hands it in.
+A settings class is a pydantic model whose field names are the variables' names in lower case. Where the values come
+from is left to `environment`. Nothing here reads `os.environ` by itself: the process's entry hands it in.
 """
 
 import re
 from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -23,34 +21,20 @@ from pydantic import (
 )
 
 from shared.addresses import addresses
-from shared.errors import ScalerError
-
-AWS_SECRETS_FILE = "/run/secrets/aws"
-URL = r"^https?://[^/\s]"
-
-# The AWS SDK's own variables that end in _FILE, and ours: these are paths, not values in files.
-# https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
-_NOT_INDIRECT = frozenset(
-    {
-        "AWS_CONFIG_FILE",
-        "AWS_SHARED_CREDENTIALS_FILE",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-        "AWS_CREDENTIAL_FILE",
-        "AWS_ENV_FILE",
-    }
-)
-_EXPORT = re.compile(
-    r"""^\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>'[^']*'|"[^"]*"|.*?)(?:\s+\#.*)?\s*$"""
+from shared.environment import (
+    AWS_SECRETS_FILE,
+    DEFAULT_REGION,
+    URL,
+    URL_WORDS,
+    BadConfiguration,
+    concerns,
+    is_empty,
+    prepare_aws,
+    resolve,
+    sdk_secrets,
 )
 
-
-class BadConfiguration(ScalerError):
-    """What is wrong with the environment: one line for each problem, each naming its variable."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+__all__ = ["URL", "Backend", "BadConfiguration", "Seconds", "Settings", "load", "read", "sdk_secrets", "standard_queue"]
 
 
 def _seconds(value: object) -> object:
@@ -77,7 +61,7 @@ def _backend(value: object) -> object:
     return name
 
 
-def _standard_queue(url: str) -> str:
+def standard_queue(url: str) -> str:
     """FIFO queues want a group for each message, and hold back those behind an unfinished one."""
     if url.rstrip("/").endswith(".fifo"):
         raise ValueError("must be a standard queue, not a FIFO queue (.fifo)")
@@ -119,7 +103,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     sqs_queue_url: Annotated[
-        str, Field(pattern=URL, description="The inbox queue, a standard one."), AfterValidator(_standard_queue)
+        str, Field(pattern=URL, description="The inbox queue, a standard one."), AfterValidator(standard_queue)
     ]
     dynamodb_table: Annotated[str, Field(min_length=3, max_length=255, description="The one table.")]
     scaler_cluster: Annotated[
@@ -135,7 +119,7 @@ class Settings(BaseModel):
             pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
             description="The region; the AWS SDK's other variables count too.",
         ),
-    ] = "us-east-1"
+    ] = DEFAULT_REGION
     aws_env_file: Annotated[
         str | None,
         Field(
@@ -184,7 +168,7 @@ def read(cls: type[S], environ: MutableMapping[str, str]) -> S:
 def load(cls: type[M], environ: Mapping[str, str]) -> M:
     """The settings that the environment gives, also of a process that knows no AWS. Raises BadConfiguration."""
     names = {name.upper() for name in cls.model_fields}
-    values, problems = resolve({key: value for key, value in environ.items() if _concerns(key, names)}, names)
+    values, problems = resolve({key: value for key, value in environ.items() if concerns(key, names)}, names)
     problems += _empty_secrets(cls, environ)
     try:
         settings = cls.model_validate({name.lower(): value for name, value in values.items()})
@@ -197,105 +181,14 @@ def load(cls: type[M], environ: Mapping[str, str]) -> M:
     return settings
 
 
-def resolve(environ: Mapping[str, str], names: set[str]) -> tuple[dict[str, str], list[str]]:
-    """The value of each named variable that is given, directly or as `X_FILE`, and what is wrong with those."""
-    values: dict[str, str] = {}
-    problems: list[str] = []
-    for name in sorted(names):
-        try:
-            value = _value(environ, name)
-        except ValueError as error:
-            problems.append(f"{name}: {error}")
-        else:
-            if value is not None:
-                values[name] = value
-    return values, problems
-
-
-def prepare_aws(environ: MutableMapping[str, str]) -> None:
-    """Put the SDK's variables where the SDK looks: `AWS_X_FILE` indirections and the lines of `AWS_ENV_FILE`.
-
-    What the environment says itself is never overwritten. Raises BadConfiguration.
-    """
-    names = {
-        key.removesuffix("_FILE")
-        for key in environ
-        if key.startswith("AWS_") and key.endswith("_FILE") and key not in _NOT_INDIRECT
-    }
-    values, problems = resolve(environ, names)
-    for name, value in values.items():
-        environ[name] = value
-        environ.pop(f"{name}_FILE", None)  # taken: whoever reads on finds it given once
-    path = environ.get("AWS_ENV_FILE") or (AWS_SECRETS_FILE if Path(AWS_SECRETS_FILE).exists() else None)
-    try:
-        lines = Path(path).read_text().splitlines() if path else []
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"AWS_ENV_FILE: cannot read {path} ({_reason(error)})")
-        lines = []
-    for name, value in filter(None, map(_exported, lines)):
-        environ[name] = environ.get(name) or value
-    problems += _bad_endpoints(environ)
-    environ.setdefault("AWS_DEFAULT_REGION", str(Settings.model_fields["aws_default_region"].default))
-    if problems:
-        raise BadConfiguration(problems)
-
-
-def _bad_endpoints(environ: Mapping[str, str]) -> list[str]:
-    """Endpoints, of all services or of one, that the SDK would not take."""
-    given = (name for name in sorted(environ) if name.startswith("AWS_ENDPOINT_URL") and environ[name])
-    return [f"{name}: {_PATTERNS[URL]}" for name in given if not re.match(URL, environ[name])]
-
-
 def _empty_secrets(cls: type[BaseModel], environ: Mapping[str, str]) -> list[str]:
     """A secret's file that holds nothing is a mistake: taken as "not set", it would open what it should guard."""
     secret = (name.upper() for name, field in cls.model_fields.items() if "SecretStr" in str(field.annotation))
     return [
         f"{name}: {name}_FILE {environ[f'{name}_FILE']} is empty"
         for name in secret
-        if environ.get(f"{name}_FILE") and not environ.get(name) and _is_empty(environ[f"{name}_FILE"])
+        if environ.get(f"{name}_FILE") and not environ.get(name) and is_empty(environ[f"{name}_FILE"])
     ]
-
-
-def sdk_secrets(environ: Mapping[str, str]) -> list[str]:
-    """The AWS SDK's own secrets in an environment: they must never be logged either."""
-    return [environ[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN") if environ.get(name)]
-
-
-def _concerns(key: str, names: set[str]) -> bool:
-    return key in names or (key.removesuffix("_FILE") in names and key not in _NOT_INDIRECT)
-
-
-def _value(environ: Mapping[str, str], name: str) -> str | None:
-    """One variable's value, None where it is absent or empty. Raises ValueError."""
-    direct = environ.get(name)
-    path = None if f"{name}_FILE" in _NOT_INDIRECT else environ.get(f"{name}_FILE")
-    if direct and path:
-        raise ValueError(f"set both directly and as {name}_FILE; keep one")
-    if path:
-        try:
-            direct = Path(path).read_text().removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"cannot read {name}_FILE {path} ({_reason(error)})") from error
-    return direct if direct or (direct == "" and name in _EMPTY_COUNTS) else None
-
-
-_EMPTY_COUNTS = frozenset({"NODE_SCALER_BACKEND"})
-
-
-def _is_empty(path: str) -> bool:
-    try:
-        return not Path(path).read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return False  # said already
-
-
-def _exported(line: str) -> tuple[str, str] | None:
-    match = _EXPORT.match(line)
-    if match is None or line.lstrip().startswith("#"):
-        return None
-    value = match["value"]
-    quoted = len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""
-    return match["name"], value[1:-1] if quoted else value
 
 
 def _line(problem: Any) -> str:
@@ -329,7 +222,7 @@ _EXPECTED = {
     "string_too_long": "must have at most {max_length} characters",
 }
 _PATTERNS = {
-    URL: "must be a URL that begins with http:// or https://",
+    URL: URL_WORDS,
     r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$": "must be a region's name like us-east-1",
     r"^[A-Za-z0-9._-]{1,64}$": "must be 1 to 64 letters, digits, dots, underscores or dashes",
     r"^[A-Za-z_][A-Za-z0-9_]*$": "must be a name of letters, digits and underscores, with no digit in front",
@@ -345,7 +238,3 @@ def _pattern_words(pattern: str) -> str:
         *others, last = choice[1].split("|")
         return f"must be {', '.join(others)} or {last}"
     return _PATTERNS.get(pattern, f"must match the pattern {pattern}")
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "not UTF-8 text"

@@ -1,7 +1,7 @@
-"""`--help` and `--version` of a process that takes its configuration from the environment, and no arguments."""
+"""`--help`, `--version` and the switches of a process that takes its configuration from the environment."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +10,14 @@ from pydantic import BaseModel
 from shared import __version__
 
 
-def take_arguments(program: str, description: str, settings: type[BaseModel], arguments: Sequence[str]) -> None:
-    """Return where there are no arguments.
+def take_arguments(
+    program: str,
+    description: str,
+    settings: type[BaseModel],
+    arguments: Sequence[str],
+    switches: Mapping[str, str] | None = None,
+) -> frozenset[str]:
+    """Those of the `switches` (name, without dashes, to meaning) that are among the arguments.
 
     Raises SystemExit: with 0 after `--help` or `--version`, with 2 after anything else, which is told on stderr.
     """
@@ -23,7 +29,10 @@ def take_arguments(program: str, description: str, settings: type[BaseModel], ar
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{program} {__version__}")
-    parser.parse_args(arguments)
+    for name, meaning in (switches or {}).items():
+        parser.add_argument(f"--{name}", action="store_true", help=meaning)
+    given = vars(parser.parse_args(arguments))
+    return frozenset(name for name, value in given.items() if value)
 
 
 def _variables(settings: type[BaseModel]) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """The worker's settings."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from shared.settings import URL, Backend, Seconds, Settings
+from shared.settings import URL, Backend, Seconds, Settings, standard_queue
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 By = Annotated[int, Field(ge=1, le=10_000)]
@@ -17,14 +19,34 @@ class WorkerSettings(Settings):
 
     model_config = ConfigDict(validate_default=True)
 
-    sqs_dlq_url: Annotated[str, Field(pattern=URL, description="The dead-letter queue.")]
+    sqs_dlq_url: Annotated[
+        str, Field(pattern=URL, description="The dead-letter queue, a standard one."), AfterValidator(standard_queue)
+    ]
     node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` (or empty): no node scaling.")] = "aws"
     aws_manager_asg: Annotated[str | None, Field(description="The managers' Auto Scaling group.")] = None
     aws_worker_asg: Annotated[str | None, Field(description="The workers' Auto Scaling group.")] = None
+    docker_tls_verify: Annotated[
+        str | None,
+        Field(
+            description="Set to anything: a `tcp://` engine is spoken to by TLS and must show a certificate that "
+            "`ca.pem` has signed, as with the `docker` command. Unset: no TLS."
+        ),
+    ] = None
     docker_host: Annotated[
         str,
-        Field(pattern=r"^(unix:///|tcp://|https?://)\S+$", description="The Docker socket of a Swarm manager."),
+        Field(
+            pattern=r"^(unix:///|tcp://|https?://)\S+$",
+            description="The Docker socket of a Swarm manager. `tcp://HOST` without a port means port 2375, with "
+            "`DOCKER_TLS_VERIFY` 2376.",
+        ),
     ] = "unix:///var/run/docker.sock"
+    docker_cert_path: Annotated[
+        str | None,
+        Field(
+            description="The folder of `ca.pem`, `cert.pem` and `key.pem`; counts only, and is then required, where "
+            "`DOCKER_TLS_VERIFY` is set and `DOCKER_HOST` is no unix socket."
+        ),
+    ] = None
     worker_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
     ] = 8081
@@ -111,6 +133,30 @@ class WorkerSettings(Settings):
         Seconds, Field(description="Seconds, 3 or more: how soon another worker takes over from one that died.")
     ] = timedelta(seconds=15)
 
+    @field_validator("docker_host")
+    @classmethod
+    def _with_port(cls, value: str, info: ValidationInfo) -> str:
+        if value.startswith("unix:"):
+            return value
+        try:
+            host, port = urlsplit(value).hostname, urlsplit(value).port
+        except ValueError:
+            host, port = None, None
+        if not host or port == 0:
+            raise ValueError("must be like unix:///var/run/docker.sock or tcp://HOST:PORT")
+        by_tls = bool(info.data.get("docker_tls_verify"))
+        if by_tls and value.startswith("http://"):
+            raise ValueError("http:// is without TLS, but DOCKER_TLS_VERIFY is set; write tcp://, or take that away")
+        return value if port else _insert_port(value, by_tls)
+
+    @field_validator("docker_cert_path")
+    @classmethod
+    def _with_tls(cls, value: str | None, info: ValidationInfo) -> str | None:
+        host = info.data.get("docker_host", "unix:")
+        if info.data.get("docker_tls_verify") and not host.startswith("unix:") and value is None:
+            raise ValueError("required with DOCKER_TLS_VERIFY, but not set")
+        return value
+
     @field_validator("lease_seconds")
     @classmethod
     def _long_enough(cls, value: timedelta) -> timedelta:
@@ -143,3 +189,16 @@ class WorkerSettings(Settings):
     def call_timeout(self) -> timedelta:
         """The longest that one call to a dependency may take, retries included: under half the lease."""
         return min(timedelta(seconds=5), self.lease_seconds * 0.45)
+
+    def docker_certificates(self) -> Path | None:
+        """The folder of certificates where the engine is spoken to by TLS; None: it is not."""
+        if not self.docker_tls_verify or self.docker_cert_path is None or self.docker_host.startswith("unix:"):
+            return None
+        return Path(self.docker_cert_path)
+
+
+def _insert_port(host: str, by_tls: bool) -> str:
+    """The address with the port that its scheme has by custom."""
+    url = urlsplit(host)
+    port = {"http": 80, "https": 443}.get(url.scheme, 2376 if by_tls else 2375)
+    return url._replace(netloc=f"{url.netloc.rstrip(':')}:{port}").geturl()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from infra.local.children import SetUpFailed
-from shared.settings import resolve
+from shared.environment import resolve
 
 FOLDER: Final = Path(".local")
 """Where an environment keeps its files, in the folder it is started in."""

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from shared.errors import NotFound, Refused, Unavailable
 from tests.adapters.conftest import CALL
 from tests.adapters.eventually import eventually, tries
-from worker.adapters.engine import THREADS, elements
+from worker.adapters.engine import THREADS
+from worker.adapters.json_array import elements
 from worker.adapters.swarm import ATTEMPTS, DockerSwarm
 from worker.adapters.swarm_json import tasks_of
 from worker.ports.swarm import ServiceChange

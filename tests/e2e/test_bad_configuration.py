@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -133,6 +134,58 @@ def test_what_is_no_address_of_an_engine_is_refused(host: str) -> None:
 @pytest.mark.parametrize("host", ["unix:///run/docker.sock", "tcp://10.0.0.4:2375", "http://proxy:2375"])
 def test_addresses_of_engines_are_taken(host: str) -> None:
     assert load(WorkerSettings, {**GOOD, "DOCKER_HOST": host}).docker_host == host
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"DOCKER_HOST": "tcp://10.0.0.4"}, "tcp://10.0.0.4:2375"),
+        ({"DOCKER_HOST": "tcp://[fd00::4]"}, "tcp://[fd00::4]:2375"),
+        ({"DOCKER_HOST": "tcp://engine:", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"}, "tcp://engine:2376"),
+        ({"DOCKER_HOST": "tcp://engine", "DOCKER_TLS_VERIFY": ""}, "tcp://engine:2375"),
+        ({"DOCKER_HOST": "http://proxy"}, "http://proxy:80"),
+        ({"DOCKER_HOST": "https://proxy"}, "https://proxy:443"),
+    ],
+)
+def test_an_address_without_a_port_is_settled_at_start(given: Mapping[str, str], meant: str) -> None:
+    assert load(WorkerSettings, {**GOOD, **given}).docker_host == meant
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"DOCKER_HOST": "tcp://:2375"}, "DOCKER_HOST: must be like unix:///var/run/docker.sock or tcp://HOST:PORT"),
+        ({"DOCKER_HOST": "tcp://h:70000"}, "DOCKER_HOST: must be like unix:///var/run/docker.sock or tcp://HOST:PORT"),
+        (
+            {"DOCKER_HOST": "http://h:2375", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": "/c"},
+            "DOCKER_HOST: http:// is without TLS, but DOCKER_TLS_VERIFY is set; write tcp://, or take that away",
+        ),
+        (
+            {"DOCKER_HOST": "tcp://h:2376", "DOCKER_TLS_VERIFY": "1"},
+            "DOCKER_CERT_PATH: required with DOCKER_TLS_VERIFY, but not set",
+        ),
+        (
+            {"SQS_DLQ_URL": "https://sqs/1/dead.fifo"},
+            "SQS_DLQ_URL: must be a standard queue, not a FIFO queue (.fifo)",
+        ),
+        (
+            {"SQS_QUEUE_URL": "https://sqs/1/inbox.fifo/"},
+            "SQS_QUEUE_URL: must be a standard queue, not a FIFO queue (.fifo)",
+        ),
+    ],
+)
+def test_what_could_not_work_is_named_at_start(given: Mapping[str, str], problem: str) -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        load(WorkerSettings, {**GOOD, **given})
+    assert caught.value.problems == [problem]
+
+
+def test_certificates_that_are_missing_are_exit_2(tmp_path: Path) -> None:
+    tls = {"DOCKER_HOST": "tcp://127.0.0.1", "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "secret"}
+    (tmp_path / "ca.pem").touch()
+    code, lines = _outcome("worker", {**GOOD, **tls, **keys, "WORKER_PORT": "0"})
+    assert (code, lines) == (2, [f"DOCKER_CERT_PATH: no cert.pem, key.pem in {tmp_path}"])
 
 
 @pytest.mark.parametrize("module", ["ingest", "worker"])

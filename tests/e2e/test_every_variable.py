@@ -15,6 +15,7 @@ from shared.settings import BadConfiguration, Settings, read
 from tests.e2e.test_bad_configuration import GOOD
 from worker.settings import WorkerSettings
 
+_WRONG: Final = "test_bad_configuration.py"
 _CLIENTS: Final = "test_docker_scaler_clients.py"
 _SETTINGS: Final = "test_settings.py"
 _NODES: Final = f"{_SETTINGS}::test_default_bounds_and_steps_of_nodes"
@@ -49,6 +50,8 @@ VARIABLES: Final[Mapping[str, str]] = {
     "AWS_MANAGER_ASG": _GROUP,
     "AWS_WORKER_ASG": _GROUP,
     "DOCKER_HOST": _IDLE,
+    "DOCKER_TLS_VERIFY": f"{_WRONG}::test_an_address_without_a_port_is_settled_at_start",
+    "DOCKER_CERT_PATH": f"{_WRONG}::test_certificates_that_are_missing_are_exit_2",
     "INGEST_HOST": f"{_SETTINGS}::test_ingest_listens_where_it_is_told",
     "INGEST_PORT": f"{_SETTINGS}::test_ingest_listens_where_it_is_told",
     "SERVER_PREFIX": _FILES,

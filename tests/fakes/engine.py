@@ -13,7 +13,7 @@ from infra.local.engine.model import Task
 from infra.local.engine.swarm import SimulatedSwarm
 from infra.local.engine.views import node_view, service_view
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
-from worker.adapters.engine import OutOfSequence
+from worker.adapters.engine_api import OutOfSequence
 
 T = TypeVar("T")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -105,7 +106,14 @@ class Run:
             await self._ended(f"run-{number}")
         await self._ask({"action": "nonsense"})
         await until(self._put_aside, "the dead letter")
+        await self._check()
         return actions(self._aws.calls.counts(ACCESS_KEY))
+
+    async def _check(self) -> None:
+        own = {name: self._environment.variables[name] for name in OWN}
+        environ = {**inherited(os.environ), **own, "AWS_ACCESS_KEY_ID": ACCESS_KEY}
+        checking = await asyncio.create_subprocess_exec(sys.executable, "-m", "worker", "--check", env=environ)
+        assert await checking.wait() in {0, 1}
 
     async def _ask(self, body: dict[str, Any]) -> None:
         queue = self._environment.variables["SQS_QUEUE_URL"]

@@ -8,11 +8,14 @@ import re
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import NotFound, Unavailable
 from shared.messages import Role
-from worker.adapters.engine import Api, Engine, OutOfSequence
+from worker.adapters.engine import Engine
+from worker.adapters.engine_address import EngineAddress
+from worker.adapters.engine_api import Api, OutOfSequence
 from worker.adapters.service_spec import changed_service
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
 from worker.errors import Revised
@@ -37,8 +40,9 @@ Spec = dict[str, Any]
 class DockerSwarm:
     """The Swarm and SwarmChanges ports. Close it with `aclose`, or use it as an asynchronous context manager."""
 
-    def __init__(self, docker_host: str, call_timeout: timedelta) -> None:
-        self._engine = Engine(docker_host, call_timeout)
+    def __init__(self, docker_host: str, call_timeout: timedelta, certificates: Path | None = None) -> None:
+        """`certificates`: the folder with `ca.pem`, `cert.pem`, `key.pem`, for TLS. Raises BadConfiguration."""
+        self._engine = Engine(EngineAddress(docker_host, certificates), call_timeout)
 
     async def identity(self) -> SwarmIdentity:
         """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""

@@ -102,13 +102,14 @@ class Connection(BaseHTTPRequestHandler):
         kept = [(name, value) for name, value in reply.headers if name.lower() not in _OWN_HEADERS]
         lines = [f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('',))[0]}"]
         lines += [f"{name}: {value}" for name, value in kept]
+        lines.append(f"Date: {self.date_time_string()}")
         if reply.status not in _BODILESS:
             lines.append(f"Content-Length: {len(reply.body)}")
         body = b"" if self.command == "HEAD" else reply.body
         self.wfile.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
 
-_OWN_HEADERS: Final = frozenset({"content-length", "connection", "transfer-encoding"})
+_OWN_HEADERS: Final = frozenset({"content-length", "connection", "date", "transfer-encoding"})
 
 
 def hang_up(connection: socket.socket) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import ssl
+from http.client import IncompleteRead, RemoteDisconnected
 
 import aiohttp
 import pytest
@@ -16,6 +19,12 @@ from shared.causes import LONGEST, cause
 def unreachable(error: OSError) -> aiohttp.ClientConnectorError:
     key = ConnectionKey("sqs", 443, True, True, None, None, None, None)
     return aiohttp.ClientConnectorError(key, error)
+
+
+def untrusted() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
 
 
 def caused(error: Exception, by: Exception) -> Exception:
@@ -41,6 +50,27 @@ def caused(error: Exception, by: Exception) -> Exception:
             EndpointConnectionError(endpoint_url="http://sqs"),
             'Could not connect to the endpoint URL: "http://sqs"',
         ),
+        (
+            caused(
+                ValueError("('Connection aborted.', RemoteDisconnected('Remote end closed'))"), RemoteDisconnected("")
+            ),
+            "the connection was closed without an answer",
+        ),
+        (
+            caused(ValueError("('Connection broken: IncompleteRead(2)')"), IncompleteRead(b"ab")),
+            "the answer breaks off",
+        ),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), "the answer is not JSON"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "the answer is not UTF-8 text"),
+        (
+            unreachable(untrusted()),
+            "cannot connect to sqs:443 (the certificate is not trusted: self-signed certificate)",
+        ),
+        (
+            unreachable(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1000)")),
+            "cannot connect to sqs:443 (TLS failed: no reason given)",
+        ),
+        (untrusted(), "the certificate is not trusted: self-signed certificate"),
         (ValueError("two\nlines"), "two lines"),
         (ValueError(), "ValueError"),
     ],

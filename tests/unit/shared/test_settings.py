@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, SecretStr
 
-from shared import settings as module
-from shared.settings import Backend, BadConfiguration, Seconds, Settings, load, prepare_aws, read
+from shared import environment as module
+from shared.environment import prepare_aws
+from shared.settings import Backend, BadConfiguration, Seconds, Settings, load, read
 
 REQUIRED = {"SQS_QUEUE_URL": "https://sqs/inbox", "DYNAMODB_TABLE": "scaler"}
 

@@ -7,6 +7,7 @@ import pytest
 from ingest.settings import IngestSettings
 from shared import __version__
 from shared.usage import take_arguments
+from worker.settings import WorkerSettings
 
 
 def ended(*arguments: str) -> object:
@@ -17,7 +18,12 @@ def ended(*arguments: str) -> object:
 
 
 def test_without_arguments_it_goes_on() -> None:
-    take_arguments("scaler-ingest", "Queues.", IngestSettings, [])
+    assert take_arguments("scaler-ingest", "Queues.", IngestSettings, []) == frozenset()
+
+
+def test_a_switch_that_is_given_is_told() -> None:
+    switches = {"check": "look", "other": "something else"}
+    assert take_arguments("scaler-worker", "Works.", WorkerSettings, ["--check"], switches) == {"check"}
 
 
 def test_help_names_every_variable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from worker.metrics import Metrics
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 log = structlog.get_logger()
 
@@ -17,7 +15,7 @@ def bind(port: int) -> socket.socket:
     return socket.create_server(("0.0.0.0", port))  # noqa: S104 - a container's own port
 
 
-async def serve(stack: AsyncExitStack, metrics: Metrics, listener: socket.socket) -> None:
+async def serve(stack: AsyncExitStack, registry: CollectorRegistry, listener: socket.socket) -> None:
     """Answer on a bound socket for as long as the stack lives."""
     app = web.Application()
 
@@ -25,7 +23,7 @@ async def serve(stack: AsyncExitStack, metrics: Metrics, listener: socket.socket
         return web.json_response({"status": "OK", "message": "alive"})
 
     async def show(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/metrics", show)

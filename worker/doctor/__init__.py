@@ -1,0 +1,1 @@
+"""What `--check` looks at: whether everything that the worker will need is there and as it must be. Changes nothing."""
