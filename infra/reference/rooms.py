@@ -5,7 +5,7 @@ from pathlib import Path
 
 WORKER = Path(__file__).parents[2] / "worker"
 ORDER = (
-    *("__main__", "process", "lifecycle", "health", "dispatch", "intake", "flows", "requests", "leadership"),
+    *("__main__", "process", "lifecycle", "doctor", "dispatch", "intake", "flows", "requests", "leadership"),
     *("decisions", "ports", "adapters", "metrics", "settings", "errors"),
 )
 """From the top down; beside them what all may use. A room that is missing here is an error."""
