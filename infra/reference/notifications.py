@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from infra.reference.markdown import code, table
 from shared.alertmanager import Alert
-from worker.requests import wording
+from worker.requests import departures, wording
 
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
@@ -45,7 +45,7 @@ def _up() -> Iterator[tuple[str, Alert]]:
 
 
 def _down() -> Iterator[tuple[str, Alert]]:
-    yield "down: done", wording.nodes("success", _DOWN, wording.removed("worker", 1, ["ip-10-0-3-12"]))
+    yield "down: done", wording.nodes("success", _DOWN, departures.removed("worker", 1, ["ip-10-0-3-12"]))
     refused = "Nothing was removed: ..."
     yield "failed or refused: what, why, what to do", wording.nodes("error", _DOWN, refused)
 

@@ -112,5 +112,7 @@ async def test_without_aws_a_terminated_node_is_removed_all_the_same() -> None:
         request = s.down()
         await s.at(request, "remove")
         process.ports.away.add("groups")
-        assert (await s.ended(request)).state == State.SUCCEEDED
+        record = await s.ended(request)
+        assert record.state == State.SUCCEEDED
+        assert record.message.endswith(f" from 2 to 1; {record.plan['leaving'][0]['name']} removed")
         assert len(s.nodes()) == 1

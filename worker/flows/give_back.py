@@ -11,7 +11,7 @@ from shared.errors import NotFound
 from worker.decisions import displacement
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Availability, Revised, ServiceChange
-from worker.requests import wording
+from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
@@ -50,7 +50,9 @@ async def abandoned(leadership: Leadership, down: DownPlan) -> str:
     if not lost:
         return ""
     names = [f"{slot.service}.{slot.slot}" for slot in lost]
-    return wording.abandoned(names[:NAMED], max(len(names) - NAMED, 0), sorted({slot.service for slot in lost})[:NAMED])
+    return departures.abandoned(
+        names[:NAMED], max(len(names) - NAMED, 0), sorted({slot.service for slot in lost})[:NAMED]
+    )
 
 
 async def _restore(

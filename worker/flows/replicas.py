@@ -61,7 +61,7 @@ class ScaleService:
         plan = ReplicasPlan.parse(request.record.plan).but(
             before=found.before, after=found.after, minimum=limits.minimum, maximum=limits.maximum
         )
-        await request.enter("apply", by=limits.by, warnings=limits.warnings, plan=plan)
+        await request.enter("apply", by=limits.by, limited_by=found.limited_by, warnings=limits.warnings, plan=plan)
 
     async def _apply(self, request: OpenRequest) -> None:
         plan = ReplicasPlan.parse(request.record.plan)
@@ -88,7 +88,8 @@ class ScaleService:
         summary = wording.service_at_bound(_name(request), at.bound, at.number)
         settings = self._leadership.settings
         wanted = settings.alert_scale_max if at.bound == "maximum" else settings.alert_scale_min
-        await request.end(State.SKIPPED, summary, *([self._alert(request, "success", summary)] if wanted else []))
+        alerts = [self._alert(request, "success", summary)] if wanted else []
+        await request.end(State.SKIPPED, summary, *alerts, limited_by=at.limit)
 
     @staticmethod
     def _alert(request: OpenRequest, status: Status, summary: str) -> Alert:

@@ -85,8 +85,8 @@ class OpenRequest:
         await self.save(step=step, steps=steps, state=State.RUNNING, started_at=started, plan=plan, **changes)
         log.debug("step_entered", request=self.id, step=step)
 
-    async def end(self, state: State, message: str, *alerts: Alert) -> None:
-        """The outcome: offered to people first, for a short time, then written down."""
+    async def end(self, state: State, message: str, *alerts: Alert, **changes: Any) -> None:
+        """The outcome: offered to people first, for a short time, then written down, with changes of the record."""
         self.say(*alerts)
         await self._outbox.flushed(self.id, OFFER_SECONDS)
         now, told = self._clock.now(), not self._outbox.pending(self.id)
@@ -98,6 +98,7 @@ class OpenRequest:
             ended_at=now,
             notified=told,
             settled=told,
+            **changes,
         )
         self._outbox.say(self)
         log.info("request_ended", request=self.id, action=self.record.action, state=str(state), message=message)
