@@ -66,10 +66,12 @@ class Drain:
             return None if problems else True
 
         problems: list[Problem] = []
-        if self._nodes and not await self._leadership.poll(
-            self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline
-        ):
-            names = ", ".join(node.name for node in self._nodes)
+        if not self._nodes:
+            return
+        names = ", ".join(node.name for node in self._nodes)
+        with self._request.waiting_for(f"what ran on {names} to run elsewhere", seconds=self._deadline.remaining):
+            over = await self._leadership.poll(self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline)
+        if not over:
             raise GaveUp(departures.drain_stuck(names, self._deadline.timeout, problems))
 
     async def is_over(self) -> bool:
@@ -138,16 +140,18 @@ class Drain:
 
         `moved`: they are gone already, by the worker before us.
         """
+        self._request.waits(f"its turn at the service {service.name}")
         async with self._leadership.turn(self._request.id, service.id):
+            self._request.works()
             ids = tuple(sorted(self._ids))
             if service.id not in self._plan.avoiding:
                 await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
             try:
                 if not moved:
                     await self._update(service, avoid=ids)
-                await self._leadership.poll(
-                    self._request.id, partial(self._rolled_off, service), every=POLL_SECONDS, deadline=self._deadline
-                )
+                with self._request.waiting_for(f"{service.name} to move", seconds=self._deadline.remaining):
+                    rolled = partial(self._rolled_off, service)
+                    await self._leadership.poll(self._request.id, rolled, every=POLL_SECONDS, deadline=self._deadline)
                 await self._update(service, allow=ids)
             except NotFound:
                 log.info("moved_service_gone", request=self._request.id, service=service.name)

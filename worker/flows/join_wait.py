@@ -51,7 +51,11 @@ class JoinWait:
 
     async def run(self) -> None:
         """Enter the next step when the nodes are there. Raises GaveUp when they will not come."""
-        await self._leadership.poll(self._request.id, self._look, every=self._until_next_look, deadline=self._deadline)
+        since, seconds = self._request.entered("wait"), self._deadline.remaining
+        with self._request.waiting_for(awaited(self._request), seconds=seconds, since=since):
+            await self._leadership.poll(
+                self._request.id, self._look, every=self._until_next_look, deadline=self._deadline
+            )
 
     async def _look(self) -> bool | None:
         group = await self._leadership.groups.describe(self._group_name)
@@ -158,6 +162,12 @@ class _Reports:
             return None
         self._told = reached
         return reached * self._interval
+
+
+def awaited(request: OpenRequest) -> str:
+    """What the wait of a scale-up is for."""
+    number = wording.count(int(request.record.nodes_after or 0), f"{node_type(request)} node")
+    return f"{number} to be Ready in the Swarm"
 
 
 def begun(request: OpenRequest) -> str:

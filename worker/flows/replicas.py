@@ -45,7 +45,9 @@ class ScaleService:
     async def _change(self, request: OpenRequest) -> None:
         """Plan and apply, alone with the service: nothing of ours changes it in between."""
         service = await self._service(request)
+        request.waits(f"its turn at the service {service.name}")
         async with self._leadership.turn(request.id, service.id):
+            request.works()
             if request.record.step == "plan":
                 await self._plan(request)
             if request.record.step == "apply" and not request.ended:

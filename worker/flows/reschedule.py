@@ -47,7 +47,11 @@ class Reschedule:
         selection = await self._select(request)
         rollout = ReschedulePlan.parse(request.record.plan).rollout
         rollout = rollout or self._rescheduler.plan_rollout(request.id, selection.services)
-        with self._leadership.watchdog.suspended(request.id):
+        names = ", ".join(service.name for service in selection.services[:5])
+        with (
+            request.waiting_for(f"{names or 'no service'} to be updated"),
+            self._leadership.watchdog.suspended(request.id),
+        ):
             result = await self._rescheduler.run(rollout, selection)
         if result.failed:
             summary = wording.reschedule_failures(result.failed, result.succeeded)

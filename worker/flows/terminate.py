@@ -134,9 +134,10 @@ class Termination:
 
         # Named after the capacity too: an earlier victim, or an earlier round, has had a grace of its own.
         grace = self._leadership.grace(f"capacity {self._expected} with {node.instance_id}", LAG)
-        desired = await self._leadership.poll(
-            self._request.id, described, every=lambda: min(STALE_SECONDS, grace.remaining), on_events=False
-        )
+        with self._request.waiting_for(f"AWS to describe {node.name} in its group", seconds=grace.remaining):
+            desired = await self._leadership.poll(
+                self._request.id, described, every=lambda: min(STALE_SECONDS, grace.remaining), on_events=False
+            )
         return int(desired or 0)
 
     @property
@@ -188,9 +189,10 @@ class Termination:
             return None
 
         lag = self._call_lag(node)
-        return await self._leadership.poll(
-            self._request.id, described, every=TICK_SECONDS / 5, deadline=lag, on_events=False
-        )
+        with self._request.waiting_for(f"AWS to say what became of {node.name}", seconds=lag.remaining):
+            return await self._leadership.poll(
+                self._request.id, described, every=TICK_SECONDS / 5, deadline=lag, on_events=False
+            )
 
     async def _record_foreign_end(self, node: DepartingNode, group: Group) -> None:
         """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""

@@ -14,7 +14,7 @@ from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
 from worker.flows.capacity import STALE_SECONDS
 from worker.flows.flow import Context
-from worker.flows.join_wait import JoinWait, begun
+from worker.flows.join_wait import JoinWait, awaited, begun
 from worker.flows.nodes import changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
@@ -110,7 +110,8 @@ class ScaleUp:
             wording.waiting(kind, int(request.record.nodes_before or 0), after),
         )
         applied = UpPlan.parse(request.record.plan).but(applied_at=now)
-        await request.enter("wait", message=begun(request), plan=applied)
+        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        await request.enter("wait", message=begun(request), plan=applied, waits=awaited(request), seconds=seconds)
 
     async def _is_lower(self, request: OpenRequest, after: int) -> bool:
         """Whether the desired capacity is below the target.
@@ -125,10 +126,12 @@ class ScaleUp:
                 return True
             return False if desired >= after else None
 
-        return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
+        with request.waiting_for(f"AWS to describe {group_name(self._leadership, request)} as it was changed last"):
+            return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
 
     async def _reschedule(self, request: OpenRequest) -> None:
-        result = await self._context.batches.serve(request)
+        with request.waiting_for("the labelled services to be updated"):
+            result = await self._context.batches.serve(request)
         await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
         plan = UpPlan.parse(request.record.plan)
         summary = _summary(request, plan.ready, result)
