@@ -129,14 +129,55 @@ async def test_an_outage_in_the_middle_of_a_wait_is_shown_and_then_the_wait_agai
         assert (await s.ended(request, within=300)).state == State.SUCCEEDED
 
 
-async def test_while_docker_does_not_answer_the_record_says_so() -> None:
-    async with scenario() as s:
+async def test_while_docker_does_not_answer_the_record_says_so_and_people_are_told_once_and_when_it_goes_on() -> None:
+    async with scenario(boot=5) as s:
+        s.swarm.create("web", 1)
         process = await s.started()
+        gate = process.ports.hold("groups.set_desired")
+        request = s.up()
+        await s.until(lambda: bool(process.ports.waiting))
+        process.ports.away.add("swarm")
+        gate.set()
+        await s.passes(20)
+        assert (waits(s, request)["what"], waits(s, request)["last_error"][:7]) == ("Docker to answer", "Docker:")
+        await s.passes(100)
+        assert not process.active
+        (told,) = (line for line in s.told if "Docker" in line[4])
+        assert told[:3] == ("scale_nodes", "aws", "pending")
+        assert "Waiting for Docker to answer for 60 seconds" in told[4]
+        process.ports.away.clear()
+        assert (await s.ended(request, within=300)).state == State.SUCCEEDED
+        await s.passes(30)
+
+
+async def test_nothing_is_told_of_a_docker_that_is_away_where_another_worker_serves_the_request() -> None:
+    async with scenario(boot=60) as s:
+        process = await s.started()
+        s.start()
         request = s.up()
         await s.at(request, "wait")
         process.ports.away.add("swarm")
-        await s.passes(20)
-        assert waits(s, request)["last_error"]
+        assert (await s.ended(request)).state == State.SUCCEEDED
+        await s.passes(100)
+        assert not [line for line in s.told if "Docker" in line[4]]
+
+
+async def test_a_rescheduling_that_docker_keeps_waiting_says_so() -> None:
+    async with scenario() as s:
+        s.swarm.create("web", 1, labels=RESCHEDULED)
+        await s.settled("web", 1)
+        process = await s.started()
+        process.ports.away.add("swarm.update_service")
+        request = s.ask("reschedule-service", service="web")
+        await s.at(request, "reschedule")
+        await s.passes(10)
+        assert waits(s, request)["what"] == "Docker to answer"
+        await s.passes(70)
+        assert [line[:4] for line in s.told] == [
+            ("reschedule_service", "reschedule", "pending", "Rescheduling service: web")
+        ]
+        process.ports.away.clear()
+        assert (await s.ended(request)).state == State.SUCCEEDED
 
 
 async def test_notices_that_were_taken_are_not_told_again_after_a_take_over() -> None:
@@ -165,3 +206,28 @@ async def test_a_take_over_keeps_since_when_it_waits() -> None:
         await s.passes(10)
         assert waits(s, request)["what"] == before["what"]
         assert abs(parse_rfc3339(waits(s, request)["since"]) - parse_rfc3339(before["since"])) < timedelta(seconds=1)
+
+
+async def test_a_request_that_waits_for_aws_to_describe_our_last_change_says_so() -> None:
+    async with scenario(workers=3) as s:
+        s.groups.times.describe_lag = 20.0
+        await s.started()
+        await s.ended(s.down())
+        request = s.down()
+        await s.at(request, "plan")
+        await s.passes(7)
+        assert waits(s, request)["what"] == "AWS to describe workers as it was changed last"
+        assert (await s.ended(request)).state == State.SUCCEEDED
+
+
+async def test_a_demand_that_is_answered_at_once_costs_no_write_for_its_waits() -> None:
+    revisions = []
+    for away in (True, False):
+        async with scenario(workers=5) as s:
+            process = await s.started()
+            if away:
+                process.ports.away.add("alerts")
+            record = await s.ended(s.ask("scale-nodes", scale="up", type="worker"))
+            revisions.append(record.revision)
+            assert (record.state, record.waiting_for) == (State.SKIPPED, None)
+    assert revisions[0] == revisions[1]

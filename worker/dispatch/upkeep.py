@@ -46,6 +46,8 @@ class Upkeep:
             seconds = (request.now() - trouble.since).total_seconds()
             if seconds >= TOLD_AFTER_SECONDS:
                 self._told[request.id] = trouble.what
+                if trouble is request.inherited_trouble:
+                    return  # it was told, and may be over
                 request.say(notices.outage(request.record, trouble.what, seconds, trouble.last_error or ""))
         elif trouble is None and request.id in self._told:
             request.say(notices.outage_over(request.record, self._told.pop(request.id)))

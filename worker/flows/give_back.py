@@ -70,7 +70,10 @@ async def _restore(
 
 
 def _set_by_us(down: DownPlan) -> Collection[Availability]:
-    """The availabilities that a node can have from us. Records of the first version do not say how far they came."""
+    """The availabilities that a node can have from us. Records of the first version do not say how far they came.
+
+    They do not say either why a node was chosen.
+    """
     if down.draining == "done":
         return {"drain"}
-    return {"pause", "drain"}
+    return {"pause"} if down.draining is None and down.chosen else {"pause", "drain"}

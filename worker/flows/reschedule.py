@@ -52,7 +52,7 @@ class Reschedule:
             request.waiting_for(f"{names or 'no service'} to be updated"),
             self._leadership.watchdog.suspended(request.id),
         ):
-            result = await self._rescheduler.run(rollout, selection)
+            result = await self._rescheduler.run(rollout, selection, [request])
         if result.failed:
             summary = wording.reschedule_failures(result.failed, result.succeeded)
             await request.end(State.FAILED, summary, wording.rescheduled(_headline(request), "error", summary))

@@ -4,6 +4,9 @@ from shared.alertmanager import Alert, Status
 from shared.records import Record
 from worker.requests import wording
 
+DOCKER = "Docker to answer"
+AWS = "AWS to answer"
+
 
 def outage(record: Record, what: str, seconds: float, error: str) -> Alert:
     """It has lasted for long enough to be told."""

@@ -82,6 +82,11 @@ class OpenRequests:
             if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
         ]
 
+    def begun(self) -> Sequence[Record]:
+        """The records of those that have begun and not ended."""
+        open_records = (request.record for request in self._requests.values() if not request.ended)
+        return [record for record in open_records if record.started_at is not None]
+
     def oldest_age(self) -> timedelta:
         """The age of the oldest request that has not ended; zero without one."""
         return max((each.age() for each in self._requests.values() if not each.ended), default=timedelta())

@@ -18,6 +18,7 @@ from shared.errors import Unavailable
 from shared.records import Record, State, Step
 from worker.ports.documents import Document
 from worker.ports.storage import Journal, Overtaken
+from worker.requests import notices
 from worker.requests.outbox import OFFERED_FOR, Outbox, parsed
 from worker.requests.waiting import Waiting
 
@@ -44,9 +45,11 @@ class OpenRequest:
         """Whether a write may have been done whose answer never came: the next one has to be the flow's own."""
         self._waiting = Waiting.parse(record.waiting_for)
         self._trouble: Waiting | None = None
-        self._last_trouble = 0.0
+        self._last_trouble = asyncio.get_running_loop().time()
         if self._waiting is not None and self._waiting.last_error is not None:
-            self._waiting = None
+            self._trouble, self._waiting = self._waiting, None
+        self.inherited_trouble = self._trouble
+        """The trouble that the worker before us had: it may be over."""
         if record.notices or record.state.ended:
             outbox.say(self, *parsed(record.notices))
 
@@ -105,16 +108,17 @@ class OpenRequest:
 
     @contextmanager
     def waiting_for(self, what: str, *, seconds: float | None = None, since: datetime | None = None) -> Iterator[None]:
-        """It waits in this block."""
+        """It waits in this block; a wait around it goes on behind it."""
+        before = self._waiting
         self.waits(what, seconds=seconds, since=since)
         try:
             yield
         finally:
-            self.works()
+            self._waiting = before
 
     def stumbles(self, error: Unavailable) -> None:
         """Its step will be tried again."""
-        what = "Docker to answer" if str(error).startswith("Docker") else "AWS to answer"
+        what = notices.DOCKER if str(error).startswith("Docker") else notices.AWS
         present, self._last_trouble = self.trouble, asyncio.get_running_loop().time()
         since = present.since if present is not None and present.what == what else self._clock.now()
         self._trouble = Waiting(what, since, last_error=str(error))
@@ -152,8 +156,8 @@ class OpenRequest:
             await self._save(changes)
 
     async def _save(self, changes: dict[str, Any]) -> None:
-        notices = tuple(alert.document() for alert in self._outbox.pending(self.id))
-        record = self.record.but(**changes, notices=notices)
+        pending = tuple(alert.document() for alert in self._outbox.pending(self.id))
+        record = self.record.but(**changes, notices=pending)
         waiting = None if record.state.ended else self.waiting
         doubt, self._in_doubt = self._in_doubt, True
         try:
