@@ -5,14 +5,17 @@ Calls that have changed something are awaited to their end before the lease is r
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from shared.clock import Clock
+from shared.records import Record
 from worker.decisions.pools import node_pools
 from worker.dispatch.executor import Executor
-from worker.errors import LeadershipOver, leadership_end
+from worker.dispatch.standby import Standby
+from worker.errors import LeadershipOver, SwarmLost, leadership_end
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
 from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSwarm
@@ -58,15 +61,29 @@ class Worker:
         self._metrics = metrics
         self._lease = Lease(ports.leases, clock, settings.lease_seconds, owner)
         self._eligibility = SwarmEligibility(ports.swarm)
+        self._standby = Standby(ports.alerts, ports.leases, clock)
+        self._in_hand: Callable[[], Sequence[Record]] = tuple
+        """The records that flows of the last leadership period worked on."""
 
     async def run(self) -> None:
         """Stand by and lead, in turns, until cancelled."""
         while True:
-            held = await self._lease.win(self._eligibility)
+            held = await self._win()
             try:
                 await self._lead(held)
             except* LeadershipOver as over:
-                log.warning("leadership_lost", reason=str(leadership_end(over)), token=held.token)
+                reason = leadership_end(over)
+                log.warning("leadership_lost", reason=str(reason), token=held.token)
+                if isinstance(reason, SwarmLost):
+                    self._standby.leave(self._in_hand())
+
+    async def _win(self) -> HeldLease:
+        """Stand by until the lease is ours."""
+        telling = asyncio.ensure_future(self._standby.tell())
+        try:
+            return await self._lease.win(self._eligibility)
+        finally:
+            telling.cancel()
 
     async def _lead(self, held: HeldLease) -> None:
         self._metrics.active.set(1)
@@ -83,6 +100,7 @@ class Worker:
     async def _work(self, held: HeldLease) -> None:
         leadership, outbox = self._leadership(held), Outbox(self._ports.alerts, self._clock)
         requests = OpenRequests(held.token, leadership.journal, outbox, self._clock)
+        self._in_hand = requests.begun
         executor = Executor(leadership, requests, self._metrics)
         receiver = Receiver(self._ports.inbox, leadership, requests, outbox, self._metrics)
         with self._metrics.oldest_request(requests):

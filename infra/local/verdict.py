@@ -135,7 +135,7 @@ def expected_messages(act: Act) -> list[Told]:
 
 
 def _last_sentence(act: Act) -> str:
-    up = f"{act.expected} worker nodes are up, "
+    up = f"{act.expected} worker {'node is' if act.expected == 1 else 'nodes are'} up, "
     return up + ("demo rescheduled" if act.scale == "up" else f"{', '.join(node.name for node in act.went)} removed")
 
 

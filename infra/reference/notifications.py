@@ -1,11 +1,23 @@
 """What Alertmanager is told, from the worker's own sentences: each with values as an example."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from infra.reference.markdown import code, table
 from shared.alertmanager import Alert
-from worker.requests import wording
+from shared.records import Record
+from worker.requests import departures, notices, wording
 
+_RECORD = Record(
+    id="6f1c",
+    action="scale-nodes",
+    requested_at=datetime(2026, 1, 1, tzinfo=UTC),
+    source="http",
+    request={},
+    scale="up",
+    type="worker",
+    by=1,
+)
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
 _NO_CAPACITY = "We currently do not have sufficient t3.large capacity"
@@ -27,6 +39,9 @@ def _events() -> Iterator[tuple[str, Alert]]:
     yield from _up()
     yield from _down()
     yield from _services()
+    away = notices.outage(_RECORD, "AWS to answer", 63, "DescribeAutoScalingGroups: no answer in time")
+    yield "AWS or Docker have not answered for a minute", away
+    yield "they answer again", notices.outage_over(_RECORD, "AWS to answer")
     yield "a message that can never be valid", wording.bad_request("scale-nodes", "No scale direction")
 
 
@@ -45,7 +60,7 @@ def _up() -> Iterator[tuple[str, Alert]]:
 
 
 def _down() -> Iterator[tuple[str, Alert]]:
-    yield "down: done", wording.nodes("success", _DOWN, wording.removed("worker", 1, ["ip-10-0-3-12"]))
+    yield "down: done", wording.nodes("success", _DOWN, departures.removed("worker", 1, ["ip-10-0-3-12"]))
     refused = "Nothing was removed: ..."
     yield "failed or refused: what, why, what to do", wording.nodes("error", _DOWN, refused)
 

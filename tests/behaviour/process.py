@@ -43,7 +43,7 @@ class InterceptedPorts(Scripted):
         await self._wait(call)
         if self.away & {call, call.partition(".")[0]}:
             self.calls.append(call)
-            raise Unavailable(f"{call}: no answer")
+            raise Unavailable(f"{'Docker: ' if call.startswith('swarm') else ''}{call}: no answer")
         for watcher in self.watchers:
             watcher(call)
         self._live()

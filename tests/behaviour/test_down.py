@@ -53,7 +53,7 @@ async def test_managers_go_demoted_the_leader_last_and_the_workers_own_node_is_s
 async def test_at_the_minimum_nothing_changes_and_no_cool_down_begins(told: bool) -> None:
     async with scenario(workers=1, default_min_worker_nodes=1, alert_node_min=told, scale_down_cooldown=600) as s:
         await s.started()
-        summary = "worker nodes are already descaled to the minimum number of 1 nodes"
+        summary = "worker nodes are already descaled to the minimum number of 1 node"
         for _ in range(2):
             record = await s.ended(s.down())
             assert (record.state, record.message) == (State.SKIPPED, summary)
@@ -191,6 +191,9 @@ async def test_tasks_that_do_not_move_in_time_give_the_node_back_and_are_named()
         record = await s.ended(s.down())
         assert record.state == State.FAILED
         assert "did not move within 20 seconds (DRAIN_TIMEOUT): demo." in record.message
+        assert "was told to stop and has not" in record.message
+        assert "make room" not in record.message
+        assert (record.nodes_before, record.nodes_after) == (2, 2)
         assert [step.name for step in record.steps] == ["plan", "drain", "undo"]
         assert [node.availability for node in s.nodes()] == ["active", "active"]
         assert s.told[-1][:3] == ("scale_nodes", "aws", "error")
@@ -357,7 +360,8 @@ async def test_what_somebody_else_sets_while_nodes_are_drained_is_neither_underc
             assert [node.availability for node in s.nodes()] == ["active"] * 3
         else:
             assert (record.state, s.desired) == (State.SUCCEEDED, [3, 3])
-            assert "; 3 worker nodes are up, " in record.message
+            assert record.nodes_after == 3
+            assert "; 2 worker nodes are up, " in record.message  # the third one boots
 
 
 async def test_a_job_that_begins_on_a_chosen_node_before_it_is_paused_is_not_cut_off() -> None:

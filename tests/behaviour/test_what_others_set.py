@@ -102,3 +102,18 @@ async def test_an_engine_that_joins_again_during_the_drain_keeps_its_machine() -
         assert record.state == State.FAILED
         assert twin in record.message
         assert s.desired == [2]
+
+
+async def test_what_a_person_drains_before_we_have_paused_it_stays_drained() -> None:
+    async with scenario(workers=2) as s:
+        process = await s.started()
+        gate = process.ports.hold("swarm.update_node")
+        request = s.down()
+        await s.until(lambda: bool(process.ports.waiting))
+        node_id = s.record(request).plan["leaving"][0]["node_id"]
+        await s.swarm.update_node(node_id, availability="drain")
+        gate.set()
+        record = await s.ended(request)
+        assert record.state == State.FAILED
+        assert "to drain while it was drained: it stays" in record.message
+        assert s.swarm.cluster.nodes[node_id].availability == "drain"

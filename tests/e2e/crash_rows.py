@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from tests.e2e.crash_setup import CrashSetup, wall
-from tests.e2e.environment import until
+from tests.e2e.environment import until, up
 from tests.e2e.tap import Matches, Point, asking, ending, entering, named, noting, queued, remembering
 
 SET_DESIRED: Final = named("SetDesiredCapacity")
@@ -159,7 +159,7 @@ class Up(NodeScale):
 
     def end(self, setup: CrashSetup, before: Before) -> End:
         """Raised once, each service rescheduled once."""
-        ready = f"{before.number + 1} {self._role} nodes are up, api, demo rescheduled"
+        ready = f"{up(self._role, before.number + 1)}, api, demo rescheduled"
         changing = self._changing(before)
         return End(
             "succeeded",
@@ -177,7 +177,7 @@ class Down(NodeScale):
         """One terminated by name; `api`, which starts first, was told to avoid the node, and then no longer to."""
         names = {node["Description"]["Hostname"] for node in setup.env.nodes(self._role)}
         (gone,) = before.names.keys() - names
-        removed = f"{before.number - 1} {self._role} nodes are up, {gone} removed"
+        removed = f"{up(self._role, before.number - 1)}, {gone} removed"
         changing = self._changing(before)
         return End(
             "succeeded",

@@ -42,6 +42,11 @@ _ANSWER: Final = 100.0
 _LOOK: Final = 0.02
 
 
+def up(node_type: str, number: int) -> str:
+    """The sentence that so many nodes are up."""
+    return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
+
+
 def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look: float = _LOOK) -> T:
     """What the probe says as soon as that is true; it is asked every `look` seconds."""
     deadline = time.monotonic() + within

@@ -144,10 +144,10 @@ def test_nodes_at_the_minimum_and_at_the_maximum(env: Environment) -> None:
     bounds = {"com.df.scaleWorkerNodeMin": "1", "com.df.scaleWorkerNodeMax": "1"}
     env.create("bounded", 1, labels=bounds)
     down = _call(env, "/v1/scale-nodes?type=worker", body, labels[:2])
-    message = "worker nodes are already descaled to the minimum number of 1 nodes"
+    message = "worker nodes are already descaled to the minimum number of 1 node"
     assert down == Seen(200, message, labels, "Scale nodes down on: aws, by: 1, type: worker", message)
     up = _call(env, "/v1/scale-nodes?type=worker&scale=up", body, labels[:2])
-    message = "worker nodes are already scaled to the maximum number of 1 nodes"
+    message = "worker nodes are already scaled to the maximum number of 1 node"
     assert up == Seen(200, message, labels, "Scale nodes up on: aws, by: 1, type: worker", message)
 
 
@@ -159,7 +159,7 @@ def test_a_node_up_and_down_with_the_answer_at_the_end(env: Environment) -> None
     assert up == Seen(200, f"{changing}; {ready}", ("reschedule_service", "reschedule", "success"), ready, ready)
     down = _call(env, "/v1/scale-nodes?type=worker&scale=down", None, ("scale_nodes", "aws"))
     assert (down.code, down.labels) == (200, ("scale_nodes", "aws", "success"))
-    assert down.summary.startswith("1 worker nodes are up, ")
+    assert down.summary.startswith("1 worker node is up, ")
     assert down.summary.endswith(" removed")
     assert {one.summary for one in env.said()} >= {
         changing,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.environment import DOWN, NODES, UP, Environment, Measured, until
+from tests.e2e.environment import DOWN, NODES, UP, Environment, Measured, until, up
 
 SETTINGS = {"RESCHEDULE_TICKER_INTERVAL": "60"}
 
@@ -25,7 +25,7 @@ def _check_up(env: Environment, record: dict[str, Any], before: int) -> None:
     until(lambda: all(env.running("demo", node["ID"]) for node in nodes), "tasks of demo on every worker")
     assert record["message"] == (
         f"Changing the number of worker nodes on aws from {before} to {before + 1}; "
-        f"{before + 1} worker nodes are up, demo rescheduled"
+        f"{up('worker', before + 1)}, demo rescheduled"
     )
 
 
@@ -54,7 +54,7 @@ def test_the_tutorials_curl_adds_a_node_with_tasks_of_demo_and_removes_the_least
     _check_down(env, record, before + 1)
     gone = next(name for name in load if name not in [node["Description"]["Hostname"] for node in env.nodes()])
     assert load[gone] == min(load.values())
-    assert record["message"].endswith(f"{before} worker nodes are up, {gone} removed")
+    assert record["message"].endswith(f"{up('worker', before)}, {gone} removed")
 
 
 @pytest.mark.slow

@@ -66,8 +66,8 @@ def _said_at_bound(env: Environment, deployment: Deployment, way: str, kind: str
 @pytest.mark.parametrize(
     ("way", "kind", "message", "by"),
     [
-        ("up", "worker", "worker nodes are already scaled to the maximum number of 1 nodes", 2),
-        ("down", "worker", "worker nodes are already descaled to the minimum number of 1 nodes", 3),
+        ("up", "worker", "worker nodes are already scaled to the maximum number of 1 node", 2),
+        ("down", "worker", "worker nodes are already descaled to the minimum number of 1 node", 3),
         ("up", "manager", "manager nodes are already scaled to the maximum number of 3 nodes", 4),
     ],
 )

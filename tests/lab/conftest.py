@@ -32,6 +32,11 @@ SETTINGS = {
 HEARTBEAT_NANOSECONDS = 1_500_000_000
 
 
+def up(node_type: str, number: int) -> str:
+    """The sentence that so many nodes are up."""
+    return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A Swarm of real engines."""
     mark(items, Path(__file__).parent)

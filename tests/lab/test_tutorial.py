@@ -5,7 +5,7 @@ import json
 import pytest
 
 from infra.lab.driver import Driver, Json
-from tests.lab.conftest import desired_workers, shell
+from tests.lab.conftest import desired_workers, shell, up
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio]
 
@@ -50,7 +50,7 @@ async def test_memory_above_the_threshold_adds_a_worker_and_below_it_removes_one
     await driver.slack_says(f"Changing the number of worker nodes on aws from {before} to {before + 1}", said)
     waiting = f"Waiting for worker nodes to scale from {before} to {before + 1} for rescheduling"
     await driver.slack_says(waiting, said)
-    await driver.slack_says(f"{before + 1} worker nodes are up, demo rescheduled", said)
+    await driver.slack_says(f"{up('worker', before + 1)}, demo rescheduled", said)
 
     await driver.alerts_over()
     said = len(await driver.slack())
@@ -61,7 +61,7 @@ async def test_memory_above_the_threshold_adds_a_worker_and_below_it_removes_one
     await driver.formed(workers=before)
     await driver.slack_says(f"Changing the number of worker nodes on aws from {before + 1} to {before}", said)
     (gone,) = [one["name"] for one in removed["plan"]["leaving"]]
-    await driver.slack_says(f"{before} worker nodes are up, {gone} removed", said)
+    await driver.slack_says(f"{up('worker', before)}, {gone} removed", said)
 
 
 async def succeeded_after(driver: Driver, last: str | None) -> Json:

@@ -4,6 +4,7 @@ The worker can only know what it has read, and some of that is old: Describe lag
 its last look and its word. How much is forgiven for that, and why, stands with each claim.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from tests.simulation.processes import Process
     from tests.simulation.world import World
 
+_UP = re.compile(r"^(?:1 \w+ node is|(?!1 )\d+ \w+ nodes are) up, ")
+_UP_AT_THE_END = re.compile(
+    r"; (?:(?P<number>1) \w+ node is|(?P<numbers>(?!1 )\d+) \w+ nodes are) up, (?P<names>.*removed)"
+)
+_FROM_TO = re.compile(r"from (\d+) to (\d+)")
 GROUP_OF = {role: name for name, role in ROLES.items()}
 LAG_SECONDS = 35.0
 """Describe lags by 20 s at most, and answers take a while; what is older everybody must have seen."""
@@ -99,10 +105,8 @@ class Claims:
                 self._violate(f"{record.id} does not count {instance_id}, whose node is Ready and Active")
 
     def _check_ready(self, record: Record) -> None:
-        claimed, group, now = int(record.plan["ready"]), _group(record), self._world.clockwork.now
-        history, since = self._world.ready_history[group], now - LOOK_SECONDS
-        before = [count for time, count in history if time <= since][-1:]
-        most = max([*before, *(count for time, count in history if time > since)], default=0)
+        claimed, group = int(record.plan["ready"]), _group(record)
+        most = max(self._seen_ready(group, LOOK_SECONDS))
         if most < claimed:
             self._violate(f"{record.id} says {claimed} nodes of {group} are Ready, of late there were {most} at most")
         least = max(int(record.nodes_after or 0) - len(record.plan["expectation"]["excluded"]), 1)
@@ -135,15 +139,43 @@ class Claims:
             if each["node_id"] in self._world.swarm.cluster.nodes:
                 self._violate(f"{record.id} says it removed {each['name']}, but its node is there")
         self._check_left(record)
-        wanted = int(record.nodes_before or 0) - int(record.nodes_after or 0)
+        planned = _FROM_TO.search(record.message)
+        wanted = int(planned[1]) - int(planned[2]) if planned else 0
         if not 0 < wanted == len(record.plan["leaving"]):
             self._violate(f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
 
     def _check_left(self, record: Record) -> None:
-        """How many the last termination left is told, whatever others did: AWS says so, in answers and activities."""
+        """How many the last termination left, whatever others did: AWS says so, in answers and activities.
+
+        And how many are up, as it was to be seen of late; no number is told only where AWS could not be asked.
+        """
         effects = self._world.evidence.of(record.id, "terminate")
-        if effects and f"; {effects[-1].after} {record.type} nodes are up" not in record.message:
-            self._violate(f"{record.id} left {effects[-1].after}, but says: {record.message}")
+        if effects and effects[-1].after != record.nodes_after:
+            self._violate(f"{record.id} left {effects[-1].after}, but says {record.nodes_after}")
+        told = _UP_AT_THE_END.search(record.message)
+        if told is None:
+            if f"; {_removed(record)}" not in record.message:
+                self._violate(f"{record.id} does not say what it removed: {record.message}")
+            return
+        group, number = _group(record), int(told["number"] or told["numbers"])
+        least, most = self._long_ready(group), max(self._seen_ready(group, LAG_SECONDS))
+        if not least <= number <= most or told["names"] != _removed(record):
+            self._violate(f"{record.id}: of late {least} to {most} were up, but it says: {record.message}")
+
+    def _long_ready(self, group: str) -> int:
+        """How many instances of a group live and have had their node Ready and Active in all that time."""
+        machines, since = self._world.machines, self._world.clockwork.now - LAG_SECONDS
+        return sum(
+            machines.lives(instance_id) and self._world.fine_since.get(node_id, since) < since
+            for node_id, instance_id in machines.instances.items()
+            if machines.group_of[instance_id] == group
+        )
+
+    def _seen_ready(self, group: str, seconds: float) -> list[int]:
+        """How many nodes of a group were Ready within the last so many seconds."""
+        history, since = self._world.ready_history[group], self._world.clockwork.now - seconds
+        before = [count for time, count in history if time <= since][-1:]
+        return [*before, *(count for time, count in history if time > since)] or [0]
 
     def _check_service_scale(self, record: Record) -> None:
         """It was set, from the number and to the number that is told, unless people came in between."""
@@ -182,6 +214,7 @@ class Claims:
 
     def _check_failure(self, record: Record) -> None:
         self._check_given_back(record)
+        self._check_unchanged(record)
         if "Somebody else lowered" in record.message:
             self._check_lowered(record)
         if "Somebody else terminated" in record.message or "Somebody else is terminating" in record.message:
@@ -197,6 +230,12 @@ class Claims:
             lives = machines.lives(machines.instances[node_id])
             if request == record.id and lives and COULD_NOT not in record.message:
                 self._world.judge.violate(10, f"{record.id} has ended, and {node_id} is still {how}: {record.message}")
+
+    def _check_unchanged(self, record: Record) -> None:
+        """A down that has terminated nothing leaves the number as it was."""
+        changed = record.scale == "up" or self._world.evidence.of(record.id, "terminate")
+        if record.action == "scale-nodes" and not changed and record.nodes_after != record.nodes_before:
+            self._violate(f"{record.id} changed nothing, but says from {record.nodes_before} to {record.nodes_after}")
 
     def _check_lowered(self, record: Record) -> None:
         """Nobody is accused of what an old description only seemed to show."""
@@ -287,12 +326,16 @@ def _group(record: Record) -> str:
     return GROUP_OF[_kind(record)]
 
 
+def _removed(record: Record) -> str:
+    return f"{', '.join(each['name'] for each in record.plan['leaving'])} removed"
+
+
 def _rescheduled(record: Record) -> Iterator[str]:
     """The services that a record says it has rescheduled."""
     if record.service is not None and record.action == "reschedule-service":
         yield record.message.removeprefix("Rescheduled service: ")
         return
     for sentence in record.message.split("; "):
-        told = sentence.partition(" nodes are up, ")[2] or sentence
+        told = _UP.sub("", sentence)
         if told.endswith(" rescheduled"):
             yield from told.removesuffix(" rescheduled").split(", ")

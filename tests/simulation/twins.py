@@ -134,7 +134,7 @@ def _no_protection(profile: Profile) -> Profile:
 async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
     touched = request.record.step in {"drain", "terminate"}
-    await fail(down._leadership, request, reason)
+    await fail(down._leadership, request, reason, request.record.nodes_before)
     if touched:
         await give_back(down._leadership, request)
 

@@ -30,7 +30,8 @@ def test_each_number_comes_from_its_own_two_settings(kind: Role) -> None:
     labels = {f"{name}_label": f"label.{name}" for name in names}
     tunables = node_pools(settings(**labels, **dict(zip(defaults, (1, 9, 3, 2), strict=True))))[kind].tunables
     read = (tunables.minimum, tunables.maximum, tunables.steps["up"], tunables.steps["down"])
-    assert read == tuple(Tunable(f"label.{name}", n) for name, n in zip(names, (1, 9, 3, 2), strict=True))
+    expected = zip(names, (1, 9, 3, 2), defaults, strict=True)
+    assert read == tuple(Tunable(f"label.{name}", number, default.upper()) for name, number, default in expected)
 
 
 def test_the_replicas_numbers_come_from_theirs() -> None:
@@ -39,7 +40,8 @@ def test_the_replicas_numbers_come_from_theirs() -> None:
     tunables = replica_tunables(settings(**numbers, **steps))
     read = (tunables.minimum, tunables.maximum, tunables.steps["up"], tunables.steps["down"])
     keys = ("com.df.scaleMin", "com.df.scaleMax", "com.df.scaleUpBy", "com.df.scaleDownBy")
-    assert read == tuple(map(Tunable, keys, (2, 8, 3, 4)))
+    variables = [name.upper() for name in (*numbers, *steps)]
+    assert read == tuple(map(Tunable, keys, (2, 8, 3, 4), variables))
 
 
 @pytest.mark.parametrize(("direction", "seconds"), [("up", 60), ("down", 600)])

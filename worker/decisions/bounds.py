@@ -5,7 +5,7 @@ ever changes, narrow both bounds. A label that makes no sense is passed over and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.messages import MAX_BY, Direction
@@ -25,6 +25,15 @@ class Limits:
     maximum: int
     by: int
     warnings: tuple[str, ...] = ()
+    minimum_from: str = field(default="", compare=False)
+    """What sets the minimum: a label, a setting or the group's MinSize."""
+    maximum_from: str = field(default="", compare=False)
+    """The same of the maximum."""
+
+    def named(self, bound: Literal["maximum", "minimum"]) -> str:
+        """A bound in words: `the maximum of 5 (DEFAULT_MAX_WORKER_NODES)`."""
+        number, source = (self.maximum, self.maximum_from) if bound == "maximum" else (self.minimum, self.minimum_from)
+        return f"the {bound} of {number} ({source})" if source else f"the {bound} of {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Target:
 
     before: int
     after: int
+    limited_by: str | None = field(default=None, compare=False)
+    """The bound that cut it short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,8 @@ class AtBound:
 
     number: int
     bound: Literal["maximum", "minimum"]
+    limit: str = field(default="", compare=False)
+    """The bound itself, in words."""
 
 
 def node_limits(
@@ -48,16 +61,17 @@ def node_limits(
 ) -> Limits:
     """The limits of a node scale. `labels` are those of the service that the request names, or none."""
     reader = _Reader(labels)
-    minimum, maximum = reader.read(pool.tunables.minimum), reader.read(pool.tunables.maximum)
+    minimum, maximum = reader.bound(pool.tunables.minimum), reader.bound(pool.tunables.maximum)
     step = reader.read(pool.tunables.steps[direction], 1, MAX_BY) if by is None else by
-    minimum, maximum = max(minimum, group.min_size), min(maximum, group.max_size)
+    minimum = max(minimum, _Bound(group.min_size, f"MinSize of {group.name}"), key=_number)
+    maximum = min(maximum, _Bound(group.max_size, f"MaxSize of {group.name}"), key=_number)
     return _limits(minimum, maximum, step, reader.warnings, f"{pool.name} nodes (group {group.name} included)")
 
 
 def service_limits(settings: WorkerSettings, labels: Mapping[str, str], direction: Direction, by: int | None) -> Limits:
     """The limits of a replica scale. `labels` are those of the service itself."""
     reader, tunables = _Reader(labels), replica_tunables(settings)
-    minimum, maximum = reader.read(tunables.minimum), reader.read(tunables.maximum)
+    minimum, maximum = reader.bound(tunables.minimum), reader.bound(tunables.maximum)
     step = reader.read(tunables.steps[direction], 1, MAX_BY) if by is None else by
     return _limits(minimum, maximum, step, reader.warnings, "replicas")
 
@@ -70,9 +84,25 @@ def target(direction: Direction, present: int, limits: Limits) -> Target | AtBou
     """
     if direction == "up":
         after = min(max(present + limits.by, limits.minimum), limits.maximum)
-        return Target(present, after) if after > present else AtBound(present, "maximum")
+        if after <= present:
+            return AtBound(present, "maximum", limits.named("maximum"))
+        return Target(present, after, limits.named("maximum") if after < present + limits.by else None)
     after = max(present - limits.by, limits.minimum)
-    return Target(present, after) if after < present else AtBound(present, "minimum")
+    if after >= present:
+        return AtBound(present, "minimum", limits.named("minimum"))
+    return Target(present, after, limits.named("minimum") if after > present - limits.by else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A bound, and what set it."""
+
+    number: int
+    source: str
+
+
+def _number(bound: _Bound) -> int:
+    return bound.number
 
 
 class _Reader:
@@ -81,6 +111,13 @@ class _Reader:
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = labels
         self.warnings: list[str] = []
+
+    def bound(self, tunable: Tunable) -> _Bound:
+        """The same, with what has set it."""
+        warned = len(self.warnings)
+        number = self.read(tunable)
+        by_label = tunable.label in self._labels and len(self.warnings) == warned
+        return _Bound(number, f"label {tunable.label}" if by_label else tunable.variable)
 
     def read(self, tunable: Tunable, lowest: int = 0, highest: int = MOST) -> int:
         """The label's number, or the default where there is none."""
@@ -97,13 +134,14 @@ class _Reader:
         return tunable.default
 
 
-def _limits(minimum: int, maximum: int, by: int, warnings: list[str], what: str) -> Limits:
-    if minimum > maximum:
+def _limits(minimum: _Bound, maximum: _Bound, by: int, warnings: list[str], what: str) -> Limits:
+    low, high = minimum.number, maximum.number
+    if low > high:
         warnings.append(
-            f"The minimum of {what}, {minimum}, is more than the maximum, {maximum}: an up stops at {maximum}, "
-            f"a down at {minimum}; correct the labels, the settings or the group"
+            f"The minimum of {what}, {low}, is more than the maximum, {high}: an up stops at {high}, "
+            f"a down at {low}; correct the labels, the settings or the group"
         )
-    return Limits(minimum, maximum, by, tuple(warnings))
+    return Limits(low, high, by, tuple(warnings), minimum.source, maximum.source)
 
 
 def _short(value: str) -> str:

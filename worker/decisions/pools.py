@@ -20,6 +20,8 @@ class Tunable:
     """The label's key."""
     default: int
     """Without the label."""
+    variable: str = ""
+    """The environment variable that sets the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,27 @@ def node_pools(settings: WorkerSettings) -> Mapping[Role, NodePool]:
 def replica_tunables(settings: WorkerSettings) -> Tunables:
     """The same numbers for the replicas of a service."""
     return Tunables(
-        minimum=Tunable(settings.min_scale_label, settings.default_min_replicas),
-        maximum=Tunable(settings.max_scale_label, settings.default_max_replicas),
+        minimum=_tunable(settings, "min_scale_label", "default_min_replicas"),
+        maximum=_tunable(settings, "max_scale_label", "default_max_replicas"),
         steps={
-            "up": Tunable(settings.scale_up_by_label, settings.default_scale_service_up_by),
-            "down": Tunable(settings.scale_down_by_label, settings.default_scale_service_down_by),
+            "up": _tunable(settings, "scale_up_by_label", "default_scale_service_up_by"),
+            "down": _tunable(settings, "scale_down_by_label", "default_scale_service_down_by"),
         },
     )
 
 
+def _tunable(settings: WorkerSettings, label: str, default: str) -> Tunable:
+    """From the names of two settings: the label's key, and the number without it."""
+    return Tunable(getattr(settings, label), getattr(settings, default), default.upper())
+
+
 def _worker_pool(settings: WorkerSettings) -> NodePool:
     tunables = Tunables(
-        minimum=Tunable(settings.min_scale_worker_node_label, settings.default_min_worker_nodes),
-        maximum=Tunable(settings.max_scale_worker_node_label, settings.default_max_worker_nodes),
+        minimum=_tunable(settings, "min_scale_worker_node_label", "default_min_worker_nodes"),
+        maximum=_tunable(settings, "max_scale_worker_node_label", "default_max_worker_nodes"),
         steps={
-            "up": Tunable(settings.scale_worker_node_up_by_label, settings.default_scale_worker_node_up_by),
-            "down": Tunable(settings.scale_worker_node_down_by_label, settings.default_scale_worker_node_down_by),
+            "up": _tunable(settings, "scale_worker_node_up_by_label", "default_scale_worker_node_up_by"),
+            "down": _tunable(settings, "scale_worker_node_down_by_label", "default_scale_worker_node_down_by"),
         },
     )
     return NodePool("worker", "worker", _group(settings, settings.aws_worker_asg), tunables, _cooldowns(settings))
@@ -77,11 +84,11 @@ def _worker_pool(settings: WorkerSettings) -> NodePool:
 
 def _manager_pool(settings: WorkerSettings) -> NodePool:
     tunables = Tunables(
-        minimum=Tunable(settings.min_scale_manager_node_label, settings.default_min_manager_nodes),
-        maximum=Tunable(settings.max_scale_manager_node_label, settings.default_max_manager_nodes),
+        minimum=_tunable(settings, "min_scale_manager_node_label", "default_min_manager_nodes"),
+        maximum=_tunable(settings, "max_scale_manager_node_label", "default_max_manager_nodes"),
         steps={
-            "up": Tunable(settings.scale_manager_node_up_by_label, settings.default_scale_manager_node_up_by),
-            "down": Tunable(settings.scale_manager_node_down_by_label, settings.default_scale_manager_node_down_by),
+            "up": _tunable(settings, "scale_manager_node_up_by_label", "default_scale_manager_node_up_by"),
+            "down": _tunable(settings, "scale_manager_node_down_by_label", "default_scale_manager_node_down_by"),
         },
     )
     return NodePool("manager", "manager", _group(settings, settings.aws_manager_asg), tunables, _cooldowns(settings))

@@ -11,6 +11,7 @@ from shared.errors import Refused, Unavailable
 from shared.records import Record
 from worker.dispatch.lanes import startable
 from worker.dispatch.outcomes import Attempt
+from worker.dispatch.upkeep import Upkeep
 from worker.flows import Flows
 from worker.leadership.period import TICK_SECONDS, Leadership
 from worker.metrics import Metrics
@@ -39,6 +40,7 @@ class Executor:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             tasks.create_task(self._dispatch(tasks))
+            tasks.create_task(Upkeep(self._requests).run())
 
     async def _sweep(self) -> None:
         """Claim what is open: at once, then now and then."""

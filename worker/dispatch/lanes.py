@@ -5,7 +5,7 @@ may join the scale-ups of its type that are waiting for their nodes already. Req
 wait in: they only take turns at one and the same service.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from shared.actions import ACTIONS
 from worker.requests.request import OpenRequest
@@ -21,6 +21,19 @@ def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> 
     if head is None or not _may_begin(head, filter(_scales_nodes, running)):
         return services
     return [*services, head]
+
+
+def ahead(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> Iterator[tuple[OpenRequest, OpenRequest]]:
+    """Each of the queued requests that waits for its turn, with the one that is next before it."""
+    last: dict[str | None, OpenRequest] = {}
+    waiting = set(map(id, queued))
+    for request in (*running, *queued):
+        if not _scales_nodes(request) and request.record.service is None:
+            continue  # it waits for nobody
+        lane = None if _scales_nodes(request) else request.record.service
+        if id(request) in waiting and lane in last:
+            yield request, last[lane]
+        last[lane] = request
 
 
 def _free_services(queued: Iterable[OpenRequest], running: Iterable[OpenRequest]) -> list[OpenRequest]:

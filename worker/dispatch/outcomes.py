@@ -66,14 +66,18 @@ class Attempt:
         else:
             await self._request.end(State.FAILED, f"{self._reason}. What it had changed was not given back")
 
-    def _unexpected(self, error: Exception) -> None:
+    def _unexpected(self, _error: Exception) -> None:
         """A fault of ours: the request ends, and says where to look."""
         self._broken_endings += self._reason is not None
-        self._reason = f"An unexpected error ended it ({type(error).__name__}: {error}); see the worker's log"
+        self._reason = (
+            "An unexpected error in the worker ended it: look for request_failed_unexpectedly in the worker's log, and "
+            "report it"
+        )
 
     def _judge(self, error: Unavailable) -> None:
         """Try again, unless the step's retry budget is used up."""
         log.warning("step_unavailable", step=self._request.record.step, error=str(error))
+        self._request.stumbles(error)
         self._leadership.events.check_now()
         steps = self._request.record.steps
         if not steps or self._reason is not None:

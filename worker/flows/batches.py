@@ -110,7 +110,7 @@ class Batches:
         rollout = batch.rollout or self._rescheduler.plan_rollout(batch.requests[0].id, selection.services)
         for request in batch.requests:
             await request.save(plan=UpPlan.parse(request.record.plan).but(rollout=rollout))
-        return await self._rescheduler.run(rollout, selection)
+        return await self._rescheduler.run(rollout, selection, batch.requests)
 
     def _close(self, batch: _Batch, error: BaseException) -> None:
         """The others of the batch fail like its leader, and come again."""

@@ -57,7 +57,8 @@ class CapacityView:
             return None
 
         kind = node_type(request)
-        found = await self._leadership.poll(request.id, described, every=STALE_SECONDS, on_events=False)
+        with request.waiting_for(f"AWS to describe {group_name(self._leadership, request)} as it was changed last"):
+            found = await self._leadership.poll(request.id, described, every=STALE_SECONDS, on_events=False)
         assert found is not None  # noqa: S101 - without a deadline it always answers
         return found
 

@@ -28,7 +28,9 @@ async def demote(leadership: Leadership, request: OpenRequest, node: DepartingNo
         await leadership.change_swarm.update_node(str(node.node_id), role="worker")
     except NotFound:
         return
-    if not await leadership.poll(request.id, demoted, every=POLL_SECONDS, deadline=deadline):
+    with request.waiting_for(f"{node.name} to be a manager no more", seconds=deadline.remaining):
+        done = await leadership.poll(request.id, demoted, every=POLL_SECONDS, deadline=deadline)
+    if not done:
         raise GaveUp(
             f"{node.name} was demoted, but is still a manager after {deadline.timeout:.0f} seconds. "
             "Look at `docker node ls`, then repeat the request"

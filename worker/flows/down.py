@@ -10,8 +10,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import structlog
+
+from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import down_refusal
+from worker.decisions.readiness import up_count
 from worker.decisions.refusals import Refusal
 from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
@@ -26,9 +30,11 @@ from worker.flows.removal import remove_nodes
 from worker.flows.survey import Survey, permit
 from worker.flows.terminate import Termination
 from worker.ports.swarm import Node
-from worker.requests import wording
+from worker.requests import departures, wording
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
+
+log = structlog.get_logger()
 
 MOST_PASSED_OVER = 20
 """So many of those that were passed over stand in the plan."""
@@ -67,10 +73,10 @@ class ScaleDown:
             case "drain" | "terminate":
                 await request.enter("undo", plan=down.but(why=reason))
             case "undo":
-                await self._fail(request, wording.not_given_back(down.why, _names(down.remaining), reason))
+                await self._fail(request, departures.not_given_back(down.why, _names(down.remaining), reason))
             case "remove":
                 names = _names(down.nodes)
-                await self._fail(request, wording.not_removed(request.record.message, names, reason))
+                await self._fail(request, departures.not_removed(request.record.message, names, reason))
             case _:
                 await self._fail(request, reason)
 
@@ -88,6 +94,7 @@ class ScaleDown:
         choice = await self._choose(request, survey, count)
         by_id = {node.id: node for node in survey.nodes}
         changing = wording.changing(node_type(request), target.before, target.after)
+        limit = "" if target.limited_by is None else wording.limited(survey.limits.by, "down", target.limited_by)
         line = wording.nodes_request("down", survey.limits.by, node_type(request))
         request.say(wording.nodes("success", line, changing))
         await request.enter(
@@ -95,7 +102,8 @@ class ScaleDown:
             by=survey.limits.by,
             nodes_before=target.before,
             nodes_after=target.after,
-            message=wording.joined(changing, choice.remark),
+            limited_by=target.limited_by,
+            message=wording.joined(changing, limit, choice.remark),
             warnings=survey.warnings,
             plan=DownPlan.parse(request.record.plan).but(**_chosen(choice, by_id)),
         )
@@ -122,16 +130,25 @@ class ScaleDown:
     async def _succeed(self, request: OpenRequest) -> None:
         down, kind = DownPlan.parse(request.record.plan), node_type(request)
         await self._leadership.memory.update(kind, down_ended_at=self._leadership.clock.now())
-        # More are up than was planned, where somebody raised the group meanwhile.
-        number = int(request.record.nodes_after or 0) if down.desired_after is None else down.desired_after
-        summary = wording.removed(kind, number, [node.name for node in down.nodes])
+        summary = departures.removed(kind, await self._up(request), [node.name for node in down.nodes])
         alert = wording.nodes("success", headline(self._leadership, request), summary)
-        await request.end(State.SUCCEEDED, wording.joined(request.record.message, summary), alert)
+        # More than was planned, where somebody raised the group meanwhile.
+        after = request.record.nodes_after if down.desired_after is None else down.desired_after
+        await request.end(State.SUCCEEDED, wording.joined(request.record.message, summary), alert, nodes_after=after)
+
+    async def _up(self, request: OpenRequest) -> int | None:
+        """How many nodes of the group are up now. None: it cannot be seen, and nothing waits for that."""
+        try:
+            group = await self._leadership.groups.describe(nodes.group_name(self._leadership, request))
+            return up_count(group, await self._leadership.swarm.nodes(), node_type(request))
+        except (Unavailable, Refused) as error:
+            log.warning("nodes_not_counted", request=request.id, error=str(error))
+            return None
 
     async def _undo(self, request: OpenRequest) -> None:
         await give_back(self._leadership, request)
         down = DownPlan.parse(request.record.plan)
-        terminated = [node.name for node in down.nodes if node not in down.remaining and node.name not in down.lost]
+        terminated = _terminated(down)
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
         partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
@@ -139,11 +156,19 @@ class ScaleDown:
         await self._fail(request, wording.joined(down.why, partly, _unknown(down), empty))
 
     async def _fail(self, request: OpenRequest, message: str) -> None:
-        await fail(self._leadership, request, message)
+        """With the desired capacity as AWS told it of our newest termination; without one nothing was changed."""
+        down = DownPlan.parse(request.record.plan)
+        ours = _terminated(down)
+        await fail(self._leadership, request, message, down.desired_after if ours else request.record.nodes_before)
 
 
 def _names(departing: Sequence[DepartingNode]) -> str:
     return ", ".join(node.name for node in departing)
+
+
+def _terminated(down: DownPlan) -> list[str]:
+    """The names of those that we have terminated."""
+    return [node.name for node in down.nodes if node not in down.remaining and node.name not in down.lost]
 
 
 def _unknown(down: DownPlan) -> str:

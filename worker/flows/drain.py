@@ -18,15 +18,14 @@ from worker.decisions.restarts import update_running
 from worker.errors import GaveUp, Revised
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Availability, Service, ServiceChange, Task
-from worker.requests import wording
+from worker.requests import departures
+from worker.requests.departures import Problem
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
-NAMED = 5
-"""At most so many tasks are named in a message."""
 
 
 class Drain:
@@ -66,11 +65,14 @@ class Drain:
             problems[:] = await self._problems()
             return None if problems else True
 
-        problems: list[str] = []
-        if self._nodes and not await self._leadership.poll(
-            self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline
-        ):
-            raise GaveUp(self._stuck(problems))
+        problems: list[Problem] = []
+        if not self._nodes:
+            return
+        names = ", ".join(node.name for node in self._nodes)
+        with self._request.waiting_for(f"what ran on {names} to run elsewhere", seconds=self._deadline.remaining):
+            over = await self._leadership.poll(self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline)
+        if not over:
+            raise GaveUp(departures.drain_stuck(names, self._deadline.timeout, problems))
 
     async def is_over(self) -> bool:
         """Whether that is so at this moment. Raises GaveUp where somebody wants one of the nodes back."""
@@ -138,16 +140,18 @@ class Drain:
 
         `moved`: they are gone already, by the worker before us.
         """
+        self._request.waits(f"its turn at the service {service.name}")
         async with self._leadership.turn(self._request.id, service.id):
+            self._request.works()
             ids = tuple(sorted(self._ids))
             if service.id not in self._plan.avoiding:
                 await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
             try:
                 if not moved:
                     await self._update(service, avoid=ids)
-                await self._leadership.poll(
-                    self._request.id, partial(self._rolled_off, service), every=POLL_SECONDS, deadline=self._deadline
-                )
+                with self._request.waiting_for(f"{service.name} to move", seconds=self._deadline.remaining):
+                    rolled = partial(self._rolled_off, service)
+                    await self._leadership.poll(self._request.id, rolled, every=POLL_SECONDS, deadline=self._deadline)
                 await self._update(service, allow=ids)
             except NotFound:
                 log.info("moved_service_gone", request=self._request.id, service=service.name)
@@ -170,15 +174,16 @@ class Drain:
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
         lost = displacement.lost_by_drain(self._ids, tasks, services)
         if lost:
-            raise GaveUp(wording.lost_by_drain([str(slot) for slot in lost[:NAMED]]))
+            raise GaveUp(departures.lost_by_drain([str(slot) for slot in lost[: departures.NAMED]]))
 
-    async def _problems(self) -> Sequence[str]:
+    async def _problems(self) -> Sequence[Problem]:
         """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        up = await self._check_not_revived()
-        still = [_task_text(task, services) for task in displacement.left(up, tasks, services)]
+        left = displacement.left(await self._check_not_revived(), tasks, services)
         unsettled = displacement.unsettled(self._slots(), tasks, services, self._ids)
-        return [*map(str, unsettled), *(text for text in still if not unsettled)]
+        stopping = {(task.service_id, task.slot) for task in left if task.told_to_stop}
+        slots = [Problem(str(each), (each.service_id, each.slot) in stopping) for each in unsettled]
+        return slots or [Problem(_task_text(task, services), task.told_to_stop) for task in left]
 
     async def _check_not_revived(self) -> frozenset[str]:
         """The ids of the nodes that are up: on one that is down nothing runs, whatever its tasks still say.
@@ -194,15 +199,6 @@ class Drain:
 
     def _slots(self) -> list[displacement.Slot]:
         return list(self._plan.slots or ())
-
-    def _stuck(self, problems: Sequence[str]) -> str:
-        more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-        names = ", ".join(node.name for node in self._nodes)
-        return (
-            f"The tasks on {names} did not move within {self._deadline.timeout:.0f} seconds (DRAIN_TIMEOUT): "
-            f"{', '.join(problems[:NAMED])}{more}. The nodes were given back as they were; make room for these "
-            "tasks, then repeat the request"
-        )
 
 
 def _revised(node: DepartingNode, availability: str) -> str:

@@ -12,7 +12,7 @@ from worker.decisions import displacement
 from worker.errors import Revised
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Availability, ServiceChange
-from worker.requests import wording
+from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
@@ -51,7 +51,9 @@ async def abandoned(leadership: Leadership, down: DownPlan) -> str:
     if not lost:
         return ""
     names = [f"{slot.service}.{slot.slot}" for slot in lost]
-    return wording.abandoned(names[:NAMED], max(len(names) - NAMED, 0), sorted({slot.service for slot in lost})[:NAMED])
+    return departures.abandoned(
+        names[:NAMED], max(len(names) - NAMED, 0), sorted({slot.service for slot in lost})[:NAMED]
+    )
 
 
 async def _restore(
@@ -69,7 +71,10 @@ async def _restore(
 
 
 def _set_by_us(down: DownPlan) -> Collection[Availability]:
-    """The availabilities that a node can have from us. Records of the first version do not say how far they came."""
+    """The availabilities that a node can have from us. Records of the first version do not say how far they came.
+
+    They do not say either why a node was chosen.
+    """
     if down.draining == "done":
         return {"drain"}
-    return {"pause", "drain"}
+    return {"pause"} if down.draining is None and down.chosen else {"pause", "drain"}

@@ -14,7 +14,7 @@ from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
 from worker.flows.gone_nodes import remember_members
-from worker.flows.nodes import group_name, node_type
+from worker.flows.nodes import changing, group_name, limited, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.leadership.swarm_events import SHORTEST_SECONDS
@@ -51,7 +51,11 @@ class JoinWait:
 
     async def run(self) -> None:
         """Enter the next step when the nodes are there. Raises GaveUp when they will not come."""
-        await self._leadership.poll(self._request.id, self._look, every=self._until_next_look, deadline=self._deadline)
+        since, seconds = self._request.entered("wait"), self._deadline.remaining
+        with self._request.waiting_for(awaited(self._request), seconds=seconds, since=since):
+            await self._leadership.poll(
+                self._request.id, self._look, every=self._until_next_look, deadline=self._deadline
+            )
 
     async def _look(self) -> bool | None:
         group = await self._leadership.groups.describe(self._group_name)
@@ -94,8 +98,8 @@ class JoinWait:
         if group.desired < self._expectation.target and self._lowered_grace.passed:
             raise GaveUp(
                 f"Somebody else lowered the desired capacity of {group.name} to {group.desired} while "
-                f"{self._expectation.target} {self._kind} nodes were awaited. Nothing was undone; "
-                "repeat the request if the nodes are still needed"
+                f"{wording.count(self._expectation.target, f'{self._kind} node')} in all should come up. Nothing was "
+                "undone; repeat the request if the nodes are still needed"
             )
 
     @property
@@ -116,7 +120,7 @@ class JoinWait:
             return
         log.warning("launch_failed", request=self._request.id, reason=reason)
         self._request.say(wording.launch_failed(self._kind, self._expectation.target, reason))
-        message = wording.joined(changing(self._request), wording.launch_reason(reason))
+        message = wording.joined(begun(self._request), wording.launch_reason(reason))
         await self._request.save(message=message, plan=plan.but(launch_failure=reason))
 
     def _report(self) -> None:
@@ -160,7 +164,12 @@ class _Reports:
         return reached * self._interval
 
 
-def changing(request: OpenRequest) -> str:
-    """The first sentence of a scale-up that has been applied."""
-    record = request.record
-    return wording.changing(node_type(request), int(record.nodes_before or 0), int(record.nodes_after or 0))
+def awaited(request: OpenRequest) -> str:
+    """What the wait of a scale-up is for."""
+    number = wording.count(int(request.record.nodes_after or 0), f"{node_type(request)} node")
+    return f"{number} to be Ready in the Swarm"
+
+
+def begun(request: OpenRequest) -> str:
+    """The first sentences of a scale-up that has been applied: what changes, and what it was limited by."""
+    return wording.joined(changing(request), limited(request))

@@ -41,6 +41,18 @@ def headline(leadership: Leadership, request: OpenRequest) -> str:
     return wording.nodes_request(direction(request), by, node_type(request))
 
 
+def changing(request: OpenRequest) -> str:
+    """The first sentence of a node scale that is under way."""
+    record = request.record
+    return wording.changing(node_type(request), int(record.nodes_before or 0), int(record.nodes_after or 0))
+
+
+def limited(request: OpenRequest) -> str:
+    """The second one, where a bound cut it short."""
+    record = request.record
+    return "" if record.limited_by is None else wording.limited(record.by, direction(request), record.limited_by)
+
+
 def retry_budget(leadership: Leadership, request: OpenRequest) -> timedelta:
     """How long a step of a node scale may go on being Unavailable."""
     settings = leadership.settings
@@ -53,10 +65,11 @@ async def skip_at_bound(leadership: Leadership, request: OpenRequest, at: AtBoun
     summary = wording.at_bound(node_type(request), at.bound, at.number)
     wanted = settings.alert_node_max if at.bound == "maximum" else settings.alert_node_min
     alerts = [wording.nodes("success", headline(leadership, request), summary)] if wanted else []
-    await request.save(nodes_before=at.number, nodes_after=at.number)
-    await request.end(State.SKIPPED, summary, *alerts)
+    numbers = {"nodes_before": at.number, "nodes_after": at.number}
+    await request.end(State.SKIPPED, summary, *alerts, **numbers, limited_by=at.limit)
 
 
-async def fail(leadership: Leadership, request: OpenRequest, message: str) -> None:
-    """End it: it failed, or was refused."""
-    await request.end(State.FAILED, message, wording.nodes("error", headline(leadership, request), message))
+async def fail(leadership: Leadership, request: OpenRequest, message: str, desired: int | None) -> None:
+    """End it: it failed, or was refused. `desired`: the desired capacity as it is now, as far as it is known."""
+    alert = wording.nodes("error", headline(leadership, request), message)
+    await request.end(State.FAILED, message, alert, nodes_after=desired)

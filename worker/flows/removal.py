@@ -31,7 +31,8 @@ async def remove_nodes(context: Context, request: OpenRequest) -> None:
     leadership = context.leadership
     deadline = leadership.deadline(request.entered("remove"), REMOVE_TIMEOUT)
     waiting = [node.node_id for node in DownPlan.parse(request.record.plan).nodes if node.node_id is not None]
-    await leadership.poll(request.id, removed, every=TICK_SECONDS, deadline=deadline)
+    with request.waiting_for("the terminated nodes to be Down in the Swarm", seconds=deadline.remaining):
+        await leadership.poll(request.id, removed, every=TICK_SECONDS, deadline=deadline)
 
 
 async def _remove(leadership: Leadership, node_id: str, *, force: bool) -> None:

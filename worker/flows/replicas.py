@@ -45,7 +45,9 @@ class ScaleService:
     async def _change(self, request: OpenRequest) -> None:
         """Plan and apply, alone with the service: nothing of ours changes it in between."""
         service = await self._service(request)
+        request.waits(f"its turn at the service {service.name}")
         async with self._leadership.turn(request.id, service.id):
+            request.works()
             if request.record.step == "plan":
                 await self._plan(request)
             if request.record.step == "apply" and not request.ended:
@@ -61,7 +63,7 @@ class ScaleService:
         plan = ReplicasPlan.parse(request.record.plan).but(
             before=found.before, after=found.after, minimum=limits.minimum, maximum=limits.maximum
         )
-        await request.enter("apply", by=limits.by, warnings=limits.warnings, plan=plan)
+        await request.enter("apply", by=limits.by, limited_by=found.limited_by, warnings=limits.warnings, plan=plan)
 
     async def _apply(self, request: OpenRequest) -> None:
         plan = ReplicasPlan.parse(request.record.plan)
@@ -88,7 +90,8 @@ class ScaleService:
         summary = wording.service_at_bound(_name(request), at.bound, at.number)
         settings = self._leadership.settings
         wanted = settings.alert_scale_max if at.bound == "maximum" else settings.alert_scale_min
-        await request.end(State.SKIPPED, summary, *([self._alert(request, "success", summary)] if wanted else []))
+        alerts = [self._alert(request, "success", summary)] if wanted else []
+        await request.end(State.SKIPPED, summary, *alerts, limited_by=at.limit)
 
     @staticmethod
     def _alert(request: OpenRequest, status: Status, summary: str) -> Alert:

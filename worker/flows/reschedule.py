@@ -47,8 +47,12 @@ class Reschedule:
         selection = await self._select(request)
         rollout = ReschedulePlan.parse(request.record.plan).rollout
         rollout = rollout or self._rescheduler.plan_rollout(request.id, selection.services)
-        with self._leadership.watchdog.suspended(request.id):
-            result = await self._rescheduler.run(rollout, selection)
+        names = ", ".join(service.name for service in selection.services[:5])
+        with (
+            request.waiting_for(f"{names or 'no service'} to be updated"),
+            self._leadership.watchdog.suspended(request.id),
+        ):
+            result = await self._rescheduler.run(rollout, selection, [request])
         if result.failed:
             summary = wording.reschedule_failures(result.failed, result.succeeded)
             await request.end(State.FAILED, summary, wording.rescheduled(_headline(request), "error", summary))

@@ -20,6 +20,7 @@ from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS, Leadership
 from worker.ports.swarm import RESCHEDULE_LABEL, Service, ServiceChange
 from worker.requests.plans import Rollout
+from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
 
@@ -86,10 +87,13 @@ class Rescheduler:
         stamp = now if latest is None else max(now, latest + timedelta(seconds=1))
         return Rollout(id=request_id, stamp=stamp.strftime(STAMP))
 
-    async def run(self, rollout: Rollout, selection: Selection) -> RolloutResult:
-        """Reschedule the services, a few at a time, each to the end of its update. Raises LeadershipOver."""
-        seats = asyncio.Semaphore(AT_ONCE)
-        updates = [_ServiceUpdate(self._leadership, rollout, service, seats) for service in selection.services]
+    async def run(self, rollout: Rollout, selection: Selection, requests: Sequence[OpenRequest]) -> RolloutResult:
+        """Reschedule the services, a few at a time, each to the end of its update. Raises LeadershipOver.
+
+        `requests`: those that wait for it.
+        """
+        turns = _Turns(asyncio.Semaphore(AT_ONCE), requests)
+        updates = [_ServiceUpdate(self._leadership, rollout, service, turns) for service in selection.services]
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [(update.service.name, tasks.create_task(update.run())) for update in updates]
@@ -106,16 +110,25 @@ class Rescheduler:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Turns:
+    """What the updates of one rollout share."""
+
+    seats: asyncio.Semaphore
+    requests: Sequence[OpenRequest]
+
+
 class _ServiceUpdate:
     """One service of a rollout, from its turn to the end of its update."""
 
-    def __init__(self, leadership: Leadership, rollout: Rollout, service: Service, seats: asyncio.Semaphore) -> None:
+    def __init__(self, leadership: Leadership, rollout: Rollout, service: Service, turns: "_Turns") -> None:
         self.service = service
         self._leadership = leadership
         self._rollout = rollout
         self._key = leadership.settings.reschedule_env_key
         self._name = f"{rollout.id} {service.name}"
-        self._seat = _Seat(seats)
+        self._seat = _Seat(turns.seats)
+        self._requests = turns.requests
 
     async def run(self) -> str | None:
         """Update it. None: well; `_GONE` where it was removed meanwhile; else why not."""
@@ -147,6 +160,8 @@ class _ServiceUpdate:
             except Unavailable as error:
                 if deadline.passed:
                     return str(error)
+                for request in self._requests:
+                    request.stumbles(error)
                 self._leadership.events.check_now()
                 self._leadership.watchdog.heartbeat(self._name)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -20,7 +20,7 @@ from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.scaling import Fate, Group, Instance
-from worker.requests import wording
+from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan, Intent
 from worker.requests.request import OpenRequest
 
@@ -95,7 +95,7 @@ class Termination:
         claiming = claimants(await self._leadership.swarm.nodes(), group.instances).get(node.instance_id, ())
         others = [each for each in claiming if each.id != node.node_id and each.state != "down"]
         if others:
-            raise GaveUp(wording.joined_meanwhile(node.name, [f"{each.hostname} ({each.id})" for each in others]))
+            raise GaveUp(departures.joined_meanwhile(node.name, [f"{each.hostname} ({each.id})" for each in others]))
 
     async def _intend(self, node: DepartingNode) -> bool:
         """Journal that the call will be made. False: not yet, for meanwhile something runs there again, or misses."""
@@ -134,9 +134,10 @@ class Termination:
 
         # Named after the capacity too: an earlier victim, or an earlier round, has had a grace of its own.
         grace = self._leadership.grace(f"capacity {self._expected} with {node.instance_id}", LAG)
-        desired = await self._leadership.poll(
-            self._request.id, described, every=lambda: min(STALE_SECONDS, grace.remaining), on_events=False
-        )
+        with self._request.waiting_for(f"AWS to describe {node.name} in its group", seconds=grace.remaining):
+            desired = await self._leadership.poll(
+                self._request.id, described, every=lambda: min(STALE_SECONDS, grace.remaining), on_events=False
+            )
         return int(desired or 0)
 
     @property
@@ -146,11 +147,11 @@ class Termination:
 
     def _lowered(self, group: Group, desired: int) -> str:
         asked = int(self._request.record.nodes_after or 0)
-        return wording.lowered(self._kind, group.name, desired, self._expected, asked)
+        return departures.lowered(self._kind, group.name, desired, self._expected, asked)
 
     def _taken(self, group: Group, node: DepartingNode) -> str:
         asked = int(self._request.record.nodes_after or 0)
-        return wording.taken(self._kind, node.name, group.name, group.desired, asked)
+        return departures.taken(self._kind, node.name, group.name, group.desired, asked)
 
     def _call_lag(self, node: DepartingNode, *, anew: bool = False) -> Deadline:
         """For how long a call for this instance may have been made though Describe does not show it.
@@ -188,16 +189,22 @@ class Termination:
             return None
 
         lag = self._call_lag(node)
-        return await self._leadership.poll(
-            self._request.id, described, every=TICK_SECONDS / 5, deadline=lag, on_events=False
-        )
+        with self._request.waiting_for(f"AWS to say what became of {node.name}", seconds=lag.remaining):
+            return await self._leadership.poll(
+                self._request.id, described, every=TICK_SECONDS / 5, deadline=lag, on_events=False
+            )
 
     async def _record_foreign_end(self, node: DepartingNode, group: Group) -> None:
         """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""
         plan = self._plan
         expected = (plan.intent or Intent()).desired - 1
-        why = wording.ended_by_others(self._kind, node.name, group.name, group.desired, expected)
-        await self._note(terminated=(*plan.terminated, node.instance_id), lost=(*plan.lost, node.name), why=why)
+        why = departures.ended_by_others(self._kind, node.name, group.name, group.desired, expected)
+        await self._note(
+            terminated=(*plan.terminated, node.instance_id),
+            lost=(*plan.lost, node.name),
+            desired_after=group.desired,
+            why=why,
+        )
         raise GaveUp(why)
 
     async def _fate(self, node: DepartingNode) -> Fate | None:

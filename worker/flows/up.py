@@ -6,6 +6,7 @@ twice. The wait is for what the Swarm says, matched to the group's instances; su
 
 from datetime import timedelta
 
+from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, expect
@@ -13,8 +14,8 @@ from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
 from worker.flows.capacity import STALE_SECONDS
 from worker.flows.flow import Context
-from worker.flows.join_wait import JoinWait, changing
-from worker.flows.nodes import fail, group_name, headline, node_type
+from worker.flows.join_wait import JoinWait, awaited, begun
+from worker.flows.nodes import changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
@@ -50,10 +51,19 @@ class ScaleUp:
         if request.record.step in {"wait", "reschedule"}:
             # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
             await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
-            message = wording.joined(changing(request), reason)
+            message = wording.joined(begun(request), reason)
             await request.end(State.FAILED, message, wording.nodes_timeout(reason))
         else:
-            await fail(self._leadership, request, reason)
+            await fail(self._leadership, request, reason, await self._present(request))
+
+    async def _present(self, request: OpenRequest) -> int | None:
+        """The desired capacity as it is, of a scale that was not applied, or of which nobody knows whether it was."""
+        if request.record.step != "apply":
+            return request.record.nodes_before
+        try:
+            return (await self._capacity.look(request))[1]
+        except (Unavailable, Refused):
+            return request.record.nodes_before
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
@@ -70,6 +80,7 @@ class ScaleUp:
             by=survey.limits.by,
             nodes_before=target.before,
             nodes_after=target.after,
+            limited_by=target.limited_by,
             warnings=survey.warnings,
             plan=UpPlan.parse(request.record.plan).but(expectation=self._expect(request, survey, target.after)),
         )
@@ -99,7 +110,8 @@ class ScaleUp:
             wording.waiting(kind, int(request.record.nodes_before or 0), after),
         )
         applied = UpPlan.parse(request.record.plan).but(applied_at=now)
-        await request.enter("wait", message=changing(request), plan=applied)
+        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        await request.enter("wait", message=begun(request), plan=applied, waits=awaited(request), seconds=seconds)
 
     async def _is_lower(self, request: OpenRequest, after: int) -> bool:
         """Whether the desired capacity is below the target.
@@ -114,14 +126,16 @@ class ScaleUp:
                 return True
             return False if desired >= after else None
 
-        return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
+        with request.waiting_for(f"AWS to describe {group_name(self._leadership, request)} as it was changed last"):
+            return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
 
     async def _reschedule(self, request: OpenRequest) -> None:
-        result = await self._context.batches.serve(request)
+        with request.waiting_for("the labelled services to be updated"):
+            result = await self._context.batches.serve(request)
         await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
         plan = UpPlan.parse(request.record.plan)
         summary = _summary(request, plan.ready, result)
-        message = wording.joined(changing(request), summary, wording.not_counted(plan.not_counted))
+        message = wording.joined(begun(request), summary, wording.not_counted(plan.not_counted))
         if result.failed:
             await request.end(State.FAILED, message, wording.rescheduled(summary, "error", summary))
         else:

@@ -31,6 +31,8 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
         type=getattr(request, "type", None),
         by=getattr(request, "by", None),
         service=getattr(request, "service", None),
+        asked_by=request.asked_by,
+        reason=request.reason,
         token=token,
     )
 

@@ -14,6 +14,8 @@ from worker.ports.swarm import Swarm
 
 log = structlog.get_logger()
 
+LOST_AFTER_SECONDS = 30.0
+"""A Swarm that has been away for so long is given up: another worker's socket may answer."""
 RETRY_SECONDS = 2.0
 SHORTEST_SECONDS = 0.001
 """A wait for a moment that has all but come: a time that is shorter than the clock can tell would be no wait."""
@@ -22,7 +24,7 @@ SHORTEST_SECONDS = 0.001
 class SwarmEvents:
     """Run it for as long as anybody waits."""
 
-    def __init__(self, swarm: Swarm, *, check_seconds: float, lost_after_seconds: float = 30.0) -> None:
+    def __init__(self, swarm: Swarm, *, check_seconds: float, lost_after_seconds: float = LOST_AFTER_SECONDS) -> None:
         self._swarm = swarm
         self._check_seconds = check_seconds
         self._lost_after = lost_after_seconds

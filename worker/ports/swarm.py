@@ -148,6 +148,11 @@ class Task:
         """It holds its node: it runs, or is on its way there, or has not stopped yet."""
         return self.node_id is not None and self.state in _ALIVE
 
+    @property
+    def told_to_stop(self) -> bool:
+        """Swarm wants it to end; what runs on all the same is a container that does not stop."""
+        return self.desired in {"shutdown", "remove"}
+
 
 _ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "running"})
 

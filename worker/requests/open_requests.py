@@ -61,6 +61,7 @@ class OpenRequests:
         """A flow works on it from now on."""
         self.queued.remove(request)
         self.running.append(request)
+        request.works()
 
     def finish(self, request: OpenRequest) -> None:
         """No flow works on it any more."""
@@ -80,6 +81,11 @@ class OpenRequests:
             for request in (*self.running, *self.queued)
             if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
         ]
+
+    def begun(self) -> Sequence[Record]:
+        """The records of those that have begun and not ended."""
+        open_records = (request.record for request in self._requests.values() if not request.ended)
+        return [record for record in open_records if record.started_at is not None]
 
     def oldest_age(self) -> timedelta:
         """The age of the oldest request that has not ended; zero without one."""

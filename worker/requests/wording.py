@@ -18,6 +18,11 @@ def duration(seconds: float) -> str:
     return str(round(seconds)) if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f}"
 
 
+def count(number: int, noun: str) -> str:
+    """A number of things: `1 worker node`, `2 worker nodes`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 # --- Node scales ------------------------------------------------------------------------------------------------
 
 
@@ -39,7 +44,14 @@ def changing(node_type: str, before: int, after: int) -> str:
 def at_bound(node_type: str, bound: str, number: int) -> str:
     """Nothing to do."""
     word = "scaled" if bound == "maximum" else "descaled"
-    return f"{node_type} nodes are already {word} to the {bound} number of {number} nodes"
+    return f"{node_type} nodes are already {word} to the {bound} number of {count(number, 'node')}"
+
+
+def limited(by: int | None, scale: str, limit: str) -> str:
+    """The second sentence of a scale that a bound cut short."""
+    if by is None:
+        return f"limited to {limit}"
+    return f"limited to {limit}, {by} {'more' if scale == 'up' else 'fewer'} were asked for"
 
 
 def waiting(node_type: str, before: int, after: int) -> Alert:
@@ -50,13 +62,15 @@ def waiting(node_type: str, before: int, after: int) -> Alert:
 
 def tick(node_type: str, seconds: float, total: int) -> Alert:
     """The wait goes on."""
-    summary = f"Waited {duration(seconds)} seconds for a total of {total} {node_type} nodes to come online"
+    total_nodes = count(total, f"{node_type} node")
+    summary = f"Waited {duration(seconds)} seconds for a total of {total_nodes} to come online"
     return Alert("reschedule_service", "reschedule", "pending", "Waiting for nodes to scale", summary)
 
 
 def launch_failed(node_type: str, total: int, reason: str) -> Alert:
     """AWS could not launch an instance; the wait goes on."""
-    summary = f"AWS could not launch one of {total} {node_type} nodes: {_with_advice(reason)}"
+    which = f"one of {total} {node_type} nodes" if total > 1 else f"{total} {node_type} node"
+    summary = f"AWS could not launch {which}: {_with_advice(reason)}"
     return Alert("reschedule_service", "reschedule", "pending", "Waiting for nodes to scale", summary)
 
 
@@ -74,7 +88,7 @@ def _with_advice(reason: str) -> str:
 
 def up(node_type: str, number: int) -> str:
     """So many nodes are up."""
-    return f"{number} {node_type} nodes are up"
+    return f"{count(number, f'{node_type} node')} {'is' if number == 1 else 'are'} up"
 
 
 def ready(node_type: str, number: int, services: Sequence[str], passed_over: Sequence[tuple[str, str]] = ()) -> str:
@@ -94,90 +108,12 @@ def nodes_timeout(summary: str) -> Alert:
 
 def timeout(node_type: str, seconds: float, total: int) -> str:
     """The nodes did not come."""
-    return f"Timeout: waited {duration(seconds)} seconds for {total} {node_type} nodes to activate"
-
-
-def removed(node_type: str, number: int, names: Sequence[str]) -> str:
-    """The end of a down."""
-    return f"{up(node_type, number)}, {', '.join(names)} removed"
+    return f"Timeout: waited {duration(seconds)} seconds for {count(total, f'{node_type} node')} to activate"
 
 
 def not_counted(names: Sequence[str]) -> str:
     """The instances that a scale-up did not wait for, with why."""
     return f"not counted: {', '.join(names)}" if names else ""
-
-
-def lowered(node_type: str, group: str, desired: int, expected: int, asked: int) -> str:
-    """Somebody else lowered the group while nodes were being removed."""
-    return (
-        f"Somebody else lowered the desired capacity of {group} to {desired} while {expected} {node_type} nodes were "
-        f"on the way to {asked}. Repeat the request if there are still too many {node_type} nodes"
-    )
-
-
-def taken(node_type: str, node: str, group: str, desired: int, asked: int) -> str:
-    """Somebody else takes a victim before it is terminated."""
-    return (
-        f"Somebody else is terminating {node}, or took it out of {group}, while it was drained: the desired capacity "
-        f"of {group} is {desired}, {asked} was asked for. Repeat the request if there are still too many "
-        f"{node_type} nodes"
-    )
-
-
-def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
-    """A victim's instance is a node of the Swarm that was not drained for it."""
-    return (
-        f"{node} has joined the Swarm after all, as {', '.join(claiming)}: it stays. Repeat the request if it should "
-        "go all the same"
-    )
-
-
-def lost_by_drain(tasks: Sequence[str]) -> str:
-    """A drain would lose tasks for good."""
-    return (
-        f"A drain would stop {', '.join(tasks)}, and Swarm would not start it again (its restart attempts are used up, "
-        "or it has just begun): it stays. Look at `docker service ps`, then repeat the request"
-    )
-
-
-def abandoned(tasks: Sequence[str], more: int, services: Sequence[str]) -> str:
-    """After an undo: slots that Swarm leaves empty."""
-    and_more = f" and {more} more" if more else ""
-    again = ", ".join(f"`docker service update --force {name}`" for name in services)
-    return f"Swarm will not start {', '.join(tasks)}{and_more} again by itself: {again} does"
-
-
-def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
-    """A victim was terminated, and not by our call."""
-    return (
-        f"Somebody else terminated {node} while it was being removed: the desired capacity of {group} is {desired}, "
-        f"not {expected}. Repeat the request if there are still too many {node_type} nodes"
-    )
-
-
-def would_not_fit(nodes: Sequence[str], reasons: Sequence[str]) -> str:
-    """A down is refused: tasks would have no place."""
-    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
-    return (
-        f"Nothing was removed: what runs on {', '.join(nodes)} would not run elsewhere: {shown}. "
-        "Make room (or wait), then repeat the request"
-    )
-
-
-def not_given_back(why: str, nodes: str, reason: str) -> str:
-    """Undo came no further."""
-    return (
-        f"{why}; and {nodes} could not be given back: {reason}. Look at `docker node ls`, and give them back with "
-        "`docker node update --availability active` (and `docker node promote`)"
-    )
-
-
-def not_removed(message: str, nodes: str, reason: str) -> str:
-    """The instances are terminated, and their nodes are still in `docker node ls`."""
-    return (
-        f"{message}; {nodes} terminated, but not removed from the Swarm: {reason}. The next node scale removes them, "
-        "or `docker node rm --force` does"
-    )
 
 
 # --- Services ---------------------------------------------------------------------------------------------------

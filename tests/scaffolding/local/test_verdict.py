@@ -56,7 +56,7 @@ def act(scale: str, **changes: Any) -> Act:
 
 def record(scale: str, **changes: Any) -> dict[str, Any]:
     first, second = (1, 2) if scale == "up" else (2, 1)
-    last = "2 worker nodes are up, demo rescheduled" if scale == "up" else "1 worker nodes are up, w2 removed"
+    last = "2 worker nodes are up, demo rescheduled" if scale == "up" else "1 worker node is up, w2 removed"
     moments = {"started_at": "2026-11-22T10:00:00.000Z", "ended_at": "2026-11-22T10:00:01.500Z"}
     return {
         "state": "succeeded",

@@ -1,0 +1,121 @@
+"""What is said to people of a scale-down: its end, what stops it, and what an undo leaves. The rest is `wording`'s."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.requests.wording import count, duration, up
+
+NAMED = 5
+"""At most so many tasks are named in a message."""
+
+
+def removed(node_type: str, number: int | None, names: Sequence[str]) -> str:
+    """The end of a down. `number`: how many nodes of the group are up, where that can be told."""
+    gone = f"{', '.join(names)} removed"
+    return gone if number is None else f"{up(node_type, number)}, {gone}"
+
+
+def lowered(node_type: str, group: str, desired: int, expected: int, asked: int) -> str:
+    """Somebody else lowered the group while nodes were being removed."""
+    number = f"{count(expected, f'{node_type} node')} {'was' if expected == 1 else 'were'}"
+    return (
+        f"Somebody else lowered the desired capacity of {group} to {desired} while {number} on the way to {asked}. "
+        f"Repeat the request if there are still too many {node_type} nodes"
+    )
+
+
+def taken(node_type: str, node: str, group: str, desired: int, asked: int) -> str:
+    """Somebody else takes a victim before it is terminated."""
+    return (
+        f"Somebody else is terminating {node}, or took it out of {group}, while it was drained: the desired capacity "
+        f"of {group} is {desired}, {asked} was asked for. Repeat the request if there are still too many "
+        f"{node_type} nodes"
+    )
+
+
+def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
+    """A victim's instance is a node of the Swarm that was not drained for it."""
+    return (
+        f"{node} has joined the Swarm after all, as {', '.join(claiming)}: it stays. Repeat the request if it should "
+        "go all the same"
+    )
+
+
+def lost_by_drain(tasks: Sequence[str]) -> str:
+    """A drain would lose tasks for good."""
+    return (
+        f"A drain would stop {', '.join(tasks)}, and Swarm would not start it again (its restart attempts are used up, "
+        "or it has just begun): it stays. Look at `docker service ps`, then repeat the request"
+    )
+
+
+def abandoned(tasks: Sequence[str], more: int, services: Sequence[str]) -> str:
+    """After an undo: slots that Swarm leaves empty."""
+    and_more = f" and {more} more" if more else ""
+    again = ", ".join(f"`docker service update --force {name}`" for name in services)
+    return f"Swarm will not start {', '.join(tasks)}{and_more} again by itself: {again} does"
+
+
+def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
+    """A victim was terminated, and not by our call."""
+    return (
+        f"Somebody else terminated {node} while it was being removed: the desired capacity of {group} is {desired}, "
+        f"not {expected}. Repeat the request if there are still too many {node_type} nodes"
+    )
+
+
+def would_not_fit(nodes: Sequence[str], reasons: Sequence[str]) -> str:
+    """A down is refused: tasks would have no place."""
+    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
+    return (
+        f"Nothing was removed: what runs on {', '.join(nodes)} would not run elsewhere: {shown}. "
+        "Make room (or wait), then repeat the request"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task that keeps a drain from its end."""
+
+    task: str
+    """Its name, with what Swarm says of it."""
+    told_to_stop: bool
+    """Its container has been told to stop, and has not; else the task finds no place elsewhere."""
+
+
+def drain_stuck(nodes: str, seconds: float, problems: Sequence[Problem]) -> str:
+    """A drain that did not come to its end: tasks that do not stop, tasks that find no place."""
+    stuck = [problem.task for problem in problems if problem.told_to_stop]
+    homeless = [problem.task for problem in problems if not problem.told_to_stop]
+    look = (
+        f"{_some(stuck)} was told to stop and has not: look at its container (`docker ps` on the node) and at the "
+        "service's stop grace period"
+    )
+    room = f"make room for {_some(homeless) if stuck else 'these tasks'}"
+    advice = [look] * bool(stuck) + [room] * bool(homeless)
+    return (
+        f"The tasks on {nodes} did not move within {duration(seconds)} seconds (DRAIN_TIMEOUT): "
+        f"{_some([problem.task for problem in problems])}. The nodes were given back as they were; "
+        f"{', and '.join(advice)}, then repeat the request"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
+
+
+def not_given_back(why: str, nodes: str, reason: str) -> str:
+    """Undo came no further."""
+    return (
+        f"{why}; and {nodes} could not be given back: {reason}. Look at `docker node ls`, and give them back with "
+        "`docker node update --availability active` (and `docker node promote`)"
+    )
+
+
+def not_removed(message: str, nodes: str, reason: str) -> str:
+    """The instances are terminated, and their nodes are still in `docker node ls`."""
+    return (
+        f"{message}; {nodes} terminated, but not removed from the Swarm: {reason}. The next node scale removes them, "
+        "or `docker node rm --force` does"
+    )
