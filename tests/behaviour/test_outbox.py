@@ -80,3 +80,18 @@ async def test_without_an_alertmanager_nothing_is_owed(alerts: bool) -> None:
         await s.started(alerts=alerts)
         record = await s.ended(s.up())
         assert (record.settled, record.notified, bool(s.told)) == (True, True, alerts)
+
+
+async def test_each_alert_carries_the_request_and_who_asked() -> None:
+    async with scenario() as s:
+        await s.started()
+        request = s.up(asked_by={"alerts": ["MemoryHigh"], "address": "10.0.0.1"})
+        await s.ended(request)
+        assert {(posted.alert.id, posted.alert.asked_by) for posted in s.alerts.posted} == {(request, "MemoryHigh")}
+
+
+async def test_a_person_is_named_with_the_address() -> None:
+    async with scenario() as s:
+        await s.started()
+        await s.ended(s.up(asked_by={"user": "ann", "address": "10.0.0.1"}))
+        assert {posted.alert.asked_by for posted in s.alerts.posted} == {"ann at 10.0.0.1"}

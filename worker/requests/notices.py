@@ -1,4 +1,6 @@
-"""The alerts about an outage that holds a request up, under the labels that its other alerts have."""
+"""What every alert of a request carries, and the alerts about an outage that holds it up."""
+
+from dataclasses import replace
 
 from shared.alertmanager import Alert, Status
 from shared.records import Record
@@ -6,6 +8,21 @@ from worker.requests import wording
 
 DOCKER = "Docker to answer"
 AWS = "AWS to answer"
+
+
+def signed(alert: Alert, record: Record) -> Alert:
+    """The alert with the request's id and who asked: for the link and the name in Slack."""
+    return replace(alert, id=record.id, asked_by=_asker(record))
+
+
+def _asker(record: Record) -> str:
+    """Who asked, in a word or two: the alerts, or a person at an address. Empty where nobody says."""
+    asked = record.asked_by or {}
+    alerts = asked.get("alerts")
+    if isinstance(alerts, (list, tuple)) and alerts:
+        return ", ".join(map(str, alerts))
+    user, address = asked.get("user"), asked.get("address")
+    return f"{user} at {address}" if user and address else str(user or address or "")
 
 
 def outage(record: Record, what: str, seconds: float, error: str) -> Alert:

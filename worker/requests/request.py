@@ -19,6 +19,7 @@ from shared.records import Record, State, Step
 from worker.ports.documents import Document
 from worker.ports.storage import Journal, Overtaken
 from worker.requests import notices
+from worker.requests.notices import signed
 from worker.requests.outbox import OFFERED_FOR, Outbox, parsed
 from worker.requests.waiting import Waiting
 
@@ -51,7 +52,7 @@ class OpenRequest:
         self.inherited_trouble = self._trouble
         """The trouble that the worker before us had: it may be over."""
         if record.notices or record.state.ended:
-            outbox.say(self, *parsed(record.notices))
+            outbox.say(self, *(signed(alert, record) for alert in parsed(record.notices)))
 
     @property
     def id(self) -> str:
@@ -77,7 +78,7 @@ class OpenRequest:
 
     def say(self, *alerts: Alert) -> None:
         """Tell people. The notices reach the journal with the next write, and Alertmanager as soon as it takes them."""
-        self._outbox.say(self, *alerts)
+        self._outbox.say(self, *(signed(alert, self.record) for alert in alerts))
 
     # --- What it waits for --------------------------------------------------------------------------------------
 
