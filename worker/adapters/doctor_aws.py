@@ -27,11 +27,12 @@ _NOBODY = "i-00000000000000000"
 class DoctorAws:
     """The Aws of `worker.doctor.facts`."""
 
-    def __init__(self, settings: WorkerSettings, sqs: Any, dynamodb: Any, autoscaling: Any) -> None:
+    def __init__(self, settings: WorkerSettings, sqs: Any, dynamodb: Any, autoscaling: Any, ec2: Any) -> None:
         self._settings = settings
         self._sqs = sqs
         self._dynamodb = dynamodb
         self._autoscaling = autoscaling
+        self._ec2 = ec2
         self._limit = settings.call_timeout()
 
     async def queue(self, url: str) -> Mapping[str, str]:
@@ -82,8 +83,7 @@ class DoctorAws:
                 sqs.send_message, _INVALID, **dead, MessageBody="check", DelaySeconds=901
             ),
             **self._table_trials(),
-            **{f"autoscaling:SetDesiredCapacity on {name}": self._resize(name) for name in groups},
-            **({"autoscaling:TerminateInstanceInAutoScalingGroup": self._terminate()} if groups else {}),
+            **(self._group_trials(groups) if groups else {}),
         }
 
     def _table_trials(self) -> Mapping[str, Trial]:
@@ -100,13 +100,25 @@ class DoctorAws:
             "dynamodb:UpdateItem": self._refused(client.update_item, _UNMET, **table, Key=key, **change, **write),
         }
 
-    def _resize(self, group: str) -> Trial:
-        call = self._autoscaling.set_desired_capacity
-        return self._refused(call, _IMPOSSIBLE, AutoScalingGroupName=group, DesiredCapacity=_TOO_MANY)
-
-    def _terminate(self) -> Trial:
-        call = self._autoscaling.terminate_instance_in_auto_scaling_group
-        return self._refused(call, _IMPOSSIBLE, InstanceId=_NOBODY, ShouldDecrementDesiredCapacity=True)
+    def _group_trials(self, groups: Sequence[str]) -> Mapping[str, Trial]:
+        client, some = self._autoscaling, {"AutoScalingGroupName": groups[0]}
+        resize, terminate = client.set_desired_capacity, client.terminate_instance_in_auto_scaling_group
+        return {
+            "ec2:DescribeInstances": self._refused(self._ec2.describe_instances, _DRY, DryRun=True),
+            "autoscaling:DescribeScalingActivities": self._allowed(
+                lambda: client.describe_scaling_activities(**some, MaxRecords=1)
+            ),
+            "autoscaling:DescribeInstanceRefreshes": self._allowed(lambda: client.describe_instance_refreshes(**some)),
+            **{
+                f"autoscaling:SetDesiredCapacity on {name}": self._refused(
+                    resize, _IMPOSSIBLE, AutoScalingGroupName=name, DesiredCapacity=_TOO_MANY
+                )
+                for name in groups
+            },
+            "autoscaling:TerminateInstanceInAutoScalingGroup": self._refused(
+                terminate, _IMPOSSIBLE, InstanceId=_NOBODY, ShouldDecrementDesiredCapacity=True
+            ),
+        }
 
     async def _lease(self) -> Any:
         key = Layout(self._settings.scaler_cluster).key("lease")
@@ -139,6 +151,7 @@ _INVALID = frozenset(
     {"InvalidParameterValue", "InvalidParameterValueException", "ReceiptHandleIsInvalid", "ReadCountOutOfRange"}
 )
 _UNMET = frozenset({"ConditionalCheckFailedException"})
+_DRY = frozenset({"DryRunOperation"})
 _IMPOSSIBLE = frozenset({"ValidationError"})
 
 
