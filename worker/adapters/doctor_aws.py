@@ -106,9 +106,11 @@ class DoctorAws:
         return {
             "ec2:DescribeInstances": self._refused(self._ec2.describe_instances, _DRY, DryRun=True),
             "autoscaling:DescribeScalingActivities": self._allowed(
-                lambda: client.describe_scaling_activities(**some, MaxRecords=1)
+                lambda: client.describe_scaling_activities(**some, MaxRecords=1), _IMPOSSIBLE
             ),
-            "autoscaling:DescribeInstanceRefreshes": self._allowed(lambda: client.describe_instance_refreshes(**some)),
+            "autoscaling:DescribeInstanceRefreshes": self._allowed(
+                lambda: client.describe_instance_refreshes(**some), _IMPOSSIBLE
+            ),
             **{
                 f"autoscaling:SetDesiredCapacity on {name}": self._refused(
                     resize, _IMPOSSIBLE, AutoScalingGroupName=name, DesiredCapacity=_TOO_MANY
@@ -124,10 +126,16 @@ class DoctorAws:
         key = Layout(self._settings.scaler_cluster).key("lease")
         return await self._dynamodb.get_item(TableName=self._settings.dynamodb_table, Key=key, ConsistentRead=True)
 
-    def _allowed(self, call: Callable[[], Awaitable[Any]]) -> Trial:
+    def _allowed(self, call: Callable[[], Awaitable[Any]], but: frozenset[str] = frozenset()) -> Trial:
+        """One that succeeds where it is allowed, or is refused with one of the codes, which say nothing of that."""
+
         async def trial() -> None:
             async with calling("AWS says", self._limit):
-                await call()
+                try:
+                    await call()
+                except ClientError as error:
+                    if _code(error) not in but:
+                        raise
 
         return trial
 
@@ -139,7 +147,7 @@ class DoctorAws:
                 try:
                     await call(**arguments)
                 except ClientError as error:
-                    if error.response.get("Error", {}).get("Code") in codes:
+                    if _code(error) in codes:
                         return
                     raise
             raise ScalerError("AWS did what it never does")
@@ -153,6 +161,10 @@ _INVALID = frozenset(
 _UNMET = frozenset({"ConditionalCheckFailedException"})
 _DRY = frozenset({"DryRunOperation"})
 _IMPOSSIBLE = frozenset({"ValidationError"})
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def ahead(date: str | None, began: datetime, ended: datetime) -> timedelta | None:
