@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from pydantic import BaseModel
+
 from shared import __version__
-from shared.settings import Settings
 
 
 def take_arguments(
     program: str,
     description: str,
-    settings: type[Settings],
+    settings: type[BaseModel],
     arguments: Sequence[str],
     switches: Mapping[str, str] | None = None,
 ) -> frozenset[str]:
@@ -34,7 +35,7 @@ def take_arguments(
     return frozenset(name for name, value in given.items() if value)
 
 
-def _variables(settings: type[Settings]) -> Iterator[str]:
+def _variables(settings: type[BaseModel]) -> Iterator[str]:
     """Each variable with its default and its meaning."""
     yield "Configuration comes from the environment; each variable X may be given as X_FILE, a path, too:\n"
     for name, field in settings.model_fields.items():

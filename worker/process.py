@@ -24,7 +24,7 @@ from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.usage import take_arguments
 from worker.adapters.autoscaling import AwsGroups
-from worker.adapters.doctor_alertmanager import probe
+from worker.adapters.doctor_alerts import probe
 from worker.adapters.doctor_aws import DoctorAws
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.lease import DynamoLeaseStore

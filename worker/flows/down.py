@@ -12,7 +12,8 @@ from typing import Any
 
 from shared.records import State
 from worker.decisions.preflight import down_refusal
-from worker.decisions.victims import Choice, Refusal, choose
+from worker.decisions.refusals import Refusal
+from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
