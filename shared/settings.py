@@ -34,7 +34,7 @@ from shared.environment import (
     sdk_secrets,
 )
 
-__all__ = ["URL", "Backend", "BadConfiguration", "Seconds", "Settings", "load", "read", "sdk_secrets", "standard_queue"]
+__all__ = ["URL", "BadConfiguration", "sdk_secrets"]  # of `environment`, for whoever reads settings
 
 
 def _seconds(value: object) -> object:

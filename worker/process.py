@@ -24,7 +24,7 @@ from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.usage import take_arguments
 from worker.adapters.autoscaling import AwsGroups
-from worker.adapters.doctor_alertmanager import probe
+from worker.adapters.doctor_alerts import probe
 from worker.adapters.doctor_aws import DoctorAws
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.lease import DynamoLeaseStore
@@ -149,14 +149,14 @@ async def open_examination(stack: AsyncExitStack, settings: WorkerSettings, sess
         region = settings.aws_default_region
         return await open_client(stack, service, region, read_timeout=limit / 2, attempts=1, session=session)
 
-    autoscaling = await client("autoscaling")
+    autoscaling, ec2 = await client("autoscaling"), await client("ec2")
     http = await stack.enter_async_context(aiohttp.ClientSession())
     swarm = DockerSwarm(settings.docker_host, limit, settings.docker_certificates())
     listed = settings.alertmanager_address
     return Examination(
         settings=settings,
-        aws=DoctorAws(settings, await client("sqs"), await client("dynamodb"), autoscaling),
-        groups=AwsGroups(autoscaling, await client("ec2"), limit),
+        aws=DoctorAws(settings, await client("sqs"), await client("dynamodb"), autoscaling, ec2),
+        groups=AwsGroups(autoscaling, ec2, limit),
         swarm=await stack.enter_async_context(swarm),
         alertmanagers={} if listed is None else {url: probe(http, url, limit) for url in addresses(listed)},
     )

@@ -29,7 +29,10 @@ INGEST = {
 WORKER = {
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
     "sqs:SendMessage",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeTimeToLive",
     "dynamodb:GetItem",
     "dynamodb:PutItem",
     "dynamodb:UpdateItem",
@@ -39,6 +42,7 @@ WORKER = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
 }
 NOTHING = {"Ref": "AWS::NoValue"}
@@ -46,6 +50,7 @@ WITHOUT_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeScalingActivities",
     "autoscaling:DescribeInstanceRefreshes",
+    "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
 }
 

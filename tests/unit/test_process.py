@@ -1,4 +1,4 @@
-"""How the worker's process ends: after a stop, and without credentials."""
+"""How the processes end: after a stop, and without credentials."""
 
 import asyncio
 from datetime import timedelta
@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from ingest import process as ingest_process
 from shared.credentials import NoCredentials
 from tests.e2e.test_bad_configuration import GOOD
 from worker import process
@@ -46,17 +47,22 @@ async def test_lost_credentials_end_the_work_and_are_told_after_the_release() ->
     assert worker.released
 
 
-def test_without_credentials_the_exit_code_is_1_and_the_log_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run(*_: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "part", "event"), [("worker", "run", "worker_gave_up"), ("ingest", "serve", "ingest_gave_up")]
+)
+def test_without_credentials_the_exit_code_is_1_and_the_log_says_why(
+    monkeypatch: pytest.MonkeyPatch, name: str, part: str, event: str
+) -> None:
+    async def gives_up(*_: Any) -> None:
         raise LOST
 
-    for name, value in {**GOOD, "WORKER_PORT": "0"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.argv", ["scaler-worker"])
-    monkeypatch.setattr("worker.process.logs.configure", lambda *_: None)  # it would outlast this test
-    monkeypatch.setattr(process, "run", run)
+    for variable, value in {**GOOD, "WORKER_PORT": "0", "INGEST_PORT": "0"}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", [f"scaler-{name}"])
+    monkeypatch.setattr(f"{name}.process.logs.configure", lambda *_: None)  # it would outlast this test
+    monkeypatch.setattr(f"{name}.process.{part}", gives_up)
     with capture_logs() as lines:
-        assert process.main() == 1
+        assert {"worker": process, "ingest": ingest_process}[name].main() == 1
     (line,) = lines
-    assert (line["event"], line["log_level"]) == ("worker_gave_up", "error")
+    assert (line["event"], line["log_level"]) == (event, "error")
     assert "the metadata service does not answer" in line["error"]

@@ -27,11 +27,12 @@ _NOBODY = "i-00000000000000000"
 class DoctorAws:
     """The Aws of `worker.doctor.facts`."""
 
-    def __init__(self, settings: WorkerSettings, sqs: Any, dynamodb: Any, autoscaling: Any) -> None:
+    def __init__(self, settings: WorkerSettings, sqs: Any, dynamodb: Any, autoscaling: Any, ec2: Any) -> None:
         self._settings = settings
         self._sqs = sqs
         self._dynamodb = dynamodb
         self._autoscaling = autoscaling
+        self._ec2 = ec2
         self._limit = settings.call_timeout()
 
     async def queue(self, url: str) -> Mapping[str, str]:
@@ -82,8 +83,7 @@ class DoctorAws:
                 sqs.send_message, _INVALID, **dead, MessageBody="check", DelaySeconds=901
             ),
             **self._table_trials(),
-            **{f"autoscaling:SetDesiredCapacity on {name}": self._resize(name) for name in groups},
-            **({"autoscaling:TerminateInstanceInAutoScalingGroup": self._terminate()} if groups else {}),
+            **(self._group_trials(groups) if groups else {}),
         }
 
     def _table_trials(self) -> Mapping[str, Trial]:
@@ -100,22 +100,42 @@ class DoctorAws:
             "dynamodb:UpdateItem": self._refused(client.update_item, _UNMET, **table, Key=key, **change, **write),
         }
 
-    def _resize(self, group: str) -> Trial:
-        call = self._autoscaling.set_desired_capacity
-        return self._refused(call, _IMPOSSIBLE, AutoScalingGroupName=group, DesiredCapacity=_TOO_MANY)
-
-    def _terminate(self) -> Trial:
-        call = self._autoscaling.terminate_instance_in_auto_scaling_group
-        return self._refused(call, _IMPOSSIBLE, InstanceId=_NOBODY, ShouldDecrementDesiredCapacity=True)
+    def _group_trials(self, groups: Sequence[str]) -> Mapping[str, Trial]:
+        client, some = self._autoscaling, {"AutoScalingGroupName": groups[0]}
+        resize, terminate = client.set_desired_capacity, client.terminate_instance_in_auto_scaling_group
+        return {
+            "ec2:DescribeInstances": self._refused(self._ec2.describe_instances, _DRY, DryRun=True),
+            "autoscaling:DescribeScalingActivities": self._allowed(
+                lambda: client.describe_scaling_activities(**some, MaxRecords=1), _IMPOSSIBLE
+            ),
+            "autoscaling:DescribeInstanceRefreshes": self._allowed(
+                lambda: client.describe_instance_refreshes(**some), _IMPOSSIBLE
+            ),
+            **{
+                f"autoscaling:SetDesiredCapacity on {name}": self._refused(
+                    resize, _IMPOSSIBLE, AutoScalingGroupName=name, DesiredCapacity=_TOO_MANY
+                )
+                for name in groups
+            },
+            "autoscaling:TerminateInstanceInAutoScalingGroup": self._refused(
+                terminate, _IMPOSSIBLE, InstanceId=_NOBODY, ShouldDecrementDesiredCapacity=True
+            ),
+        }
 
     async def _lease(self) -> Any:
         key = Layout(self._settings.scaler_cluster).key("lease")
         return await self._dynamodb.get_item(TableName=self._settings.dynamodb_table, Key=key, ConsistentRead=True)
 
-    def _allowed(self, call: Callable[[], Awaitable[Any]]) -> Trial:
+    def _allowed(self, call: Callable[[], Awaitable[Any]], but: frozenset[str] = frozenset()) -> Trial:
+        """One that succeeds where it is allowed, or is refused with one of the codes, which say nothing of that."""
+
         async def trial() -> None:
             async with calling("AWS says", self._limit):
-                await call()
+                try:
+                    await call()
+                except ClientError as error:
+                    if _code(error) not in but:
+                        raise
 
         return trial
 
@@ -127,7 +147,7 @@ class DoctorAws:
                 try:
                     await call(**arguments)
                 except ClientError as error:
-                    if error.response.get("Error", {}).get("Code") in codes:
+                    if _code(error) in codes:
                         return
                     raise
             raise ScalerError("AWS did what it never does")
@@ -139,7 +159,12 @@ _INVALID = frozenset(
     {"InvalidParameterValue", "InvalidParameterValueException", "ReceiptHandleIsInvalid", "ReadCountOutOfRange"}
 )
 _UNMET = frozenset({"ConditionalCheckFailedException"})
+_DRY = frozenset({"DryRunOperation"})
 _IMPOSSIBLE = frozenset({"ValidationError"})
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def ahead(date: str | None, began: datetime, ended: datetime) -> timedelta | None:

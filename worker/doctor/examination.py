@@ -127,7 +127,7 @@ async def _tried(what: str, trial: Trial) -> Finding:
     try:
         await trial()
     except ScalerError as error:
-        return wrong(f"permission {what}: {_advised(error, 'it must be there')}")
+        return wrong(f"permission {what}: {_advised(error, 'it can be tried when that is there, see below')}")
     return ok(f"permission {what}")
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from shared import credentials
 from shared.aws import open_client, open_session
-from shared.credentials import NoCredentials, lost, prove, stopped_or_lost
+from shared.credentials import PATIENCE, NoCredentials, lost, prove, stopped_or_lost
 from shared.environment import BadConfiguration
 
 SHORT, PAUSE = timedelta(seconds=0.3), timedelta(seconds=0.02)
@@ -152,3 +152,34 @@ async def test_a_stop_ends_the_watch(metadata: Metadata) -> None:
     stop = asyncio.Event()
     stop.set()
     assert await stopped_or_lost(stop, await proved(ending=False)) is None
+
+
+class Given:
+    """A session, and its credentials, which are away in given seconds of the loop's time."""
+
+    def __init__(self, *away: tuple[float, float]) -> None:
+        self._away = away
+
+    async def get_credentials(self) -> Given | None:
+        now = asyncio.get_running_loop().time()
+        return None if any(begin <= now < end for begin, end in self._away) else self
+
+    async def get_frozen_credentials(self) -> None:
+        """As good as ever."""
+
+
+@pytest.mark.looptime
+async def test_each_outage_counts_from_its_own_beginning() -> None:
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    session = Given((begin + 10, begin + 50), (begin + 70, begin + 110), (begin + 200, float("inf")))
+    assert isinstance(await lost(session), NoCredentials)
+    assert 200 + PATIENCE.total_seconds() <= loop.time() - begin <= 200 + PATIENCE.total_seconds() + 15
+
+
+@pytest.mark.looptime
+async def test_those_that_come_within_a_minute_are_waited_for() -> None:
+    begin = asyncio.get_running_loop().time()
+    await prove(Given((begin, begin + 55)))
+    with pytest.raises(NoCredentials):
+        await prove(Given((begin, begin + 200)))
