@@ -1,6 +1,7 @@
 # One image for each process:
 #   docker build --target ingest -t docker-scaler-ingest .
 #   docker build --target worker -t docker-scaler-worker .
+#   docker build --target rules -t docker-scaler-rules .
 #
 # BASE can be any image with Python 3.11 or newer and pip as `python3`, so that it can be built where no registry is
 # reached. Where no package index is reached either: put the wheels of requirements.lock into `.wheels` and say
@@ -16,7 +17,8 @@ RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-compi
         --only-binary :all: --target /build/all ${PIP_ARGS} -r .wheels/requirements.lock
 COPY pyproject.toml stacks/image/gather.py /build/
 RUN python3 gather.py pyproject.toml all /packages/ingest ingest \
-    && python3 gather.py pyproject.toml all /packages/worker worker
+    && python3 gather.py pyproject.toml all /packages/worker worker \
+    && python3 gather.py pyproject.toml all /packages/rules rules
 
 FROM packages AS ingest-files
 COPY shared /app/shared
@@ -28,6 +30,11 @@ FROM packages AS worker-files
 COPY shared /app/shared
 COPY worker /app/worker
 RUN cp -r /packages/worker/. /app && python3 -m compileall -q -j 0 /app
+
+FROM packages AS rules-files
+COPY shared /app/shared
+COPY rules /app/rules
+RUN cp -r /packages/rules/. /app && python3 -m compileall -q -j 0 /app
 
 FROM ${BASE} AS runtime
 # A release says which it is: shared/__init__.py, __version__.
@@ -58,3 +65,13 @@ EXPOSE 8081
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
     "import os, urllib.request as u; p = os.environ.get('WORKER_PORT') or '8081'; p == '0' or u.urlopen('http://127.0.0.1:%s/healthz' % p, timeout=4)"]
 ENTRYPOINT ["python3", "-m", "worker"]
+
+FROM runtime AS rules
+LABEL org.opencontainers.image.title="docker-scaler-rules" \
+      org.opencontainers.image.description="Docker Scaler: makes Prometheus's alert rules of the labels of services"
+COPY --from=rules-files /app /app
+EXPOSE 8082
+# RULES_PORT=0 turns the page off that would be asked.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
+    "import os, urllib.request as u; p = os.environ.get('RULES_PORT') or '8082'; p == '0' or u.urlopen('http://127.0.0.1:%s/healthz' % p, timeout=4)"]
+ENTRYPOINT ["python3", "-m", "rules"]

@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
 MINISTACK := .ministack/.ready
+CHECKOV := .checkov/.ready
 export SEEDS FROM SEED SHRINK ONLY
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,11 @@ $(MINISTACK): tests/infra/ministack.lock $(READY)
 	@.ministack/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
 	@touch $@
 
+$(CHECKOV): tests/infra/checkov.lock $(READY)
+	@$(BIN)/python -m venv --clear .checkov
+	@.checkov/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
+	@touch $@
+
 demo: $(READY) ## the main job, live, on the embedded environment; checks it
 	@$(BIN)/python -m infra.local.demo
 
@@ -38,7 +44,7 @@ up: $(READY) ## the embedded environment in the foreground, until Ctrl-C
 test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(PYTEST) -q -n 2 --dist loadfile -m "not slow and not lab"
 
-slow: $(READY) $(MINISTACK) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
+slow: $(READY) $(MINISTACK) $(CHECKOV) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
 	@$(PYTEST) -q -n 2 --dist loadfile -m "slow and not lab and not crash"
 	@$(PYTEST) -q -n 3 --dist load -m crash tests/e2e
 
@@ -77,7 +83,7 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 	@$(PYTEST) -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
-	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py
+	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py tests/infra/test_guard_engine.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
@@ -91,11 +97,13 @@ format: $(READY) ## mend what ruff can mend
 
 lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--upgrade for newer versions)
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    --extra ingest --extra worker pyproject.toml -o requirements.lock
+	    --extra ingest --extra worker --extra rules pyproject.toml -o requirements.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    --extra ingest --extra worker --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	    --extra ingest --extra worker --extra rules --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    tests/infra/ministack.in -o tests/infra/ministack.lock
+	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	    tests/infra/checkov.in -o tests/infra/checkov.lock
 
 clean: ## what the targets made
-	rm -rf $(VENV) .ministack .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .ministack .checkov .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from ingest.alertmanager import Webhook
 from ingest.bodies import LONGEST as LONGEST_BODY
-from ingest.patience import LONGEST as LONGEST_WAIT
+from ingest.wait import LONGEST as LONGEST_WAIT
 from shared.actions import ACTIONS, Action
 from shared.fields import MAX_BY, Key, Reason
 from shared.records import Record, State

@@ -74,7 +74,7 @@ class Outcomes:
         """How many wait."""
         return len(self._waiters)
 
-    async def outcome(self, request_id: str, patience: timedelta) -> Outcome:
+    async def outcome(self, request_id: str, timeout: timedelta) -> Outcome:
         """The record of the request once it has ended; of a duplicate that of the first one, which its message says."""
         if self._stopping:
             return NotYet("ingest is stopping")
@@ -82,10 +82,10 @@ class Outcomes:
             return NotYet("too many are waiting already")
         waiter = self._enter(request_id)
         try:
-            async with asyncio.timeout(patience.total_seconds()):
+            async with asyncio.timeout(timeout.total_seconds()):
                 return await waiter.outcome
         except TimeoutError:
-            return NotYet(f"not ended within {patience.total_seconds():g} seconds")
+            return NotYet(f"not ended within {timeout.total_seconds():g} seconds")
         finally:
             self._leave(waiter)
 

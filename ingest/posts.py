@@ -17,11 +17,11 @@ from ingest.caller import Caller
 from ingest.headers import header
 from ingest.metrics import Metrics
 from ingest.outcomes import NotYet, Outcomes
-from ingest.patience import patience
 from ingest.ports import Inbox
 from ingest.query import Query
 from ingest.settings import IngestSettings
 from ingest.translate import Ignored, Post, translate
+from ingest.wait import longest_wait
 from shared.actions import Action
 from shared.clock import Clock
 from shared.errors import InvalidRequest, ScalerError
@@ -79,7 +79,7 @@ class Posts:
         if isinstance(message, Ignored):
             _log.info("delivery_ignored", action=action.name, reason=message.reason)
             return answer(200, f"Ignored: {message.reason}")
-        wait = patience(query, request.headers.getall("prefer", []), self._settings.default_wait)
+        wait = longest_wait(query, request.headers.getall("prefer", []), self._settings.default_wait)
         await self._send(message)
         outcome = await self._outcomes.outcome(request_id, wait) if wait else None
         return _outcome_answer(request_id, f"{prefix}/v1/requests/{request_id}", outcome)

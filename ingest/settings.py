@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from ingest.patience import LONGEST
+from ingest.wait import LONGEST
 from shared.settings import Backend, Seconds, Settings
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
@@ -30,7 +30,7 @@ def _showable(token: SecretStr | None) -> SecretStr | None:
     return token
 
 
-def _patience(value: timedelta) -> timedelta:
+def _longest_wait(value: timedelta) -> timedelta:
     if value > LONGEST:
         raise ValueError(f"must be a number of seconds from 0 to {LONGEST.total_seconds():.0f}")
     return value
@@ -56,7 +56,7 @@ class IngestSettings(Settings):
     ] = None
     default_wait: Annotated[
         Seconds,
-        AfterValidator(_patience),
+        AfterValidator(_longest_wait),
         Field(description="Seconds that every POST waits for its outcome when it does not say itself; at most 900."),
     ] = timedelta(0)
     node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` to switch node scaling off.")] = "aws"

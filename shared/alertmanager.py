@@ -25,19 +25,29 @@ Status = Literal["success", "error", "pending"]
 STATUSES: tuple[Status, ...] = ("success", "error", "pending")
 
 
+_OPTIONAL = frozenset({"node", "id", "asked_by"})
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One thing to say. `request` is what was asked, `summary` what became of it."""
+    """One thing to say. `request` is what was asked, `summary` what became of it; the rest may be empty.
+
+    `node`: the node that it is about; then only that node's other statuses are over. `id` and `asked_by` are the
+    request's, for a link and a name in Slack.
+    """
 
     alertname: str
     service: str
     status: Status
     request: str
     summary: str
+    node: str = ""
+    id: str = ""
+    asked_by: str = ""
 
     def document(self) -> dict[str, str]:
-        """As JSON, for the journal."""
-        return asdict(self)
+        """As JSON, for the journal. What is empty is left out: an older worker knows the first five only."""
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
@@ -53,9 +63,15 @@ def payload(alert: Alert, now: datetime, lasts: timedelta) -> list[dict[str, Any
 
 
 def _entry(alert: Alert, status: Status, *, starts: datetime, ends: datetime) -> dict[str, Any]:
+    node = {"node": alert.node} if alert.node else {}
+    asked = {"id": alert.id, "asked_by": alert.asked_by}
     return {
-        "labels": {"alertname": alert.alertname, "service": alert.service, "status": status},
-        "annotations": {"request": alert.request, "summary": alert.summary},
+        "labels": {"alertname": alert.alertname, "service": alert.service, **node, "status": status},
+        "annotations": {
+            "request": alert.request,
+            "summary": alert.summary,
+            **{name: value for name, value in asked.items() if value},
+        },
         "startsAt": rfc3339(starts),
         "endsAt": rfc3339(ends),
     }

@@ -94,6 +94,17 @@ def _addresses(text: str | None) -> str | None:
 Backend = Annotated[Literal["aws", "none"], BeforeValidator(_backend)]
 """Who scales nodes, if anyone."""
 
+LogLevel = Annotated[
+    str,
+    BeforeValidator(_lower),
+    Field(pattern=r"^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`."),
+]
+LogFormat = Annotated[str, BeforeValidator(_lower), Field(pattern=r"^(json|text)$", description="`json` or `text`.")]
+DockerHost = Annotated[
+    str,
+    Field(pattern=r"^(unix:///|tcp://|https?://)\S+$", description="The Docker socket of a Swarm manager."),
+]
+
 Seconds = Annotated[
     timedelta,
     BeforeValidator(_seconds),
@@ -141,14 +152,8 @@ class Settings(BaseModel):
         ),
     ] = None
     alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
-    log_level: Annotated[
-        str,
-        BeforeValidator(_lower),
-        Field(pattern=r"^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`."),
-    ] = "info"
-    log_format: Annotated[
-        str, BeforeValidator(_lower), Field(pattern=r"^(json|text)$", description="`json` or `text`.")
-    ] = "json"
+    log_level: LogLevel = "info"
+    log_format: LogFormat = "json"
 
     def secrets(self) -> list[str]:
         """The values that must never be logged."""
@@ -157,6 +162,7 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+M = TypeVar("M", bound=BaseModel)
 
 
 def read(cls: type[S], environ: MutableMapping[str, str]) -> S:
@@ -175,8 +181,8 @@ def read(cls: type[S], environ: MutableMapping[str, str]) -> S:
     return settings
 
 
-def load(cls: type[S], environ: Mapping[str, str]) -> S:
-    """The settings that the environment gives. Raises BadConfiguration."""
+def load(cls: type[M], environ: Mapping[str, str]) -> M:
+    """The settings that the environment gives, also of a process that knows no AWS. Raises BadConfiguration."""
     names = {name.upper() for name in cls.model_fields}
     values, problems = resolve({key: value for key, value in environ.items() if _concerns(key, names)}, names)
     problems += _empty_secrets(cls, environ)
@@ -240,7 +246,7 @@ def _bad_endpoints(environ: Mapping[str, str]) -> list[str]:
     return [f"{name}: {_PATTERNS[URL]}" for name in given if not re.match(URL, environ[name])]
 
 
-def _empty_secrets(cls: type[Settings], environ: Mapping[str, str]) -> list[str]:
+def _empty_secrets(cls: type[BaseModel], environ: Mapping[str, str]) -> list[str]:
     """A secret's file that holds nothing is a mistake: taken as "not set", it would open what it should guard."""
     secret = (name.upper() for name, field in cls.model_fields.items() if "SecretStr" in str(field.annotation))
     return [

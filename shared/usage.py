@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+from pydantic import BaseModel
+
 from shared import __version__
-from shared.settings import Settings
 
 
-def take_arguments(program: str, description: str, settings: type[Settings], arguments: Sequence[str]) -> None:
+def take_arguments(program: str, description: str, settings: type[BaseModel], arguments: Sequence[str]) -> None:
     """Return where there are no arguments.
 
     Raises SystemExit: with 0 after `--help` or `--version`, with 2 after anything else, which is told on stderr.
@@ -25,7 +26,7 @@ def take_arguments(program: str, description: str, settings: type[Settings], arg
     parser.parse_args(arguments)
 
 
-def _variables(settings: type[Settings]) -> Iterator[str]:
+def _variables(settings: type[BaseModel]) -> Iterator[str]:
     """Each variable with its default and its meaning."""
     yield "Configuration comes from the environment; each variable X may be given as X_FILE, a path, too:\n"
     for name, field in settings.model_fields.items():

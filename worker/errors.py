@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from shared.errors import ScalerError
+from shared.errors import Refused, ScalerError
 
 log = structlog.get_logger()
 
@@ -33,6 +33,14 @@ def leadership_end(group: ExceptionGroup) -> LeadershipOver | None:
         if isinstance(found, LeadershipOver):
             return found
     return None
+
+
+class Revised(Refused):
+    """A node was not changed: somebody has set another availability than was expected."""
+
+    def __init__(self, node_id: str, availability: str) -> None:
+        super().__init__(f"The availability of node {node_id} is {availability} by now")
+        self.availability = availability
 
 
 class GaveUp(ScalerError):

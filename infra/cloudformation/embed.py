@@ -1,12 +1,15 @@
-"""Puts bootstrap/swarm-node.sh into swarm.yaml, at each pair of marker lines: `python -m infra.cloudformation.embed`.
+"""Packs bootstrap/swarm-node.sh into swarm.yaml, for both launch templates: `python -m infra.cloudformation.embed`.
 
-Without comment lines and empty ones, and indented by tabs: user data may have 16 KB, a template that is passed on the
-command line 51,200 bytes. With `--check` nothing is written, and the exit code is 1 where something would be.
+Without its comments, compressed, as lines of base64: user data may have 16 KB, a template that is passed on the command
+line 51,200 bytes.
+With `--check` nothing is written, and the exit code is 1 where what is packed is not the script.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import gzip
 import re
 import sys
 from pathlib import Path
@@ -15,40 +18,46 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 SCRIPT: Final = HERE / "bootstrap" / "swarm-node.sh"
 TEMPLATE: Final = HERE / "swarm.yaml"
-_INDENT: Final = 4
-_BLOCK: Final = re.compile(
-    rf"^(?P<indent> +)# begin {SCRIPT.name}\n.*?^(?P=indent)# end {SCRIPT.name}\n", re.DOTALL | re.MULTILINE
-)
+_COLUMNS: Final = 480
+_BLOCK: Final = re.compile(r"^(?P<indent> +)(?P<head>Packed: \|\n)(?P<lines>(?:(?P=indent)  \S+\n)*)", re.MULTILINE)
 
 
 def bare(script: str) -> str:
-    """The script without comment lines (but its first) and empty lines, indented by tabs."""
+    """The script without comment lines (but its first) and empty lines."""
     first, *others = script.splitlines()
-    kept = [_tabbed(line) for line in others if line.strip() and not line.lstrip().startswith("#")]
+    kept = [line for line in others if line.strip() and not line.lstrip().startswith("#")]
     return "".join(f"{line}\n" for line in (first, *kept))
 
 
-def _tabbed(line: str) -> str:
-    code = line.lstrip(" ")
-    depth, rest = divmod(len(line) - len(code), _INDENT)
-    return "\t" * depth + " " * rest + code
+def packed(script: str) -> str:
+    """As `base64 -d | gunzip` reads it."""
+    text = base64.b64encode(gzip.compress(bare(script).encode(), 9, mtime=0)).decode()
+    return "".join(f"{text[at : at + _COLUMNS]}\n" for at in range(0, len(text), _COLUMNS))
+
+
+def unpacked(text: str) -> str:
+    """The script. Raises ValueError or OSError where the text is not one."""
+    return gzip.decompress(base64.b64decode(text)).decode()
+
+
+def held(template: str) -> str:
+    """The script that a template holds; empty where it holds none. Raises ValueError without a line `Packed: |`."""
+    block = _BLOCK.search(template)
+    if block is None:
+        raise ValueError("the template has no line `Packed: |`")
+    return unpacked(block["lines"]) if block["lines"].strip() else ""
 
 
 def embedded(template: str, script: str) -> str:
-    """The template with the script between its markers, which stay: they are comments of the script's language."""
+    """The template with that script. Another zlib may pack it in other bytes: who holds it already is not changed."""
+    if held(template) == bare(script):
+        return template
 
     def block(match: re.Match[str]) -> str:
-        indent = match["indent"]
-        first, *others = bare(script).splitlines()
-        lines = [first, f"# begin {SCRIPT.name}", *others, f"# end {SCRIPT.name}"]
-        return "".join(f"{indent}{line}\n" for line in lines)
+        lines = "".join(f"{match['indent']}  {line}\n" for line in packed(script).splitlines())
+        return f"{match['indent']}{match['head']}{lines}"
 
-    return _BLOCK.sub(block, _without_first_line(template))
-
-
-def _without_first_line(template: str) -> str:
-    """The interpreter's line stands before the marker, since it must be the file's first one."""
-    return re.sub(rf"^ +#!/usr/bin/env bash\n(?= +# begin {SCRIPT.name}\n)", "", template, flags=re.MULTILINE)
+    return _BLOCK.sub(block, template)
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from infra.lab.places import DOCKER_SOCKET
 from infra.lab.sweep import recalled
 from infra.local.launcher import BootedInstance
 
-_TESTS: Final = ("tests/contract", "tests/adapters/test_swarm.py")
+_TESTS: Final = ("tests/scaffolding/contract", "tests/adapters/test_swarm.py")
 _ALONE: Final = ("-k", "last_manager")
 _LASTING: Final = "sh -c \"trap 'exit 0' TERM; sleep 100000 & wait\""
 """What a task runs that goes on until it is told to stop, and stops at once then."""

@@ -63,6 +63,7 @@ class AwsChange(_Change):
     """Faults and speeds of AWS: see `aws.knobs`."""
 
     refuse_launches: dict[str, str] | str | None = None
+    kill_launches: dict[str, str] | str | None = None
     describe_lag_seconds: Seconds = 0.0
     latency_seconds: dict[str, Seconds] | None = None
     errors: dict[str, str | Times] | str | None = None

@@ -5,6 +5,7 @@ clear                              nothing goes wrong any more
 boot-delay 20                      machines take 20 s to become nodes
 never-join 1                       the next launched instance never becomes a node
 refuse-launches InsufficientInstanceCapacity    AWS launches nothing, for this reason; `off`: it does again
+kill-launches Client.InvalidKMSKey.InvalidState    AWS takes back what it launches, for this reason; `off`: it does not
 lag 20                             Describe calls tell the state of 20 s ago; 0: of now
 aws-slow 2 [SERVICE]               calls take 2 s longer (SERVICE: sqs, dynamodb, autoscaling.SetDesiredCapacity ...)
 aws-throttle [SERVICE]             calls are throttled; `aws-throttle off` ends it
@@ -114,6 +115,10 @@ def _refuse(reason: str, group: str = "*") -> Call:
     return _patch("aws", refuse_launches=None if reason == "off" else {group: reason})
 
 
+def _kill(reason: str, group: str = "*") -> Call:
+    return _patch("aws", kill_launches=None if reason == "off" else {group: reason})
+
+
 def _throttle(service: str = "*") -> Call:
     return _patch("aws", errors=None if service == "off" else {service: "throttle"})
 
@@ -148,6 +153,7 @@ _COMMANDS: Final[Mapping[str, tuple[Callable[..., Call], int, int]]] = {
     "boot-delay": (lambda seconds: _patch("boot", boot_delay_seconds=_number(seconds)), 1, 1),
     "never-join": (lambda count: _patch("boot", never_join_next=int(_number(count))), 1, 1),
     "refuse-launches": (_refuse, 1, 2),
+    "kill-launches": (_kill, 1, 2),
     "lag": (lambda seconds: _patch("aws", describe_lag_seconds=_number(seconds)), 1, 1),
     "aws-slow": (lambda seconds, service="*": _patch("aws", latency_seconds={service: _number(seconds)}), 1, 2),
     "aws-throttle": (_throttle, 0, 1),

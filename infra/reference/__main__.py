@@ -1,19 +1,19 @@
-"""`make docs` writes the page; `--check` fails where it is not what the code says."""
+"""`make docs` writes the pages; `--check` fails where one is not what the code says."""
 
 import sys
 
-from infra.reference.page import PAGE, filled
+from infra.reference.page import ARCHITECTURE, PAGE, filled
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 1 where the page is out of date and only a check was asked for."""
-    old = PAGE.read_text()
-    new = filled(old)
+    """The exit code: 1 where a page is out of date and only a check was asked for."""
+    outdated = [page for page in (PAGE, ARCHITECTURE) if filled(page.read_text()) != page.read_text()]
     if arguments == ["--check"]:
-        if new != old:
-            sys.stderr.write("docs/reference.md is not what the code says: run `make docs`\n")
-        return int(new != old)
-    PAGE.write_text(new)
+        for page in outdated:
+            sys.stderr.write(f"docs/{page.name} is not what the code says: run `make docs`\n")
+        return int(bool(outdated))
+    for page in outdated:
+        page.write_text(filled(page.read_text()))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The page: a text with marks, and what belongs between them.
+"""The pages: texts with marks, and what belongs between them.
 
 A table stands between `<!-- made: NAME -->` and `<!-- end -->`. What stands there is replaced; the rest is left alone.
 """
@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.reference import http, metrics, notifications, requests, targets, variables
+from infra.reference import http, metrics, notifications, requests, rooms, targets, variables
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, ARCHITECTURE = DOCS / "reference.md", DOCS / "architecture.md"
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "routes": http.routes,
@@ -21,17 +22,21 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "variables of both": variables.shared,
     "variables of ingest": variables.ingest,
     "variables of worker": variables.worker,
+    "variables of rules": variables.rules,
     "metrics of ingest": metrics.ingest,
     "metrics of worker": metrics.worker,
     "targets": targets.targets,
 }
+ROOMS: Mapping[str, Callable[[], str]] = {"rooms of the worker": rooms.rooms}
+"""What stands on the page about the architecture."""
 
 _MARKED = re.compile(r"(?P<begin><!-- made: (?P<name>[a-z ]+) -->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 
 
 def filled(text: str) -> str:
     """The text with each table made anew. Raises KeyError for a mark that names no table."""
-    return _MARKED.sub(lambda mark: f"{mark['begin']}{TABLES[mark['name']]()}{mark['end']}", text)
+    made = {**TABLES, **ROOMS}
+    return _MARKED.sub(lambda mark: f"{mark['begin']}{made[mark['name']]()}{mark['end']}", text)
 
 
 def marks(text: str) -> list[str]:

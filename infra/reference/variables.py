@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from infra.reference.markdown import code, table
 from ingest.settings import IngestSettings
+from rules.settings import RulesSettings
 from shared.settings import Settings
 from shared.usage import default_text
 from worker.settings import WorkerSettings
@@ -24,7 +27,12 @@ def worker() -> str:
     return _table(WorkerSettings, set(Settings.model_fields))
 
 
-def _table(settings: type[Settings], without: set[str]) -> str:
+def rules() -> str:
+    """What `rules` reads; it knows nothing of AWS."""
+    return _table(RulesSettings, set())
+
+
+def _table(settings: type[BaseModel], without: set[str]) -> str:
     rows = [_row(name, field) for name, field in settings.model_fields.items() if name not in without]
     return table(("variable", "default", "meaning"), rows)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts what one process needs of an environment's packages into a folder: `gather.py PYPROJECT FROM TO ingest|worker`.
+"""Puts what one process needs of an environment's packages into a folder: `gather.py PYPROJECT FROM TO PROCESS`.
 
 The packages that pyproject.toml names for the process, and what those name in turn, nothing else; of botocore's data
 (27 MB, one folder for each of 400 services) only the services that the processes talk to, and of those the newest
@@ -25,6 +25,8 @@ SERVICES: Final = frozenset(
 )
 # Named in pyproject.toml so that all of the SDK is resolved together; production code may not import it.
 NOT_IMPORTED: Final = frozenset({"boto3", "s3transfer"})
+# Named there for all processes, and not needed by these.
+NOT_NEEDED: Final = {"rules": frozenset({"aiobotocore", "aiohttp"})}
 _DATA: Final = ("botocore", "data")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -38,7 +40,7 @@ def roots(pyproject: Path, process: str) -> set[str]:
     """The packages that a process asks for."""
     project = tomllib.loads(pyproject.read_text())["project"]
     asked = [*project["dependencies"], *project["optional-dependencies"][process]]
-    return {_named(requirement) for requirement in asked} - NOT_IMPORTED
+    return {_named(requirement) for requirement in asked} - NOT_IMPORTED - NOT_NEEDED.get(process, frozenset())
 
 
 def closure(known: dict[str, Distribution], wanted: set[str]) -> set[str]:

@@ -321,7 +321,7 @@ class TestOverDynamoDB:
             with one:
                 assert loop.time() - began < 1.0
 
-    async def test_a_missing_table_is_no_matter_of_patience(self, dynamodb: Any, layout: Layout) -> None:
+    async def test_a_missing_table_is_not_waited_for(self, dynamodb: Any, layout: Layout) -> None:
         nowhere = DynamoJournal(dynamodb, "no-such-table", layout, CALL, SystemClock())
         with pytest.raises(Refused):
             await nowhere.get("one")

@@ -14,7 +14,7 @@ _LOADS_FOR_EVER = "import signal\nprint('loading', flush=True)\nsignal.pause()\n
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("module", ["ingest", "worker"])
+@pytest.mark.parametrize("module", ["ingest", "worker", "rules"])
 def test_a_stop_while_loading_is_exit_0(module: str, number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "structlog.py").write_text(_LOADS_FOR_EVER)
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}

@@ -229,7 +229,7 @@ def test_the_log_is_text_and_says_more_where_it_shall(
         assert quiet.log.read_text() == ""
 
 
-# --- patience
+# --- wait
 
 
 @pytest.fixture(scope="module")

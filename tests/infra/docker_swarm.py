@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from infra.local.engine.config import SwarmConfig
@@ -27,6 +28,15 @@ from tests.simulation.loops import Clockwork
 SETTLE_SECONDS = 2.0
 
 
+@dataclass
+class Service:
+    """What a leader who renews logins looks at."""
+
+    image: str
+    doing: str = ""
+    login: str = ""
+
+
 class Swarm:
     """One Swarm, and its join tokens."""
 
@@ -36,6 +46,8 @@ class Swarm:
         self.engine.start(self._clockwork.loop("swarm"))
         self.id = self.engine.cluster_id
         self.rotations = {"manager": 0, "worker": 0}
+        self.networks: set[str] = set()
+        self.services: dict[str, Service] = {}
 
     def settle(self) -> None:
         """Its time goes by."""
@@ -77,11 +89,18 @@ class DockerCommand:
         """Swarm and node of each instance's engine."""
         self.states: dict[str, str] = {}
         """A LocalNodeState other than what membership says."""
+        self.networks: dict[str, set[str]] = {}
+        """Those that each engine has made for itself."""
+        self.logins: dict[str, str] = {}
+        """The password that each engine last gave to a registry."""
         self.init_seconds = 0.0
 
-    def __call__(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
+    def __call__(self, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
         if arguments[:2] == ["swarm", "init"]:
             time.sleep(self.init_seconds)  # so that whoever does not ask first would come in between
+        if arguments[0] == "login":
+            self.logins[environ["INSTANCE_ID"]] = stdin.strip()
+            return 0, "Login Succeeded\n", ""
         with self._lock:
             try:
                 answer = self._answer(environ["INSTANCE_ID"], list(arguments), dict(itertools.pairwise(arguments)))
@@ -126,11 +145,35 @@ class DockerCommand:
                     raise refused("Unavailable", "This node is not part of a swarm")
                 self.lose(instance)
                 return "Node left the swarm.\n"
+            case ["network", what, *_] if "--scope" not in words:
+                return self._network(instance, what, words[-1])
         if instance not in self.joined:
             raise refused("Unavailable", "This node is not a swarm manager.")
         swarm, node = self.joined[instance]
         Engine(swarm.engine, node).need_control()
+        if words[0] == "service":
+            return self._service(instance, swarm, words[1:])
         return self._manage(swarm, node, words)
+
+    def _network(self, instance: str, what: str, name: str) -> str:
+        swarm, _ = self.joined.get(instance, (None, ""))
+        own = self.networks.setdefault(instance, set())
+        if what == "create":
+            own.add(name)
+        elif name not in own | (swarm.networks if swarm else set()):
+            raise refused("NotFound", f"network {name} not found")
+        return name
+
+    def _service(self, instance: str, swarm: Swarm, words: list[str]) -> str:
+        match words:
+            case ["ls", "--format", _]:
+                return "".join(f"{name} {service.image}\n" for name, service in swarm.services.items())
+            case ["inspect", name, "--format", _]:
+                return swarm.services[name].doing + "\n"
+            case ["update", "--quiet", "--detach", "--with-registry-auth", name]:
+                swarm.services[name].login = self.logins[instance]
+                return ""
+        raise refused("Unimplemented", f"there is no service {words}")
 
     def _manage(self, swarm: Swarm, own: str, words: list[str]) -> str:
         """What only a manager answers."""
@@ -138,6 +181,9 @@ class DockerCommand:
             case ["swarm", "join-token", "--quiet", *rotate, role]:
                 swarm.rotations[role] += len(rotate)
                 return swarm.token(role) + "\n"
+            case ["network", "create", *_, name]:
+                swarm.networks.add(name)
+                return name
             case ["node", "ls", "--format", shape]:
                 return "".join(_row(each, swarm.engine.raft, shape) for each in swarm.engine.nodes)
             case ["node", "inspect", "self", "--format", "{{.ManagerStatus.Leader}}"]:

@@ -27,7 +27,10 @@ from infra.local.surroundings import inherited
 ROOT: Final = Path(__file__).parents[2]
 REGISTRY: Final = "127.0.0.1:1"
 BASE: Final = f"{REGISTRY}/base:1"
-BUILD: Final = ("ingest", "worker", "shared", "stacks/image", "requirements.lock", "pyproject.toml", "Dockerfile")
+BUILD: Final = (
+    *("ingest", "worker", "rules", "shared", "stacks/image"),
+    *("requirements.lock", "pyproject.toml", "Dockerfile"),
+)
 """What of the repository a build is sent."""
 PIP_ARGS: Final = "--no-index --find-links /build/.wheels"
 _UNUSED: Final = {"test", "tests", "idlelib", "lib2to3", "ensurepip", "turtledemo", "tkinter", "__pycache__"}

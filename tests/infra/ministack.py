@@ -15,6 +15,8 @@ REFUSED: Final = {
     "GossipUdp": "the same",
     "Overlay": "the same",
     "EncryptedOverlay": "the same",
+    "Redirected": "the same",
+    "Encrypted": "the same",
 }
 GIVEN: Final = {
     "ImageX86": "ministack has none of AWS's public SSM parameters: the test puts one of its own",

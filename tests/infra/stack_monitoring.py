@@ -1,16 +1,19 @@
-"""What stacks/monitor.yml would run, as Debian's programs: Prometheus and Alertmanager on the stack's own files.
+"""What stacks/monitor.yml would run: `rules`, and Debian's Prometheus and Alertmanager on the stack's own files.
 
-Rules, thresholds, routes and times are the stack's. Targets are a file, since tasks with a host network have no address
-that Prometheus could find them by.
+Rules, routes and times are the stack's, thresholds those of the labels of the Swarm's services. Targets are a file,
+since tasks with a host network have no address that Prometheus could find them by. Debian's Prometheus does not see by
+itself that rules have changed: `rules.sighup` tells it.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import yaml
 
 from infra.lab import commands
@@ -19,46 +22,50 @@ from infra.lab.places import EXPORTER_PORT
 from infra.local import children
 from infra.local.children import Child
 from infra.local.loopback import HOST, free_ports
-from tests.infra.test_stacks import STACKS, rendered
+from tests.infra.test_stacks import MIXIN, STACKS
 from tests.infra.tutorial import TOKEN
 
 WORKER_PORT: Final = 8081
 
 
 class StackMonitoring:
-    """Both programs. `start`, then `watch` the machines as they come and go."""
+    """All of them. `start`, then `watch` the machines as they come and go."""
 
     def __init__(self, folder: Path, alertmanager: str, secrets: Mapping[str, str]) -> None:
         """`alertmanager`: HOST:PORT where it is to listen; `secrets`: the stack's, by name."""
         self.folder = folder
-        self.prometheus: Child | None = None
+        self.url = f"http://{HOST}:{next(free_ports())}"
+        """Prometheus's."""
         self._alertmanager, self._secrets = alertmanager, secrets
-        self._settings: dict[str, str] = {}
+        self._rules = f"{HOST}:{next(free_ports())}"
         self._running: list[Child] = []
 
-    async def start(self, settings: Mapping[str, str], ingest: str) -> None:
-        """`settings`: the environment of the service `prometheus`; `ingest`: a URL."""
-        self._settings = dict(settings)
+    async def start(self, docker_host: str, ingest: str) -> None:
+        """`docker_host`: a manager's; `ingest`: a URL."""
         token = self.folder / TOKEN
         token.write_text(self._secrets[TOKEN])
+        (self.folder / "services").mkdir()
         routes = self._secrets["alertmanager_config"].replace("http://ingest:8080", ingest)
         (self.folder / "alertmanager.yml").write_text(routes.replace(f"/run/secrets/{TOKEN}", str(token)))
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(self._scraping()))
-        own = [f"--config.file={self.folder}/alertmanager.yml", f"--storage.path={self.folder}/silences"]
-        listening = ["--cluster.listen-address=", f"--web.listen-address={self._alertmanager}"]
-        command = ["prometheus-alertmanager", *own, *listening]
-        self._running = [await commands.start("alertmanager", command, self.folder / "alertmanager.log")]
-        await self._start_prometheus()
+        self._running.append(await self._start("alertmanager", self._alertmanager_command()))
+        prometheus = await self._start("prometheus", self._prometheus_command())
+        self._running.append(prometheus)
+        self._running.append(await self._start("rules", self._rules_command(docker_host)))
+        sighup = [sys.executable, "-m", "rules.sighup", str(prometheus.pid), str(self._rules_file())]
+        self._running.append(await self._start("sighup", sighup))
 
-    async def set(self, name: str, value: str) -> None:
-        """As `docker service update --env-add` does: Prometheus starts again, with its rules rendered anew."""
-        self._settings[name] = value
-        await self._end_prometheus()
-        await self._start_prometheus()
+    async def rules(self) -> list[dict[str, Any]]:
+        """The rules that Prometheus has; none while it does not answer."""
+        try:
+            async with aiohttp.ClientSession() as http, http.get(f"{self.url}/api/v1/rules") as answer:
+                groups = (await answer.json())["data"]["groups"]
+        except aiohttp.ClientError:
+            return []
+        return [rule for group in groups for rule in group["rules"]]
 
     async def stop(self) -> None:
-        """End both."""
-        await self._end_prometheus()
+        """End all."""
         await children.stop(self._running)
 
     def watch(self, machines: Iterable[Machine]) -> None:
@@ -70,28 +77,47 @@ class StackMonitoring:
 
     def _scraping(self) -> dict[str, Any]:
         parsed: dict[str, Any] = yaml.safe_load((STACKS / "prometheus/prometheus.yml").read_text())
-        targets = {"job_name": "swarm", "file_sd_configs": [{"files": [str(self.folder / "targets.json")]}]}
+        machines = {"job_name": "swarm", "file_sd_configs": [{"files": [str(self.folder / "targets.json")]}]}
+        rules = {"job_name": "monitor_rules", "static_configs": [{"targets": [self._rules]}]}
         return {
             **parsed,
-            "rule_files": [str(self.folder / "rules.yml")],
+            "rule_files": [str(MIXIN / "rules.yml"), str(self.folder / "services" / "*.yml")],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [self._alertmanager]}]}]},
-            "scrape_configs": [targets],
+            "scrape_configs": [machines, rules],
         }
 
-    async def _start_prometheus(self) -> None:
-        (self.folder / "rules.yml").write_text(rendered(STACKS / "prometheus/rules.yml", self._settings))
-        own = [f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/measured"]
-        command = ["prometheus", *own, f"--web.listen-address={HOST}:{next(free_ports())}"]
-        self.prometheus = await commands.start("prometheus", command, self.folder / "prometheus.log")
+    def _rules_file(self) -> Path:
+        return self.folder / "services" / "rules.yml"
 
-    async def _end_prometheus(self) -> None:
-        if self.prometheus is not None:
-            await children.stop([self.prometheus])
+    def _alertmanager_command(self) -> list[str]:
+        own = [f"--config.file={self.folder}/alertmanager.yml", f"--storage.path={self.folder}/silences"]
+        return [
+            "prometheus-alertmanager",
+            *own,
+            "--cluster.listen-address=",
+            f"--web.listen-address={self._alertmanager}",
+        ]
+
+    def _prometheus_command(self) -> list[str]:
+        own = [f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/measured"]
+        return ["prometheus", *own, f"--web.listen-address={self.url.removeprefix('http://')}"]
+
+    def _rules_command(self, docker_host: str) -> list[str]:
+        settings = {
+            "DOCKER_HOST": docker_host,
+            "RULES_FILE": str(self._rules_file()),
+            "RULES_PORT": self._rules.rpartition(":")[2],
+            "ALERTIF_FOLDER": str(self.folder),
+        }
+        return ["env", *(f"{name}={value}" for name, value in settings.items()), sys.executable, "-m", "rules"]
+
+    async def _start(self, name: str, command: list[str]) -> Child:
+        return await commands.start(name, command, self.folder / f"{name}.log")
 
 
 def _targets(alive: list[Machine]) -> Iterator[dict[str, Any]]:
     for role in ("manager", "worker"):
         addresses = [f"{one.address}:{EXPORTER_PORT}" for one in alive if one.role == role]
-        yield {"targets": addresses, "labels": {"job": f"node-exporter-{role}"}}
+        yield {"targets": addresses, "labels": {"job": f"exporter_node-exporter-{role}"}}
     workers = [f"{one.address}:{WORKER_PORT}" for one in alive if one.role == "manager"]
-    yield {"targets": workers, "labels": {"job": "worker"}}
+    yield {"targets": workers, "labels": {"job": "scaler_worker"}}

@@ -6,13 +6,14 @@ are at AWS), `docker` over simulated Swarms.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,6 +27,11 @@ IMAGE = "ami-12c6146b"
 A_MINUTE = 60
 
 
+def nothing(_arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
+    """A command that does nothing, well."""
+    return 0, "", ""
+
+
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
     with EmbeddedAws() as aws:
@@ -34,9 +40,16 @@ def aws() -> Iterator[EmbeddedAws]:
 
 @pytest.fixture
 def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Cluster]:
+    with made_cluster(aws, tmp_path) as cluster:
+        yield cluster
+
+
+@contextmanager
+def made_cluster(aws: EmbeddedAws, folder: Path) -> Iterator[Cluster]:
+    """One without machines."""
     docker, command = DockerCommand(), AwsCommand(aws.session().client)
-    with on_path(tmp_path / "bin", aws=command, docker=docker) as path:
-        yield Cluster(aws, docker, command, tmp_path, path)
+    with on_path(folder / "bin", aws=command, docker=docker, iptables=nothing) as path:
+        yield Cluster(aws, docker, command, folder, path)
 
 
 class Cluster:
@@ -305,12 +318,21 @@ def test_a_token_that_someone_else_rotated_is_written_down_at_the_next_round(clu
     assert cluster.written("token-worker", "current")["token"] == cluster.swarm().token("worker")
 
 
+def test_when_no_manager_exists_any_more_no_empty_swarm_takes_the_old_ones_place_by_itself(cluster: Cluster) -> None:
+    cluster.terminate(*cluster.formed(1))
+    [late] = cluster.launch("manager")
+    code, said = late.tend()
+    assert (code, len(cluster.docker.swarms)) == (3, 1)
+    assert "delete the entry (swarm, founder)" in said
+
+
 @pytest.mark.slow
-def test_when_no_manager_exists_any_more_a_new_swarm_is_founded_and_workers_go_over(cluster: Cluster) -> None:
+def test_once_a_person_has_said_so_a_new_swarm_is_founded_and_workers_go_over(cluster: Cluster) -> None:
     old = cluster.formed()
     [worker] = cluster.launch("worker")
     until_all_in([worker])
     cluster.terminate(*old)
+    cluster.forget("swarm", "founder")
     new = cluster.formed()
     assert len(cluster.docker.swarms) == 2, "the old one is gone with its managers"
     fresh = cluster.docker.swarms[cluster.written("swarm", "founder")["formed"]]
@@ -318,6 +340,14 @@ def test_when_no_manager_exists_any_more_a_new_swarm_is_founded_and_workers_go_o
     until_all_in([worker])
     assert roles(fresh) == ["manager"] * 3 + ["worker"]
     assert set(fresh.managers()) == {one.instance for one in new}
+
+
+def test_a_person_who_says_so_too_early_founds_no_second_swarm_either(cluster: Cluster) -> None:
+    cluster.formed(1)
+    cluster.forget("swarm", "founder")
+    [late] = cluster.launch("manager")
+    assert late.tend()[0] == 1
+    assert len(cluster.docker.swarms) == 1
 
 
 @pytest.mark.slow
@@ -357,66 +387,22 @@ def test_workers_read_nothing_but_what_their_role_allows_and_write_nothing(clust
     assert set(cluster.command.calls) == {"dynamodb get-item", "dynamodb query"}
 
 
-def test_the_first_boot_makes_engine_units_and_membership_and_tells_cloudformation(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    [manager] = cluster.launch("manager")
-    done: list[str] = []
-    facts = {"instance-type": "t3.small", "placement/availability-zone": "us-east-1b", "api/token": "token"}
-
-    def curl(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
-        return 0, next(value for path, value in facts.items() if arguments[-1].endswith(path)), ""
-
-    def noted(name: str) -> Callable[[Sequence[str], str, Mapping[str, str]], Answer]:
-        def note(arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
-            done.append(f"{name} {' '.join(arguments)}")
-            return 0, "", ""
-
-        return note
-
-    root = tmp_path / manager.instance
-    (root / "etc/systemd/system").mkdir(parents=True)
-    script = tmp_path / "swarm-node"
-    script.write_text(bare(SCRIPT.read_text()))
-    script.chmod(0o755)
-    stubs: dict[str, Any] = {name: noted(name) for name in ("dnf", "systemctl", "usermod")}
-    with on_path(tmp_path / "machine", curl=curl, **stubs) as path:
-        search = f"{path}:{cluster.environment(manager)['PATH']}"
-        process = manager.start(str(script), "boot", PATH=search, PRUNE="yes")
-        said, _ = process.communicate(timeout=A_MINUTE)
-    assert process.returncode == 0, said
-    assert (
-        (root / "etc/docker/daemon.json")
-        .read_text()
-        .startswith(
-            f'{{"labels": ["instance_id={manager.instance}", "availability_zone=us-east-1b", "instance_type=t3.small"]'
-        )
-    )
-    assert "ExecStart=/usr/local/sbin/swarm-node tend" in (root / "etc/systemd/system/swarm-node.service").read_text()
-    assert done == [
-        "dnf install -y docker",
-        "usermod -aG docker ec2-user",
-        "systemctl daemon-reload",
-        "systemctl enable --now docker swarm-node.timer",
-        "systemctl enable --now swarm-prune.timer",
-    ]
-    assert "cloudformation signal-resource" in cluster.command.calls
-    assert roles(cluster.swarm()) == ["manager"]
-
-
 def test_containers_logs_go_where_the_template_says(cluster: Cluster) -> None:
     [manager] = cluster.launch("manager")
-    for settings, driver in (({}, '"json-file"'), ({"LOG_GROUP": "/docker-swarm/devops"}, '"awslogs"')):
-        process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", **settings)
-        said, _ = process.communicate(timeout=A_MINUTE)
-        assert f'"log-driver": {driver}' in said
+    said = {}
+    for group in ("", "/docker-swarm/devops"):
+        process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", LOG_GROUP=group)
+        said[group] = json.loads(process.communicate(timeout=A_MINUTE)[0])
+    assert said[""]["log-driver"] == "json-file"
+    logs = said["/docker-swarm/devops"]
+    assert (logs["log-driver"], logs["log-opts"]["mode"]) == ("awslogs", "non-blocking")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("aws") is None, reason="no aws command on this machine")
 def test_it_speaks_to_the_real_aws_command_in_the_same_way(aws: EmbeddedAws, tmp_path: Path) -> None:
     docker = DockerCommand()
-    with on_path(tmp_path / "bin", docker=docker) as path:
+    with on_path(tmp_path / "bin", docker=docker, iptables=nothing) as path:
         cluster = Cluster(aws, docker, AwsCommand(aws.session().client), tmp_path, path)
         [founder], [worker] = cluster.launch("manager"), cluster.launch("worker")
         for machine in (founder, worker):

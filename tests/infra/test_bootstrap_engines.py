@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,7 +24,7 @@ from infra.lab import packages
 from infra.local.aws import EmbeddedAws
 from tests.infra.commands import AwsCommand, on_path
 from tests.infra.docker_swarm import DockerCommand
-from tests.infra.test_bootstrap import Cluster, Machine, until_all_in
+from tests.infra.test_bootstrap import Cluster, Machine, nothing, until_all_in
 
 pytestmark = [
     pytest.mark.lab,
@@ -56,7 +57,7 @@ class Engines:
     """A hub, and an engine on it for each machine. Where a machine's address leads is here too."""
 
     def __init__(self, folder: Path, exits: ExitStack) -> None:
-        self._folder, self._exits = folder, exits
+        self.folder, self._exits = folder, exits
         self._tag = f"b{os.getpid() % 10000}"
         # A socket's path has 107 bytes, of which containerd's needs 40.
         self._short = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="b", dir="/tmp")))
@@ -79,8 +80,27 @@ class Engines:
         self.power(machine, name)
 
     def power(self, machine: Machine, name: str) -> None:
-        home = self._folder / f"e{len(self.sockets) + 1}"
+        home = self.folder / f"e{len(self.sockets) + 1}"
         home.mkdir(exist_ok=True)
+        self._run(machine, name, home)
+
+    def restart(self, machine: Machine, meanwhile: Callable[[Path], object]) -> None:
+        """The engine is stopped and started; its data is in the hands of `meanwhile` between the two."""
+        home = Path(self.sockets[machine.instance].removeprefix("unix://")).parent
+        process = self.processes[machine.instance]
+        process.terminate()
+        process.wait(STOP_SECONDS)
+        meanwhile(home / "data")
+        self._run(machine, f"{self._tag}n{home.name.removeprefix('e')}", home)
+
+    def move(self, old: Machine, new: Machine) -> None:
+        """A machine has another's address too."""
+        for machine, doing in ((old, "delete"), (new, "add")):
+            number = Path(self.sockets[machine.instance]).parent.name.removeprefix("e")
+            link = ("dev", f"{self._tag}v{number}")
+            run("ip", "-n", f"{self._tag}n{number}", "address", doing, f"{old.address}/24", *link)
+
+    def _run(self, machine: Machine, name: str, home: Path) -> None:
         socket = f"unix://{home}/s"
         engine = (
             f"hostname {name}; exec dockerd --data-root {home}/data --exec-root {self._short / home.name} "
@@ -146,7 +166,7 @@ def aws() -> Iterator[EmbeddedAws]:
 def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[RealCluster]:
     command = AwsCommand(aws.session().client)
     with ExitStack() as exits:
-        path = exits.enter_context(on_path(tmp_path / "bin", aws=command))
+        path = exits.enter_context(on_path(tmp_path / "bin", aws=command, iptables=nothing))
         cluster = RealCluster(aws, DockerCommand(), command, tmp_path, path)
         cluster.engines = Engines(tmp_path, exits)
         yield cluster
@@ -214,3 +234,69 @@ def test_a_dead_manager_is_removed_and_its_successor_joins(cluster: RealCluster)
         assert time.monotonic() < deadline, nodes(cluster, successor)
         time.sleep(0.2)
     assert cluster.written("manager", dead.instance) == {}
+
+
+def serve_something(cluster: RealCluster, manager: Machine) -> None:
+    create = (
+        "service",
+        "create",
+        "--quiet",
+        "--detach",
+        "--no-resolve-image",
+        "--replicas",
+        "0",
+        "--name",
+        "kept",
+        "x",
+    )
+    cluster.engines.ask(manager, *create)
+
+
+def begun_anew(cluster: RealCluster, manager: Machine, address: str) -> None:
+    """As docs/operations.md says."""
+    cluster.engines.ask(manager, "swarm", "init", "--force-new-cluster", "--advertise-addr", address)
+    assert manager.tend()[0] == 0
+    assert cluster.engines.ask(manager, "service", "ls", "--format", "{{.Name}}") == "kept\n"
+
+
+def test_one_manager_of_three_that_is_left_begins_anew_with_all_that_was_deployed(cluster: RealCluster) -> None:
+    managers = powered(cluster, "manager", 3)
+    until_all_in(managers)
+    serve_something(cluster, managers[0])
+    left, *dead = managers
+    for machine in dead:
+        cluster.engines.kill(machine.instance)
+    cluster.terminate(*dead)
+    deadline = time.monotonic() + 60
+    while "leader" not in str(found := _shown(cluster, left)):  # who led gives up when it has not heard of the others
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    begun_anew(cluster, left, left.address)
+    successors = powered(cluster, "manager", 2)
+    until_all_in(successors)
+    expected = ["Ready Leader", "Ready Reachable", "Ready Reachable"]
+    until_shown(cluster, left, expected, lambda: [one.tend() for one in (left, *successors)])
+
+
+def test_a_swarm_whose_managers_are_all_lost_comes_back_from_a_backup(cluster: RealCluster) -> None:
+    [manager] = powered(cluster, "manager", 1)
+    until_all_in([manager])
+    serve_something(cluster, manager)
+    backup = cluster.engines.folder / "swarm.tar.gz"
+    cluster.engines.restart(manager, lambda data: run("tar", "-C", str(data), "-czf", str(backup), "swarm"))
+    cluster.engines.kill(manager.instance)
+    cluster.terminate(manager)
+    [late, other] = powered(cluster, "manager", 2)
+    code, said = late.tend()
+    assert (code, "All managers of the Swarm are gone" in said) == (3, True)
+
+    def restored(data: Path) -> None:
+        shutil.rmtree(data / "swarm")
+        run("tar", "-C", str(data), "-xzf", str(backup))
+
+    cluster.engines.move(manager, late)
+    cluster.engines.restart(late, restored)
+    begun_anew(cluster, late, manager.address)
+    until_all_in([other])
+    until_shown(cluster, late, ["Ready Leader", "Ready Reachable"], lambda: [late.tend(), other.tend()])
+    assert cluster.written("manager", manager.instance) == {}

@@ -20,7 +20,8 @@ from infra.local.aws import EmbeddedAws
 
 ROOT: Final = Path(__file__).parents[2]
 SITE: Final = Path(sysconfig.get_path("purelib"))
-PROCESSES: Final = ("ingest", "worker")
+PROCESSES: Final = ("ingest", "worker", "rules")
+OF_AWS: Final = ("ingest", "worker")
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text()
 MEGABYTE: Final = 2**20
 
@@ -94,7 +95,22 @@ def test_the_packages_stay_small(gathered: dict[str, tuple[Path, set[str]]], pro
     assert size < 60 * MEGABYTE
 
 
-@pytest.mark.parametrize("process", PROCESSES)
+def test_rules_needs_nothing_of_aws(gathered: dict[str, tuple[Path, set[str]]]) -> None:
+    folder, names = gathered["rules"]
+    assert not {"aiobotocore", "botocore", "aiohttp", "docker", "sanic"} & names
+    assert {"promql-parser", "google-re2", "pyyaml"} <= names
+    code = f"""
+import importlib, pkgutil, sys
+sys.path[:0] = [{str(folder)!r}, {str(ROOT)!r}]
+for module in pkgutil.walk_packages([{str(ROOT / "rules")!r}], "rules."):
+    importlib.import_module(module.name)
+"""
+    command = [sys.executable, "-S", "-B", "-c", code]
+    done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("process", OF_AWS)
 def test_of_botocores_data_only_the_used_services_are_there_once_each(
     gathered: dict[str, tuple[Path, set[str]]], gathering: ModuleType, process: str
 ) -> None:
@@ -117,12 +133,12 @@ def test_what_goes_into_the_image_is_in_the_lock_file(gathered: dict[str, tuple[
         assert names <= {re.sub(r"[-_.]+", "-", name) for name in locked}
 
 
-def test_the_dockerfile_has_both_targets_runs_as_nobody_and_asks_for_health() -> None:
+def test_the_dockerfile_has_all_targets_runs_as_nobody_and_asks_for_health() -> None:
     stages = re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)
-    assert {"ingest", "worker"} <= {name for _, name in stages}
+    assert set(PROCESSES) <= {name for _, name in stages}
     assert {base for base, name in stages if name in PROCESSES} == {"runtime"}
     assert re.search(r"^USER 65532:65532$", DOCKERFILE, re.MULTILINE)
-    assert DOCKERFILE.count("HEALTHCHECK --interval") == 2
+    assert DOCKERFILE.count("HEALTHCHECK --interval") == 3
 
 
 def test_the_base_is_a_build_argument_and_pinned() -> None:

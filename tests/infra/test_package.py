@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 import shared
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = {"ingest", "worker", "shared"}
+PRODUCT = {"ingest", "worker", "rules", "shared"}
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,11 @@ def test_the_wheel_holds_each_module_and_the_marker_of_typed_packages(names: lis
     assert modules | {f"{package}/py.typed" for package in PRODUCT} <= set(names)
 
 
-def test_the_wheel_offers_both_commands(names: list[str]) -> None:
+def test_the_wheel_offers_all_commands(names: list[str]) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert {f"{target.split('.')[0]}/__main__.py" for target in scripts.values()} == {
-        "ingest/__main__.py",
-        "worker/__main__.py",
-    }
-    assert {"ingest/__main__.py", "worker/__main__.py"} <= set(names)
+    mains = {f"{target.split('.')[0]}/__main__.py" for target in scripts.values()}
+    assert mains == {"ingest/__main__.py", "worker/__main__.py", "rules/__main__.py"}
+    assert mains <= set(names)
 
 
 def test_pyproject_reads_the_version_from_the_code() -> None:

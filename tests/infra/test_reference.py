@@ -1,15 +1,17 @@
 """The reference is what the code says: its tables are made from it, and each has a place on the page."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from infra.local.surroundings import OWN
-from infra.reference.page import PAGE, TABLES, filled, marks
+from infra.reference.page import ARCHITECTURE, PAGE, ROOMS, TABLES, filled, marks
 from infra.reference.targets import table_of
 from ingest.outcomes import MOST as WAITING
-from ingest.patience import LONGEST
 from ingest.settings import IngestSettings
+from ingest.wait import LONGEST
+from rules.settings import RulesSettings
 from shared.actions import ACTIONS
 from shared.messages import MAX_REQUEST_BYTES
 from shared.records import KEPT, State
@@ -23,8 +25,14 @@ def rows(name: str) -> dict[str, tuple[str, ...]]:
     return {row[0].strip("`"): tuple(row[1:]) for row in cells}
 
 
-def test_the_page_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == filled(PAGE.read_text()), "the code has changed: run `make docs`"
+@pytest.mark.parametrize("page", [PAGE, ARCHITECTURE], ids=lambda page: page.name)
+def test_the_page_is_what_the_code_says(page: Path) -> None:
+    assert page.read_text() == filled(page.read_text()), "the code has changed: run `make docs`"
+
+
+def test_the_tree_of_the_worker_stands_on_the_page_of_the_architecture() -> None:
+    assert marks(ARCHITECTURE.read_text()) == list(ROOMS)
+    assert "terminate" in ROOMS["rooms of the worker"]()
 
 
 def test_each_table_stands_on_the_page_once() -> None:
@@ -42,8 +50,11 @@ def test_a_mark_without_a_table_is_an_error() -> None:
 
 
 def test_every_variable_stands_on_it_with_a_meaning() -> None:
-    found = rows("variables of both") | rows("variables of ingest") | rows("variables of worker")
-    assert set(found) == {name.upper() for cls in (IngestSettings, WorkerSettings) for name in cls.model_fields}
+    parts = ("both", "ingest", "worker", "rules")
+    found = {name: row for part in parts for name, row in rows(f"variables of {part}").items()}
+    assert set(found) == {
+        name.upper() for cls in (IngestSettings, WorkerSettings, RulesSettings) for name in cls.model_fields
+    }
     assert all(meaning != "None" for _, meaning in found.values())
 
 

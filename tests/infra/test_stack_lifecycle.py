@@ -35,6 +35,7 @@ SWARM_VALUES: Final = {
     "EnableCloudStorEfs": "yes",
     "EnableCloudWatchLogs": "yes",
 }
+NOT_ASKED: Final = {"WithHttps", "WithCertificateInProxy"}
 SCALER_VALUES: Final = {"ClusterName": "one", "ManagerRoleName": ROLE, "AccessKeyUser": "yes"}
 
 
@@ -177,8 +178,9 @@ def everything(stacks: Stacks) -> dict[str, list[str]]:
 
 
 def logical_ids(template: Path) -> set[str]:
-    """Of the resources that the emulator takes."""
-    return set(read(template)["Resources"]) - REFUSED.keys()
+    """Of the resources that the emulator takes, and these values make."""
+    made = {name for name, one in read(template)["Resources"].items() if one.get("Condition") not in NOT_ASKED}
+    return made - REFUSED.keys()
 
 
 def test_the_scalers_stack_lives_from_creation_through_an_update_to_its_end(stacks: Stacks) -> None:
@@ -207,6 +209,18 @@ def test_the_swarms_stack_lives_from_creation_through_an_update_to_its_end(stack
     assert updated.items() <= created.items()
     assert instance_type(stacks, made["NodeTemplate"]) == "t3.large"
     stacks.delete("swarm")
+    assert everything(stacks) == before
+
+
+def test_a_cluster_comes_to_https_by_an_update_and_leaves_it_by_one(stacks: Stacks) -> None:
+    before = everything(stacks)
+    certificate = {"CertificateArn": "arn:aws:acm:us-east-1:000000000000:certificate/one"}
+    stacks.create("https", SWARM, SWARM_VALUES)
+    assert "Https" not in stacks.resources("https")
+    for how in (certificate, {"ProxyHasCertificate": "yes"}):
+        stacks.update("https", SWARM, {**SWARM_VALUES, **how})
+        assert {"Http", "Https", "RedirectTargets"} <= stacks.resources("https").keys()
+    stacks.delete("https")
     assert everything(stacks) == before
 
 

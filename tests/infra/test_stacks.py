@@ -13,12 +13,18 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from rules import scraping
+from rules.decision import decide
+from rules.model import Service
+from rules.rendering import INVALID, RUNBOOK
+from rules.settings import RulesSettings
 from worker.settings import WorkerSettings
 
 STACKS: Final = Path(__file__).parents[2] / "stacks"
 NAMES: Final = ("proxy", "scaler", "monitor", "exporters")
 GIVEN: Final = {
     "DOMAIN": "cluster.example",
+    "ACME_EMAIL": "me@cluster.example",
     "REGISTRY": "registry.example/me",
     "AWS_DEFAULT_REGION": "us-east-1",
     "SQS_QUEUE_URL": "https://sqs.example/1/inbox",
@@ -27,13 +33,9 @@ GIVEN: Final = {
     "AWS_MANAGER_ASG": "devops22-ManagerAsg-1",
     "AWS_WORKER_ASG": "devops22-NodeAsg-1",
 }
-THRESHOLDS: Final = {
-    "WORKER_MEMORY_ABOVE": "0.9",
-    "WORKER_MEMORY_BELOW": "0.3",
-    "WORKER_NODES_MIN": "1",
-    "MANAGER_MEMORY_ABOVE": "0.9",
-    "REQUEST_AGE_ABOVE": "1200",
-}
+MIXIN: Final = Path(__file__).parents[2] / "monitoring"
+DOCS: Final = Path(__file__).parents[2] / "docs"
+CALL_SECONDS: Final = 5  # the worker's own limit, with the default lease
 
 
 def needs(command: str) -> pytest.MarkDecorator:
@@ -57,11 +59,6 @@ def services() -> list[tuple[str, str, dict[str, Any]]]:
     return [(name, key, service) for name in NAMES for key, service in stack(name)["services"].items()]
 
 
-def rendered(path: Path, environ: Mapping[str, str]) -> str:
-    """As the engine fills in a config with `template_driver: golang`."""
-    return re.sub(r'\{\{ env "([A-Z_]+)" \}\}', lambda match: environ[match[1]], path.read_text())
-
-
 def run(*command: str | Path, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         [str(word) for word in command],
@@ -76,7 +73,9 @@ def run(*command: str | Path, cwd: Path | None = None, environ: Mapping[str, str
 
 
 @pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
-@pytest.mark.parametrize("names", [*((name,) for name in NAMES), ("scaler", "scaler-keys")])
+@pytest.mark.parametrize(
+    "names", [*((name,) for name in NAMES), ("scaler", "scaler-keys"), ("proxy", "proxy-letsencrypt")]
+)
 def test_docker_accepts_the_stack(names: tuple[str, ...]) -> None:
     files = [word for name in names for word in ("-c", str(STACKS / f"{name}.yml"))]
     parsed = yaml.safe_load(run("docker", "stack", "config", *files, environ=GIVEN))
@@ -109,6 +108,35 @@ def test_what_a_service_names_is_declared() -> None:
                 assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
 
 
+def test_who_has_a_certificate_of_its_own_says_all_that_the_proxy_says_and_https() -> None:
+    plain, own = (stack(name)["services"]["traefik"] for name in ("proxy", "proxy-letsencrypt"))
+    assert set(plain["command"]) < set(own["command"])
+    assert own["deploy"]["replicas"] == 1, "each of two would have a certificate of its own"
+
+
+def test_routes_are_on_the_entry_points_that_the_proxy_has_by_default() -> None:
+    """So that what is deployed once is reached with a certificate and without."""
+    for name, key, service in services():
+        labels = service["deploy"].get("labels", {})
+        assert not [label for label in labels if label.endswith(".entrypoints")], (name, key)
+    for name, entry_points in (("proxy", {"web"}), ("proxy-letsencrypt", {"web", "websecure"})):
+        command = " ".join(stack(name)["services"]["traefik"]["command"])
+        assert set(re.findall(r"--entrypoints\.(\w+)\.asDefault=true", command)) == entry_points
+
+
+def test_credentials_are_waited_for_but_not_longer_than_a_call_may_take() -> None:
+    for key in ("ingest", "worker"):
+        service = stack("scaler")["services"][key]
+        given = service["environment"]
+        waited = int(given["AWS_METADATA_SERVICE_TIMEOUT"]) * int(given["AWS_METADATA_SERVICE_NUM_ATTEMPTS"])
+        assert 1 < waited < CALL_SECONDS
+        assert "metadata" in service["networks"]
+
+
+def test_nobody_else_is_on_the_network_that_leads_to_the_managers_credentials() -> None:
+    assert {key for _, key, service in services() if "metadata" in service.get("networks", [])} == {"ingest", "worker"}
+
+
 def test_every_config_is_a_file_that_is_there_and_has_a_version_in_its_name() -> None:
     for name in NAMES:
         for config in stack(name).get("configs", {}).values():
@@ -130,6 +158,9 @@ def test_a_filter_is_on_every_node_where_somebody_uses_it(name: str) -> None:
     users = [one for key, one in parsed.items() if key != "docker" and "socket" in str(one.get("volumes"))]
     constraints = {str(one["deploy"]["placement"]["constraints"]) for one in (*users, parsed["docker"])}
     assert constraints == {"['node.role == manager']"}
+
+
+FILTERS: Final = ("worker.cfg", "read.cfg", "monitor.cfg")
 
 
 def admitted(config: str, method: str, path: str) -> bool:
@@ -174,8 +205,24 @@ def test_the_worker_gets_through_with_what_it_asks(method: str, path: str) -> No
     ],
 )
 def test_nothing_else_gets_through_to_docker(method: str, path: str) -> None:
-    assert not admitted("worker.cfg", method, path)
-    assert not admitted("read.cfg", method, path)
+    assert not any(admitted(config, method, path) for config in FILTERS)
+
+
+@pytest.mark.parametrize("what", ["nodes", "services", "tasks", "networks"])
+def test_prometheus_and_rules_get_lists_of_what_they_may_know(what: str) -> None:
+    assert admitted("monitor.cfg", "GET", f"/v1.44/{what}")
+    assert admitted("monitor.cfg", "GET", f"/{what}")
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert not admitted("monitor.cfg", method, f"/v1.44/{what}")
+    for path in (f"/v1.44/{what}/abc", f"/v1.44/{what}/create", f"/v1.44/{what}/abc/update", f"/v1.44/{what}/"):
+        assert not admitted("monitor.cfg", "GET", path)
+
+
+@pytest.mark.parametrize("path", ["info", "version", "secrets", "configs", "swarm", "containers/json", "system/df", ""])
+def test_prometheus_and_rules_get_nothing_else(path: str) -> None:
+    assert not admitted("monitor.cfg", "GET", f"/v1.44/{path}")
+    assert admitted("monitor.cfg", "HEAD", "/_ping")
+    assert admitted("monitor.cfg", "GET", "/events")
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1.44/nodes/a/update"), ("DELETE", "/v1.44/nodes/a")])
@@ -185,7 +232,7 @@ def test_who_only_looks_changes_nothing(method: str, path: str) -> None:
 
 
 @needs("haproxy")
-@pytest.mark.parametrize("config", ["worker.cfg", "read.cfg"])
+@pytest.mark.parametrize("config", FILTERS)
 def test_haproxy_accepts_the_filters(config: str, tmp_path: Path) -> None:
     text = (STACKS / "docker" / config).read_text().replace("unix@/sock", f"unix@{tmp_path}")
     (tmp_path / config).write_text(text)
@@ -195,51 +242,109 @@ def test_haproxy_accepts_the_filters(config: str, tmp_path: Path) -> None:
 # Prometheus
 
 
-def rules(folder: Path, environ: Mapping[str, str] = THRESHOLDS) -> Path:
-    path = folder / "rules.yml"
-    path.write_text(rendered(STACKS / "prometheus" / "rules.yml", environ))
-    return path
-
-
-@needs("promtool")
-def test_prometheus_accepts_its_rules_with_the_stacks_own_thresholds(tmp_path: Path) -> None:
-    given: dict[str, str] = stack("monitor")["services"]["prometheus"]["environment"]
-    assert given.keys() == THRESHOLDS.keys()
-    run("promtool", "check", "rules", rules(tmp_path, given))
-
-
 @needs("promtool")
 def test_prometheus_accepts_its_configuration() -> None:
     run("promtool", "check", "config", "--syntax-only", STACKS / "prometheus" / "prometheus.yml")
 
 
+def test_prometheus_reads_the_mixin_and_what_rules_writes_and_sees_by_itself_when_it_changes() -> None:
+    prometheus = yaml.safe_load((STACKS / "prometheus" / "prometheus.yml").read_text())
+    service = stack("monitor")["services"]["prometheus"]
+    own, made = prometheus["rule_files"]
+    [mixin] = [one for one in service["configs"] if one["target"] == own]
+    assert (STACKS / stack("monitor")["configs"][mixin["source"]]["file"]).resolve() == MIXIN / "rules.yml"
+    assert RulesSettings.model_fields["rules_file"].default.match(made)
+    assert {"--enable-feature=auto-reload-config", "--config.auto-reload-interval=5s"} <= set(service["command"])
+    users = {
+        key: one["target"]
+        for key, each in stack("monitor")["services"].items()
+        for one in each.get("volumes", [])
+        if one["source"] == "services"
+    }
+    assert users == {"prometheus": "/etc/prometheus/services", "rules": "/etc/prometheus/services"}
+
+
+def test_what_is_said_to_be_the_default_of_intervals_is_prometheuss() -> None:
+    prometheus = yaml.safe_load((STACKS / "prometheus" / "prometheus.yml").read_text())
+    assert prometheus["global"]["scrape_interval"] == scraping.DEFAULT_INTERVAL
+
+
+def test_only_ingest_is_shown_the_token() -> None:
+    configs = yaml.safe_load((STACKS / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert [one["job_name"] for one in configs if "authorization" in one] == ["ingest"]
+    kept, dropped = (one["relabel_configs"][0] for one in configs[1:])
+    assert (kept["action"], dropped["action"]) == ("keep", "drop")
+    assert kept["regex"] == dropped["regex"] == "scaler_ingest"
+
+
+def test_every_label_of_the_stacks_is_one_that_there_is_and_is_right() -> None:
+    found = [Service(f"{NAMES_OF.get(name, name)}_{key}", labels(one), 1) for name, key, one in services()]
+    decision = decide(found)
+    assert decision.problems == ()
+    assert {rule.name: (rule.lasting, rule.labels["scale"], rule.labels["type"]) for rule in decision.rules} == {
+        "exporter_node_exporter_manager_node_mem_limit_total_above": ("30s", "no", "node"),
+        "exporter_node_exporter_worker_node_mem_limit_total_above": ("30s", "up", "node"),
+        "exporter_node_exporter_worker_node_mem_limit_total_below": ("30s", "down", "node"),
+    }
+    scraped = {each.name: each.labels["com.df.scrapePort"] for each in found if "com.df.scrapePort" in each.labels}
+    assert scraped == {
+        "scaler_ingest": "8080",
+        "scaler_worker": "8081",
+        "monitor_rules": "8082",
+        "exporter_node-exporter-manager": "9100",
+        "exporter_node-exporter-worker": "9100",
+        "exporter_cadvisor": "8080",
+    }
+
+
+NAMES_OF: Final = {"exporters": "exporter"}
+"""Of the stacks that are deployed under another name than their file's."""
+
+
+def labels(service: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = service["deploy"].get("labels", {})
+    return found
+
+
+# The mixin
+
+
+def mixin() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((MIXIN / "rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
 @needs("promtool")
-def test_each_rule_fires_when_it_should_and_only_then(tmp_path: Path) -> None:
-    rules(tmp_path)
-    shutil.copy(Path(__file__).with_name("rules_test.yml"), tmp_path)
-    run("promtool", "test", "rules", "rules_test.yml", cwd=tmp_path)
+def test_each_rule_fires_when_it_should_and_only_then() -> None:
+    run("promtool", "check", "rules", MIXIN / "rules.yml")
+    run("promtool", "test", "rules", "rules_test.yml", cwd=MIXIN)
 
 
-def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(tmp_path: Path) -> None:
-    parsed = yaml.safe_load(rules(tmp_path).read_text())
-    alerts = {rule["alert"] for group in parsed["groups"] for rule in group["rules"] if "alert" in rule}
-    cases = yaml.safe_load(Path(__file__).with_name("rules_test.yml").read_text())["tests"]
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not() -> None:
+    alerts = {rule["alert"] for rule in mixin()}
+    cases = yaml.safe_load((MIXIN / "rules_test.yml").read_text())["tests"]
     tested = [(one["alertname"], bool(one["exp_alerts"])) for case in cases for one in case["alert_rule_test"]]
     assert {name for name, fires in tested if fires} == alerts
     assert {name for name, fires in tested if not fires} == alerts
 
 
+def test_each_alert_says_how_urgent_it_is_and_has_a_section_that_is_there() -> None:
+    sections = [line.removeprefix("### ") for line in (DOCS / "operations.md").read_text().splitlines()]
+    runbooks = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in mixin()} | {INVALID: RUNBOOK}
+    for name, runbook in runbooks.items():
+        assert name.startswith("Scaler")
+        assert runbook == f"docs/operations.md#{name.lower()}"
+        assert sections.count(name) == 1, name
+    assert {rule["labels"]["severity"] for rule in mixin()} == {"critical", "warning"}
+    assert not any({"scale", "type"} & rule["labels"].keys() for rule in mixin())
+
+
 def test_a_request_is_too_old_after_the_longest_wait_and_before_those_behind_it_are_stale() -> None:
     settings = WorkerSettings.model_fields
     wait, stale = settings["reschedule_timeout"].default, settings["request_max_age"].default
-    age = float(stack("monitor")["services"]["prometheus"]["environment"]["REQUEST_AGE_ABOVE"])
+    [rule] = [one for one in mixin() if one["alert"] == "ScalerOldestRequest"]
+    age = float(rule["expr"].rpartition(" > ")[2])
     assert wait.total_seconds() < age < stale.total_seconds()
-
-
-def test_memory_is_judged_by_what_is_available() -> None:
-    text = (STACKS / "prometheus" / "rules.yml").read_text()
-    assert "MemAvailable" in text
-    assert "MemFree" not in text
 
 
 # Alertmanager
@@ -250,7 +355,9 @@ def alertmanager(tmp_path: Path) -> Path:
     text = (STACKS / "alertmanager" / "alertmanager.yml").read_text()
     path = tmp_path / "alertmanager.yml"
     path.write_text(
-        text.replace("${SLACK_WEBHOOK_URL}", "https://slack.example/x").replace("${CLUSTER_DNS}", GIVEN["DOMAIN"])
+        text.replace("${SLACK_WEBHOOK_URL}", "https://slack.example/x")
+        .replace("${CLUSTER_DNS}", GIVEN["DOMAIN"])
+        .replace("${RUNBOOKS}", "https://docs.example")
     )
     return path
 
@@ -264,10 +371,13 @@ def test_alertmanager_accepts_its_configuration(alertmanager: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [
-        (("alertname=WorkersMemoryAbove", "scale=up", "type=node"), "scale-nodes"),
-        (("alertname=WorkersMemoryBelow", "scale=down", "type=node"), "scale-nodes"),
-        (("alertname=ManagersMemoryAbove", "scale=no", "type=node"), "slack"),
-        (("alertname=ScalerNoActiveWorker", "service=scaler_worker"), "slack"),
+        (("alertname=web_mem", "scale=up", "type=node"), "scale-nodes"),
+        (("alertname=web_mem", "scale=down", "type=node"), "scale-nodes"),
+        (("alertname=web_mem", "scale=up", "type=node", "severity=critical"), "scale-nodes,slack-critical"),
+        (("alertname=web_slow", "scale=up", "type=service"), "scale-service"),
+        (("alertname=web_mem", "scale=no", "type=node"), "slack"),
+        (("alertname=ScalerNoActiveWorker", "service=scaler_worker", "severity=critical"), "slack-critical"),
+        (("alertname=ScalerRuleInvalid", "severity=warning", "scale=up", "type=node"), "slack"),
         (("alertname=scale_nodes", "service=aws", "status=success"), "slack-scaler"),
         (("alertname=reschedule_service", "service=reschedule", "status=error"), "slack-scaler"),
         (("alertname=scale_service", "service=web", "status=success"), "slack-scaler"),

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.cloudformation.embed import SCRIPT, bare, embedded
+from infra.cloudformation.embed import SCRIPT, bare, embedded, held, unpacked
 from infra.local.aws import EmbeddedAws, deploy_swarm
+from infra.local.aws.deploy import create_network
 from infra.local.aws.templates import SWARM, for_emulator
 from tests.infra.cloudformation import allowed, listed, read, statements
 
@@ -23,9 +24,12 @@ OUTPUTS = {"DefaultDNSTarget", "ManagerAsgName", "WorkerAsgName", "ManagerRoleNa
 GROUPS = ("ManagerAsg", "NodeAsg")
 TEMPLATES = ("ManagerTemplate", "NodeTemplate")
 BODY_LIMIT = 51_200
+KEPT_FREE = 4096
+LONGEST_WAIT = 900
 USER_DATA_LIMIT = 16_384
 WITHOUT_RESOURCE_LEVEL = {
-    *("autoscaling:DescribeAutoScalingInstances", "ec2:DescribeInstances", "ecr:GetAuthorizationToken"),
+    *("autoscaling:DescribeAutoScalingGroups", "ec2:DescribeInstances", "ecr:GetAuthorizationToken"),
+    "cloudwatch:PutMetricData",
 }
 
 Properties = dict[str, dict[str, Any]]
@@ -52,15 +56,26 @@ def test_sections_are_in_order_and_everything_that_a_person_meets_is_described(t
     assert {name for group in groups for name in group["Parameters"]} == template["Parameters"].keys()
 
 
-def test_it_holds_the_script_as_it_is_and_can_be_passed_on_the_command_line() -> None:
+def test_it_holds_the_script_as_it_is_and_can_be_passed_on_the_command_line_with_room_to_spare() -> None:
     assert SWARM.read_text() == embedded(SWARM.read_text(), SCRIPT.read_text()), "run `make templates`"
-    assert SWARM.read_text().count("# begin swarm-node.sh") == 2
-    assert len(SWARM.read_bytes()) <= BODY_LIMIT
+    assert held(SWARM.read_text()) == bare(SCRIPT.read_text())
+    assert SWARM.read_text().count("!FindInMap [Bootstrap, Script, Packed]") == 2
+    assert len(SWARM.read_bytes()) <= BODY_LIMIT - KEPT_FREE
+
+
+def test_another_script_is_packed_anew_and_the_same_one_is_left_as_it_is() -> None:
+    changed = embedded(SWARM.read_text(), SCRIPT.read_text() + "echo more\n")
+    assert held(changed).endswith("echo more\n")
+    assert embedded(changed, SCRIPT.read_text()) == SWARM.read_text()
 
 
 def rules(resources: Properties, group: str) -> set[tuple[str, int, str]]:
     """Protocol, port and source of what is open in a security group."""
-    own = resources[group].get("SecurityGroupIngress", [])
+    own = [
+        either
+        for rule in resources[group].get("SecurityGroupIngress", [])
+        for either in (rule["If"][1:] if "If" in rule else [rule])
+    ]
     added = [one for one in resources.values() if one.get("GroupId") == {"Ref": group}]
     return {
         (
@@ -75,7 +90,7 @@ def rules(resources: Properties, group: str) -> set[tuple[str, int, str]]:
 
 def test_only_the_ports_that_swarm_needs_are_open_and_ssh_from_one_place(resources: Properties) -> None:
     gossip = {("tcp", 7946, "SwarmSG"), ("udp", 7946, "SwarmSG"), ("udp", 4789, "SwarmSG"), ("50", -1, "SwarmSG")}
-    web = {("tcp", 80, "LoadBalancerSG"), ("tcp", 443, "LoadBalancerSG")}
+    web = {("tcp", port, "LoadBalancerSG") for port in (80, 81, 443)}
     assert rules(resources, "SwarmSG") == gossip
     assert rules(resources, "ManagerVpcSG") == {("tcp", 2377, "SwarmSG"), ("tcp", 22, "SSHLocation"), *web}
     assert rules(resources, "NodeVpcSG") == {("tcp", 22, "ManagerVpcSG")}
@@ -88,8 +103,57 @@ def test_no_rule_stands_for_a_range_of_ports(template: dict[str, Any]) -> None:
     assert re.findall(r"FromPort: (\S+)", text) == re.findall(r"ToPort: (\S+)", text)
 
 
-def test_ssh_is_open_to_nobody_unless_said(template: dict[str, Any]) -> None:
-    assert template["Parameters"]["SSHLocation"]["Default"] == "127.0.0.1/32"
+def test_nothing_is_open_to_anybody_unless_said(template: dict[str, Any]) -> None:
+    for name in ("SSHLocation", "WebLocation"):
+        assert template["Parameters"][name]["Default"] == "127.0.0.1/32"
+
+
+def listener(template: dict[str, Any], name: str, **conditions: bool) -> dict[str, Any]:
+    """A listener as it is under these conditions."""
+
+    def chosen(value: Any) -> Any:
+        if isinstance(value, dict) and "If" in value:
+            condition, yes, no = value["If"]
+            return chosen(yes if conditions.get(condition) else no)
+        if isinstance(value, dict):
+            return {key: chosen(one) for key, one in value.items()}
+        return [chosen(one) for one in value] if isinstance(value, list) else value
+
+    resource = template["Resources"][name]
+    properties: dict[str, Any] = (
+        chosen(resource["Properties"]) if conditions.get(resource.get("Condition"), True) else {}
+    )
+    return {key: value for key, value in properties.items() if value != {"Ref": "AWS::NoValue"}}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "plain", "encrypted"),
+    [
+        ({"WithHttps": False}, "HttpTargets", None),
+        ({"WithHttps": True, "WithCertificate": True}, "RedirectTargets", ("TLS", "HttpTargets")),
+        ({"WithHttps": True, "WithCertificateInProxy": True}, "RedirectTargets", ("TCP", "HttpsTargets")),
+    ],
+)
+def test_port_443_answers_or_is_closed_and_port_80_redirects_where_it_answers(
+    template: dict[str, Any], conditions: dict[str, bool], plain: str, encrypted: tuple[str, str] | None
+) -> None:
+    http, https = (listener(template, name, **conditions) for name in ("Http", "Https"))
+    assert http["DefaultActions"] == [{"Type": "forward", "TargetGroupArn": {"Ref": plain}}]
+    assert bool(https) == bool(encrypted)
+    assert template["Resources"]["Encrypted"]["Condition"] == "WithHttps"
+    if encrypted:
+        protocol, targets = encrypted
+        assert (https["Protocol"], "Certificates" in https) == (protocol, protocol == "TLS")
+        assert https["DefaultActions"] == [{"Type": "forward", "TargetGroupArn": {"Ref": targets}}]
+
+
+def test_a_flow_that_is_silent_for_as_long_as_a_wait_is_not_dropped(template: dict[str, Any]) -> None:
+    passed_through = listener(template, "Https", WithHttps=True, WithCertificateInProxy=True)
+    for one in (listener(template, "Http"), passed_through):
+        [idle] = one["ListenerAttributes"]
+        assert (idle["Key"], int(idle["Value"]) > LONGEST_WAIT) == ("tcp.idle_timeout.seconds", True)
+    ended_here = listener(template, "Https", WithHttps=True, WithCertificate=True)
+    assert "ListenerAttributes" not in ended_here, "AWS refuses it for TLS listeners"
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -111,10 +175,10 @@ def test_every_instance_type_has_an_image_and_the_defaults_are_among_them(templa
 
 
 @pytest.mark.parametrize("name", GROUPS)
-def test_only_named_instances_go_and_a_stack_update_leaves_the_size_alone(
+def test_groups_are_created_unprotected_and_a_stack_update_leaves_the_size_alone(
     template: dict[str, Any], resources: Properties, name: str
 ) -> None:
-    assert resources[name]["NewInstancesProtectedFromScaleIn"] is True
+    assert "NewInstancesProtectedFromScaleIn" not in resources[name], "a create that fails could not be rolled back"
     update = template["Resources"][name]["UpdatePolicy"]
     assert update["AutoScalingScheduledAction"] == {"IgnoreUnmodifiedGroupSizeProperties": True}
     assert update["AutoScalingRollingUpdate"]["MaxBatchSize"] == 1
@@ -156,7 +220,7 @@ def test_any_resource_is_allowed_only_where_the_api_has_no_resource_level(resour
 def test_the_reason_for_a_star_is_said_beside_it() -> None:
     lines = SWARM.read_text().splitlines()
     stars = [number for number, line in enumerate(lines) if line.strip() == 'Resource: "*"']
-    assert len(stars) == 2
+    assert len(stars) == 2, "none of a worker"
     assert all("no resource level" in lines[star - 1] for star in stars)
 
 
@@ -171,13 +235,59 @@ def test_a_worker_reads_its_own_token_only_and_writes_nothing(resources: Propert
 
 
 def test_the_roles_allow_what_the_script_calls(resources: Properties) -> None:
-    called = set(re.findall(r"\b(?:aws (autoscaling|cloudformation|ec2)|(table)) ([a-z-]+)", bare(SCRIPT.read_text())))
+    known = "autoscaling|cloudformation|cloudwatch|ec2"
+    called = set(re.findall(rf"\b(?:aws ({known})|(table)) ([a-z-]+)", bare(SCRIPT.read_text())))
     services = {(service or "dynamodb", operation) for service, _, operation in called}
     actions = {f"{service}:{operation.title().replace('-', '')}" for service, operation in services}
     [policy] = resources["ManagerRole"]["Policies"]
     extras = {"logs:CreateLogStream", "logs:PutLogEvents"}
     asked = {action for action in allowed(policy["PolicyDocument"]) if not action.startswith("ecr:")} - extras
     assert {action.lower() for action in actions} == {action.lower() for action in asked}
+
+
+def test_only_managers_change_groups_beyond_giving_themselves_up(resources: Properties) -> None:
+    asked = {
+        role: {
+            one for one in allowed(resources[role]["Policies"][0]["PolicyDocument"]) if one.startswith("autoscaling")
+        }
+        for role in ("ManagerRole", "NodeRole")
+    }
+    assert asked["NodeRole"] == {"autoscaling:SetInstanceHealth"}
+    assert asked["ManagerRole"] > asked["NodeRole"]
+
+
+@pytest.mark.parametrize("role", ["ManagerRole", "NodeRole"])
+def test_what_is_said_to_the_stack_is_allowed_by_its_name_and_by_its_id(resources: Properties, role: str) -> None:
+    """AWS documents neither which of the two it takes for a call that names the stack by its id."""
+    [policy] = resources[role]["Policies"]
+    [stack] = [
+        one for one in statements(policy["PolicyDocument"]) if "cloudformation:SignalResource" in listed(one["Action"])
+    ]
+    assert stack["Resource"]["Sub"].endswith(":stack/${AWS::StackName}/*")
+
+
+@pytest.mark.parametrize("role", ["ManagerRole", "NodeRole"])
+def test_session_manager_leads_to_every_node_and_a_key_pair_is_not_needed(
+    template: dict[str, Any], resources: Properties, role: str
+) -> None:
+    [policy] = resources[role]["ManagedPolicyArns"]
+    assert policy["Sub"].endswith("policy/AmazonSSMManagedInstanceCore")
+    assert template["Parameters"]["KeyName"]["Default"] == ""
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_disks_take_a_key_of_ones_own(resources: Properties, name: str) -> None:
+    [device] = resources[name]["LaunchTemplateData"]["BlockDeviceMappings"]
+    assert device["Ebs"]["KmsKeyId"] == {"If": ["WithVolumeKey", {"Ref": "VolumeKey"}, {"Ref": "AWS::NoValue"}]}
+
+
+def test_the_alarm_on_logins_comes_while_they_still_hold(resources: Properties) -> None:
+    alarm = resources["RegistryLoginsAge"]
+    [renewed] = re.findall(r"RENEW_SECONDS:-(\d+)", SCRIPT.read_text())
+    assert int(renewed) < alarm["Threshold"] < 12 * 3600
+    for word in (alarm["Namespace"], alarm["MetricName"]):
+        assert word in SCRIPT.read_text()
+    assert alarm["AlarmActions"] == alarm["InsufficientDataActions"]
 
 
 def test_the_books_are_encrypted(resources: Properties) -> None:
@@ -219,6 +329,11 @@ def user_data(aws: EmbeddedAws, stack: str, group: str) -> str:
     return base64.b64decode(versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]).decode()
 
 
+def stack_id(aws: EmbeddedAws, stack: str) -> str:
+    [described] = aws.session().client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return str(described["StackId"])
+
+
 def test_it_deploys_with_names_that_begin_as_the_contract_says(aws: EmbeddedAws) -> None:
     outputs = create(aws, "devops22", ManagerSize="3", ClusterSize="1")
     assert outputs.keys() >= OUTPUTS
@@ -240,17 +355,18 @@ def test_user_data_is_a_sound_script_within_its_limit_that_holds_the_script_exac
         text = user_data(aws, "data", group)
         assert len(text.encode()) <= USER_DATA_LIMIT
         subprocess.run(["bash", "-n"], input=text, text=True, check=True)
-        held = re.sub(r"^# (begin|end) swarm-node.sh\n", "", text, flags=re.MULTILINE)
-        assert bare(SCRIPT.read_text()) in held
+        script = text.partition("gunzip >/usr/local/sbin/swarm-node\n")[2].partition("END\n")[0]
+        assert unpacked(script) == bare(SCRIPT.read_text())
         settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", text.partition("END\n")[0], re.MULTILINE))
         assert settings == {
             "ROLE": role,
             "TABLE": outputs["BooksTable"],
-            "STACK": "data",
+            "STACK": stack_id(aws, "data"),
             "LOGICAL_ID": "ManagerAsg" if role == "manager" else "NodeAsg",
             "LOG_GROUP": "/docker-swarm/data",
             "EFS": outputs["FileSystemId"],
             "PRUNE": "yes",
+            "OVERLAYS": "10.128.0.0/9",
             "AWS_DEFAULT_REGION": aws.environment["AWS_DEFAULT_REGION"],
         }
 
@@ -277,6 +393,32 @@ def test_two_zones_are_enough(aws: EmbeddedAws) -> None:
     )
     [group] = described["AutoScalingGroups"]
     assert len(group["VPCZoneIdentifier"].split(",")) == 2
+
+
+def test_zones_are_those_that_one_names(aws: EmbeddedAws) -> None:
+    zones = [f"{aws.environment['AWS_DEFAULT_REGION']}{letter}" for letter in "cb"]
+    outputs = create(aws, "zones", Zones="2", ZoneNames=",".join(zones))
+    assert set(group(aws, outputs["ManagerAsgName"])["AvailabilityZones"]) == set(zones)
+
+
+def test_a_network_that_is_there_is_used_and_none_is_made(aws: EmbeddedAws) -> None:
+    ec2 = aws.session().client("ec2")
+    subnets = create_network(aws.session(), "10.77.0.0/16")
+    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.77.0.0/16"]}])["Vpcs"]
+    before = len(ec2.describe_vpcs()["Vpcs"])
+    given = {"ExistingVpc": vpc["VpcId"], "OverlayPool": "192.168.0.0/17"}
+    lists = {name: ",".join(subnets) for name in ("ExistingSubnets", "ExistingBalancerSubnets")}
+    outputs = create(aws, "private", BalancerScheme="internal", EnableCloudStorEfs="yes", **given, **lists)
+    assert outputs["VpcId"] == vpc["VpcId"]
+    assert group(aws, outputs["ManagerAsgName"])["VPCZoneIdentifier"].split(",") == subnets
+    assert len(ec2.describe_vpcs()["Vpcs"]) == before
+    assert "OVERLAYS=192.168.0.0/17" in user_data(aws, "private", outputs["WorkerAsgName"])
+
+
+def group(aws: EmbeddedAws, name: str) -> dict[str, Any]:
+    found = aws.session().client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+    [described] = found["AutoScalingGroups"]
+    return dict(described)
 
 
 def test_an_update_changes_the_instance_type_and_leaves_the_groups_where_they_are(aws: EmbeddedAws) -> None:

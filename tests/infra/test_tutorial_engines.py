@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -33,12 +35,14 @@ from infra.local.aws.templates import moved
 from infra.local.children import SetUpFailed
 from infra.local.loopback import HOST, served
 from infra.local.surroundings import inherited
+from rules.model import Rule
+from shared.clock import parse_rfc3339
 from tests.infra import images, tutorial
 from tests.infra.commands import Answer
 from tests.infra.leading import leading
 from tests.infra.stack_monitoring import StackMonitoring
-from tests.infra.test_stacks import STACKS, docker_has_stack_config
-from tests.infra.tutorial import TOKEN, Reader, option, run
+from tests.infra.test_stacks import docker_has_stack_config, mixin
+from tests.infra.tutorial import TOKEN, Reader, option, passed, run
 
 pytestmark = [
     pytest.mark.lab,
@@ -50,7 +54,7 @@ STAND_INS: Final = {
     **tutorial.STAND_INS,
     "curl": "no load balancer, no Traefik: CLUSTER_DNS/scaler leads to an ingest on any manager that has one",
     "aws ecr create-repository": "answers with an address where nobody listens (see infra.lab.image)",
-    "docker build": "the base image is made here, wheels take the place of an index (see images.py); not cAdvisor's",
+    "docker build": "the base image is made here, for this machine; wheels take the place of an index (see images.py)",
     "docker push": "puts the image on every manager's engine",
     "alpine:3.22": "the lab's image, which has the same commands",
     "docker stack deploy proxy": "`docker stack config` says whether it would do: there is no image of Traefik",
@@ -58,14 +62,17 @@ STAND_INS: Final = {
         "really deployed. Changed: host networks instead of overlays, which need IP_VS; haproxy's image is made of "
         "Debian's; AWS's address and keys, since there are no instance profiles; where Alertmanager is"
     ),
-    "docker stack deploy exporter": "as proxy. The lab's machines have a node-exporter each",
-    "docker stack deploy monitor": (
-        "as proxy. Debian's Prometheus and Alertmanager, with the stack's rules, thresholds, routes and times; targets "
-        "are files, since tasks with a host network have no address to be found by. All machines show this one's "
-        "memory, of which little may be used: the threshold below which a worker goes is 0 until the reader sets it"
+    "docker stack deploy exporter": (
+        "services that do nothing, with the stack's labels; the lab's machines have a node-exporter each. All machines "
+        "show this one's memory, of which little may be used: the threshold below which a worker goes is 0 until the "
+        "reader sets it"
     ),
-    "docker service update monitor_prometheus": (
-        "Prometheus starts again with that threshold; then the reader waits for the scale that the page speaks of"
+    "docker stack deploy monitor": (
+        "as proxy. `rules` on a manager's socket, Debian's Prometheus and Alertmanager, with the stack's rules, routes "
+        "and times; targets are files, since tasks with a host network have no address to be found by"
+    ),
+    "docker service update exporter_...": (
+        "really done; then the reader waits for the rule, and for the scale or the message that the page speaks of"
     ),
 }
 MINUTES: Final = 60
@@ -77,7 +84,9 @@ PROGRAMS: Final = {**packages.PROGRAMS, "haproxy": "haproxy"}
 HAPROXY: Final = "haproxy:3.0.8-alpine"
 PROXY_COMMAND: Final = ["/usr/sbin/haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 MEGABYTE: Final = 2**20
-PROCESSES: Final = ("ingest", "worker")
+PROCESSES: Final = ("ingest", "worker", "rules")
+RULE_SECONDS: Final = 15
+FIRING_SECONDS: Final = 2 * MINUTES
 Compose = dict[str, Any]
 
 
@@ -94,6 +103,10 @@ class EngineReader(Reader):
         self.ingest, self.reachable_aws = "", ""
         self.slack = Slack()
         self.machines: RealMachines
+        self.seconds_to_rule: list[float] = []
+        """From each change of a label to the rule in Prometheus."""
+        self.asked_after: list[float] = []
+        """Seconds from a change that passes a threshold to the request that Alertmanager made."""
         self.records: list[dict[str, Any]] = []
         """Of the scales that Alertmanager asked for."""
         self.remaining = ["not looked"]
@@ -126,6 +139,7 @@ class EngineReader(Reader):
             return DOCKER_SOCKET.exists() and await asyncio.to_thread(self._managers_ready) == 3
 
         await children.until(three, (), "three managers", FORMING_SECONDS)
+        images.docker(DOCKER_SOCKET, "network", "create", "--driver", "overlay", "metadata")
 
     async def gone(self) -> None:
         """Wait until the machines have followed their groups into nothing."""
@@ -159,7 +173,7 @@ class EngineReader(Reader):
 
     def docker(self, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
         match list(arguments):
-            case ["build", *words, place]:
+            case ["build", "--platform", "linux/amd64", *words, place]:
                 return self._build(words, place)
             case ["push", name]:
                 return self._push(name)
@@ -167,8 +181,8 @@ class EngineReader(Reader):
                 return 0, "", ""
             case ["stack", "deploy", *rest]:
                 return self._deploy(rest, environ)
-            case ["service", "update", *_, "monitor_prometheus"]:
-                return self._threshold(option(arguments, "--env-add"))
+            case ["service", "update", *_, name]:
+                return self._relabelled(arguments, name, environ)
             case ["secret", "create", name, "-"]:
                 self.secrets[name] = stdin
             case ["service", "create", *_]:
@@ -180,8 +194,6 @@ class EngineReader(Reader):
         return answer
 
     def _build(self, words: Sequence[str], place: str) -> Answer:
-        if place.startswith("https://github.com/google/cadvisor"):
-            return 0, "", ""
         if not self._context.exists():
             images.docker(DOCKER_SOCKET, "import", "-", images.BASE, stdin=images.base())
             self._context.mkdir()
@@ -213,8 +225,12 @@ class EngineReader(Reader):
         self.stacks.append(name)
         if name == "scaler":
             return self._deploy_scaler(config, environ)
+        if name == "exporter":
+            never = "@node_mem_limit_total_below:0"
+            config["services"]["node-exporter-worker"]["deploy"]["labels"]["com.df.alertIf.2"] = never
+            return self.exporters(config, environ, IMAGE)
         if name == "monitor":
-            self.wait(self._monitor(config["services"]["prometheus"]["environment"]))
+            self.wait(self._monitor())
         return 0, "", ""
 
     # The scaler
@@ -261,22 +277,45 @@ class EngineReader(Reader):
 
     # Monitoring
 
-    async def _monitor(self, settings: Mapping[str, str]) -> None:
+    async def _monitor(self) -> None:
         self._watch()
         self.exits.push_async_callback(self._monitoring.stop)
-        await self._monitoring.start({**settings, "WORKER_MEMORY_BELOW": "0"}, self.ingest)
+        await self._monitoring.start(f"unix://{DOCKER_SOCKET}", self.ingest)
 
     def _watch(self) -> None:
         self._monitoring.watch(self.machines.by_name.values())
 
-    def _threshold(self, setting: str) -> Answer:
-        name, _, value = setting.partition("=")
+    def _relabelled(self, arguments: Sequence[str], name: str, environ: Mapping[str, str]) -> Answer:
         known = {one["id"] for one in self.wait(self._requests())}
-        self.wait(self._monitoring.set(name, value))
-        passed = {"WORKER_MEMORY_ABOVE": float(value) < 0.5, "WORKER_MEMORY_BELOW": float(value) > 0.5}[name]
-        if passed:
-            self.records.append(self.wait(self._scaled(known), SCALE_SECONDS + 10))
-        return 0, "", ""
+        answer = run([self.real_docker, *arguments], environ)
+        updated, now = time.monotonic(), time.time()
+        rules = self.rules(name, environ)
+        self.wait(self._has(rules))
+        self.seconds_to_rule.append(time.monotonic() - updated)
+        for rule in filter(passed, rules):
+            if rule.labels["scale"] == "no":
+                self.wait(self._told(rule.annotations["summary"]))
+                continue
+            record = self.wait(self._scaled(known), SCALE_SECONDS + 10)
+            self.asked_after.append(parse_rfc3339(record["requested_at"]).timestamp() - now)
+            self.records.append(record)
+        return answer
+
+    async def _has(self, rules: Sequence[Rule]) -> None:
+        """Wait until Prometheus has these rules. It writes expressions its own way: the names and thresholds count."""
+        wanted = {(rule.name, _threshold(rule.expression)) for rule in rules}
+
+        async def there() -> bool:
+            found = await self._monitoring.rules()
+            return wanted <= {(rule["name"], _threshold(rule["query"])) for rule in found}
+
+        await children.until(there, (), f"the rules {wanted}", RULE_SECONDS * 4)
+
+    async def _told(self, summary: str) -> None:
+        async def told() -> bool:
+            return any(summary in message for message in self.slack.messages)
+
+        await children.until(told, (), f"{summary} in Slack", 2 * MINUTES)
 
     async def _scaled(self, known: set[str]) -> dict[str, Any]:
         """The end of a request that was not known before."""
@@ -298,6 +337,12 @@ class EngineReader(Reader):
         ):
             requests: list[dict[str, Any]] = (await answer.json())["requests"]
             return requests
+
+
+def _threshold(expression: str) -> str:
+    """`> 0.95` of a rule about all nodes' memory; of others, nothing."""
+    found = re.search(r"MemTotal_bytes\{[^}]*\}\) ([<>] [0-9.]+)", expression)
+    return found[1] if found else ""
 
 
 # The run, and what is to be said of it
@@ -356,15 +401,17 @@ def test_slack_is_told_of_the_scales_and_of_no_trouble(typed: Typed) -> None:
     said = " ".join(typed.reader.slack.messages)
     assert "Changing the number of worker nodes on aws from 1 to 2" in said
     assert "Changing the number of worker nodes on aws from 2 to 1" in said
-    for rule in troubles():
+    assert "Total memory of the nodes is over 0.01" in said
+    for rule in mixin():
         assert rule["annotations"]["summary"].partition("{{")[0] not in said
 
 
-def troubles() -> list[dict[str, Any]]:
-    """The rules about the scaler itself."""
-    parsed = yaml.safe_load((STACKS / "prometheus/rules.yml").read_text())
-    [group] = [one for one in parsed["groups"] if one["name"] == "scaler"]
-    return list(group["rules"])
+def test_a_label_is_a_rule_within_15_seconds_and_asks_within_two_minutes(typed: Typed) -> None:
+    reader = typed.reader
+    assert len(reader.seconds_to_rule) == 6
+    assert max(reader.seconds_to_rule) < RULE_SECONDS, reader.seconds_to_rule
+    assert len(reader.asked_after) == 2
+    assert max(reader.asked_after) < FIRING_SECONDS, reader.asked_after
 
 
 def test_after_the_clean_up_no_group_and_no_machine_is_left(typed: Typed) -> None:

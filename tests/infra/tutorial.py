@@ -7,6 +7,7 @@ Swarm (test_tutorial.py) and over real engines (test_tutorial_engines.py). Comma
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -20,37 +21,42 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws
+from infra.local.aws.deploy import protect
 from infra.local.aws.templates import for_emulator
 from infra.local.launcher import BootKnobs, Launcher, Machines
+from rules.decision import decide
+from rules.model import Rule, Service
 from tests.infra.commands import Answer, AwsCommand, on_path
 
 ROOT: Final = Path(__file__).parents[2]
 TUTORIAL: Final = ROOT / "docs" / "tutorial.md"
 TOKEN: Final = "webhook_token"
-COMMANDS: Final = ("aws", "docker", "curl", "scp", "ssh", "sudo")
+COMMANDS: Final = ("aws", "docker", "curl", "scp", "ssh")
+SHELLS: Final = ("bash", "zsh")
 T = TypeVar("T")
 
 STAND_INS: Final = {
     "ssh": "there is no machine to log in to: the manager's blocks run in the same shell, in a home of their own",
     "scp": "copies into that home",
-    "sudo": "`systemd-run` runs the command once, now",
     "curl checkip": "nothing outside is asked",
     "aws ecr get-login-password": "an own command of the aws program, not a call",
+    "aws service-quotas": "a number: the emulator has no quotas of EC2",
+    "docker network metadata": "the nodes make it, when they run the script of swarm.yaml",
     "aws cloudformation": "creating: see infra.local.aws.templates; deleting: moto minds neither policies nor order",
     "docker push, login": "there is no registry",
 }
 
 
 def blocks() -> list[tuple[str, str]]:
-    """Where each command block is typed (`here` or `manager`), and the block."""
-    found = re.findall(r"^```bash(?: (manager))?\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
+    """Where each command block is typed (`here`, `manager`, or `otherwise`: not on the straight way), and the block."""
+    found = re.findall(r"^```bash(?: (manager|otherwise))?\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
     return [(where or "here", text) for where, text in found]
 
 
 def script(home: Path, clone: Path) -> str:
     """All blocks, one after the other, each where it belongs."""
     folders = {"here": clone, "manager": home}
-    parts = [f"cd {folders[where]}\n{text}" for where, text in blocks()]
+    parts = [f"cd {folders[where]}\n{text}" for where, text in blocks() if where in folders]
     return "set -euo pipefail\n" + "".join(f"echo '@@ block {n}' >&2\n{part}" for n, part in enumerate(parts))
 
 
@@ -58,7 +64,7 @@ def clone(folder: Path) -> Path:
     """What the reader has cloned, as far as the blocks look at it."""
     path = folder / "clone"
     path.mkdir()
-    for name in ("infra", "stacks"):
+    for name in ("infra", "stacks", "monitoring"):
         (path / name).symlink_to(ROOT / name)
     return path
 
@@ -72,6 +78,15 @@ def run(command: Sequence[str], environ: Mapping[str, str], stdin: str = "") -> 
     """A command of the system, with what it was given."""
     done = subprocess.run(command, input=stdin, env=dict(environ), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
+
+
+def passed(rule: Rule) -> bool:
+    """Whether a threshold of the tutorial's is one that the memory of any machine passes."""
+    [(comparison, value)] = re.findall(r"MemTotal_bytes\{[^}]*\}\) ([<>]) ([0-9.]+)", rule.expression)
+    return float(value) < HALF if comparison == ">" else float(value) > HALF
+
+
+HALF: Final = 0.5
 
 
 class Reader(ABC):
@@ -113,7 +128,7 @@ class Reader(ABC):
         """Have the event loop do it."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(within)
 
-    async def typed(self, within: float, more: Mapping[str, str]) -> tuple[int, str]:
+    async def typed(self, within: float, more: Mapping[str, str], kind: str = "bash") -> tuple[int, str]:
         """Every block run: the shell's exit code, and what it said."""
         source = self.folder / "tutorial.sh"
         source.write_text(script(self.home, clone(self.folder)))
@@ -124,7 +139,7 @@ class Reader(ABC):
                 "AWS_DEFAULT_REGION": self.embedded.environment["AWS_DEFAULT_REGION"],
                 **more,
             }
-            shell = await asyncio.create_subprocess_exec("bash", str(source), env=environ, stdout=said, stderr=said)
+            shell = await asyncio.create_subprocess_exec(kind, str(source), env=environ, stdout=said, stderr=said)
             try:
                 async with asyncio.timeout(within):
                     code = await shell.wait()
@@ -140,6 +155,8 @@ class Reader(ABC):
         words, stack = list(arguments[:2]), option(arguments, "--stack-name")
         if words == ["ecr", "get-login-password"]:
             return 0, "password\n", ""
+        if words == ["service-quotas", "get-service-quota"]:
+            return 0, "32.0\n", ""
         if words == ["cloudformation", "create-stack"]:
             return self._create_stack(arguments, stdin, environ)
         if words == ["cloudformation", "delete-stack"]:
@@ -160,6 +177,7 @@ class Reader(ABC):
         answer = self._command([*arguments[:place], f"file://{changed}", *arguments[place + 1 :]], stdin, environ)
         if source.name == "swarm.yaml" and answer[0] == 0:
             self.wait(self.swarm_formed())
+            protect(self.embedded.session(), self.groups())
         return answer
 
     def _delete_stack(self, stack: str, arguments: Sequence[str], stdin: str, environ: Mapping[str, str]) -> Answer:
@@ -197,6 +215,30 @@ class Reader(ABC):
         """What a stack wants from outside, and nobody has made."""
         return {one["name"] for one in (config.get(kind) or {}).values() if one.get("external")} - set(there)
 
+    # Exporters: what they measure has stand-ins, their services and labels are there
+
+    def exporters(self, config: Mapping[str, Any], environ: Mapping[str, str], image: str) -> Answer:
+        """The services of exporters.yml, with its labels and constraints."""
+        for name, service in config["services"].items():
+            deploy = service["deploy"]
+            labels = [word for key, value in deploy["labels"].items() for word in ("--label", f"{key}={value}")]
+            places = [f"--constraint={one}" for one in deploy.get("placement", {}).get("constraints", [])]
+            words = ["--detach", "--quiet", "--no-resolve-image", "--mode", "global", "--name", f"exporter_{name}"]
+            command = ["service", "create", *words, *places, *labels, image, "sleep", "1000000000"]
+            code, out, errors = run([self.real_docker, *command], environ)
+            if code:
+                return code, out, errors
+        return 0, "", ""
+
+    def rules(self, service: str, environ: Mapping[str, str]) -> tuple[Rule, ...]:
+        """What a service's labels come to."""
+        code, out, errors = run([self.real_docker, "service", "inspect", service], environ)
+        assert code == 0, errors
+        [found] = json.loads(out)
+        decision = decide([Service(service, found["Spec"]["Labels"], None)])
+        assert decision.problems == ()
+        return decision.rules
+
     # The rest
 
     def curl(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
@@ -207,7 +249,7 @@ class Reader(ABC):
         return code, f"{out}\n", errors
 
     def scp(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
-        for name in ("stacks", "env"):
+        for name in ("stacks", "monitoring", "env"):
             assert name in arguments
             source = Path(environ["PWD"]) / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
@@ -216,9 +258,6 @@ class Reader(ABC):
 
     def ssh(self, _arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
         return 0, "", ""
-
-    def sudo(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
-        return run([arguments[-1]], environ)
 
     @contextmanager
     def _commands(self) -> Iterator[Path]:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.patience import LONGEST, patience
 from ingest.query import Query
 from ingest.translate import Ignored, Post, translate
+from ingest.wait import LONGEST, longest_wait
 from shared.actions import ACTIONS, Action
 from shared.errors import InvalidRequest
 from shared.messages import parse_body, parse_request
@@ -158,7 +158,7 @@ DEFAULT = timedelta(seconds=7)
 
 @pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("60", 60), ("900", 900), ("0.25", 0.25), ("007", 7)])
 def test_wait_in_the_query(text: str, seconds: float) -> None:
-    assert patience(Query((("wait", text),)), ["wait=5"], DEFAULT) == timedelta(seconds=seconds)
+    assert longest_wait(Query((("wait", text),)), ["wait=5"], DEFAULT) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ def test_wait_in_the_query(text: str, seconds: float) -> None:
     ],
 )
 def test_wait_as_a_preference(headers: list[str], seconds: float) -> None:
-    assert patience(Query(), headers, DEFAULT) == timedelta(seconds=seconds)
+    assert longest_wait(Query(), headers, DEFAULT) == timedelta(seconds=seconds)
 
 
 @given(text=TEXT, header=TEXT)
 def test_wait_is_never_out_of_bounds(text: str, header: str) -> None:
     try:
-        wait = patience(Query((("wait", text),)), [f"wait={header}"], DEFAULT)
+        wait = longest_wait(Query((("wait", text),)), [f"wait={header}"], DEFAULT)
     except InvalidRequest as error:
         assert "wait can only be" in str(error)  # noqa: PT017 - any other would be a bug
     else:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.build import CPU, GIB, JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
-from worker.decisions.victims import PROTECT_LABEL, Choice, Refusal, Victim, choose
+from worker.decisions.refusals import Refusal
+from worker.decisions.victims import Choice, Victim, choose
 from worker.ports.scaling import Group, Instance, Phase
-from worker.ports.swarm import Node, Service, Task
+from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
 WEB = service("web", replicas=9)
 JOB = service("backup", mode="replicated-job")

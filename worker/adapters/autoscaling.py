@@ -27,6 +27,8 @@ _KINDS: Sequence[tuple[re.Pattern[str], ActivityKind]] = (
 """Descriptions of activities. Instances from a warm pool are launched `from warm pool`."""
 _UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of memory"}
 """DesiredCapacityType, where it is not `units`."""
+_ABANDONED = "Lifecycle Action"
+"""In the message of a launch that was cancelled by the result of a lifecycle hook."""
 _FILTER_VALUES = 200
 """The most values that one filter of EC2 takes."""
 
@@ -46,7 +48,7 @@ class AwsGroups:
             found = [group for group in answer["AutoScalingGroups"] if group["AutoScalingGroupName"] == name]
             if not found:
                 raise NotFound(f"There is no Auto Scaling group {name}")
-            machines = await self._machines([one["InstanceId"] for one in found[0].get("Instances", [])])
+            machines = await self._machines([member["InstanceId"] for member in found[0].get("Instances", [])])
         return _group(found[0], machines)
 
     async def activities(self, name: str) -> Activities:
@@ -119,7 +121,9 @@ def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) 
         desired=found["DesiredCapacity"],
         min_size=found["MinSize"],
         max_size=found["MaxSize"],
-        instances=tuple(_instance(one, machines.get(one["InstanceId"], {})) for one in found.get("Instances", [])),
+        instances=tuple(
+            _instance(member, machines.get(member["InstanceId"], {})) for member in found.get("Instances", [])
+        ),
         launches_suspended="Launch" in suspended,
         terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
@@ -198,11 +202,12 @@ def _activity(found: Mapping[str, Any]) -> Activity:
 
 
 def _outcome(status: str, message: str) -> Outcome:
-    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why.
+    """What became of an activity. A launch that EC2 kills is cancelled with a message that says why; one that a
+    lifecycle hook has abandoned is cancelled as somebody wished.
 
     https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html
     """
-    if status == "Failed" or (status == "Cancelled" and message):
+    if status == "Failed" or (status == "Cancelled" and message and _ABANDONED not in message):
         return "failed"
     if status == "Cancelled":
         return "cancelled"

@@ -10,19 +10,19 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Any, Self
 
-from shared.errors import NotFound, Refused, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.messages import Role
 from worker.adapters.engine import Api, Engine, OutOfSequence
+from worker.adapters.service_spec import changed_service
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
+from worker.errors import Revised
 from worker.ports.swarm import (
     Availability,
     Node,
-    Revised,
     Service,
     ServiceChange,
     SwarmIdentity,
     Task,
-    with_nodes_avoided,
 )
 
 ATTEMPTS = 5
@@ -113,7 +113,7 @@ class DockerSwarm:
                 api,
                 "/services",
                 lambda: _inspect_service(api, service_id),
-                lambda spec: _changed_service(spec, change),
+                lambda spec: changed_service(spec, change),
                 registryAuthFrom="spec",
             )
         )
@@ -162,52 +162,6 @@ def _inspect_service(api: Api, name: str) -> Any:
     if not found or name not in {found["ID"], found["Spec"]["Name"]}:
         raise NotFound(f"service {name} not found")
     return found
-
-
-def _changed_service(spec: Spec, change: ServiceChange) -> Spec | None:
-    """The spec with the change in it. Raises Refused. None: this request's change is in it already."""
-    if change.avoid or change.allow:
-        return _with_constraints(spec, change)
-    labels = spec.get("Labels") or {}
-    if labels.get(change.label) == change.request_id:
-        return None
-    new = {**spec, "Labels": {**labels, change.label: change.request_id}}
-    if change.replicas is not None:
-        new["Mode"] = _with_replicas(spec, change.replicas)
-    template = dict(spec.get("TaskTemplate") or {})
-    if change.env is not None:
-        container = dict(template.get("ContainerSpec") or {})
-        template["ContainerSpec"] = {**container, "Env": _with_env(container.get("Env") or [], *change.env)}
-    if change.force:
-        template["ForceUpdate"] = (template.get("ForceUpdate") or 0) + 1
-    return {**new, "TaskTemplate": template}
-
-
-def _with_constraints(spec: Spec, change: ServiceChange) -> Spec | None:
-    """The spec that avoids nodes, or allows them again, and is the same in all else: so only tasks there move."""
-    template = spec.get("TaskTemplate") or {}
-    placement = template.get("Placement") or {}
-    present = tuple(placement.get("Constraints") or ())
-    wanted = with_nodes_avoided(present, change)
-    if wanted == present:
-        return None
-    return {**spec, "TaskTemplate": {**template, "Placement": {**placement, "Constraints": list(wanted)}}}
-
-
-def _with_replicas(spec: Spec, replicas: int) -> Spec:
-    mode = spec.get("Mode") or {"Replicated": {}}
-    if mode.get("Replicated") is None:
-        raise Refused(f"service {spec['Name']} is not a replicated service: its number of tasks can not be set")
-    return {**mode, "Replicated": {**mode["Replicated"], "Replicas": replicas}}
-
-
-def _with_env(lines: list[str], key: str, value: str) -> list[str]:
-    """The environment with the key set where it stood first, else at the end."""
-    line = f"{key}={value}"
-    places = [place for place, old in enumerate(lines) if old.partition("=")[0] == key]
-    if not places:
-        return [*lines, line]
-    return [line if place == places[0] else old for place, old in enumerate(lines) if place not in places[1:]]
 
 
 def _labelled(service: Service, label: str) -> bool:

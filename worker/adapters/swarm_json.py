@@ -42,18 +42,18 @@ def identity_of(info: Json) -> SwarmIdentity:
 def nodes_of(found: Iterable[Json]) -> list[Node]:
     """Nodes."""
     once = _Once()
-    return [_node(one, once.of) for one in found]
+    return [_node(each, once.of) for each in found]
 
 
 def services_of(found: Iterable[Json]) -> list[Service]:
     """Services."""
-    return [service_of(one) for one in found]
+    return [service_of(each) for each in found]
 
 
 def tasks_of(found: Iterable[Json]) -> list[Task]:
     """Tasks. Those of one service share their environment."""
     environments: dict[tuple[str, ...], Mapping[str, str]] = {}
-    return [_task(one, environments) for one in found]
+    return [_task(each, environments) for each in found]
 
 
 class _Once:
@@ -88,7 +88,9 @@ def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tu
         architecture=platform.get("Architecture") or "x86_64",
         address=status.get("Addr") or "",
         created_at=parse_rfc3339(found["CreatedAt"]) if found.get("CreatedAt") else None,
-        plugins=once(frozenset((one.get("Type") or "", one.get("Name") or "") for one in engine.get("Plugins") or ())),
+        plugins=once(
+            frozenset((plugin.get("Type") or "", plugin.get("Name") or "") for plugin in engine.get("Plugins") or ())
+        ),
     )
 
 
@@ -104,7 +106,6 @@ def service_of(found: Json) -> Service:
     template = spec.get("TaskTemplate") or {}
     placement = template.get("Placement") or {}
     reserved = (template.get("Resources") or {}).get("Reservations") or {}
-    restart = template.get("RestartPolicy") or {}
     mode, replicas = _mode(spec.get("Mode") or {})
     return Service(
         id=found["ID"],
@@ -116,23 +117,30 @@ def service_of(found: Json) -> Service:
         env=_env((template.get("ContainerSpec") or {}).get("Env")),
         constraints=tuple(placement.get("Constraints") or ()),
         platforms=tuple(
-            (one.get("OS") or "", one.get("Architecture") or "") for one in placement.get("Platforms") or ()
+            (pair.get("OS") or "", pair.get("Architecture") or "") for pair in placement.get("Platforms") or ()
         ),
         max_per_node=placement.get("MaxReplicas") or 0,
         cpus=reserved.get("NanoCPUs") or 0,
         memory=reserved.get("MemoryBytes") or 0,
         generic=_generic(reserved.get("GenericResources")),
         host_ports=_host_ports(spec.get("EndpointSpec") or {}),
-        restarts=restart.get("Condition") != "none",
-        restarts_completed=restart.get("Condition") != "on-failure",
-        max_attempts=restart.get("MaxAttempts") or 0,
-        attempts_window=timedelta(microseconds=(restart.get("Window") or 0) / 1000),
+        **_restarts(template.get("RestartPolicy") or {}),
         local_volumes=_local_volumes((template.get("ContainerSpec") or {}).get("Mounts")),
         start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
         update_state=status.get("State") or None,
         update_message=status.get("Message") or "",
         updated_at=_moment(status.get("StartedAt")) or _moment(found.get("UpdatedAt")),
     )
+
+
+def _restarts(policy: Json) -> dict[str, Any]:
+    """The fields that tell when a task is started again."""
+    return {
+        "restarts": policy.get("Condition") != "none",
+        "restarts_completed": policy.get("Condition") != "on-failure",
+        "max_attempts": policy.get("MaxAttempts") or 0,
+        "attempts_window": timedelta(microseconds=(policy.get("Window") or 0) / 1000),
+    }
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -1,0 +1,1 @@
+"""Pure decisions on facts: no clock, no call, no await."""

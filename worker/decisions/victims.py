@@ -15,19 +15,24 @@ from worker.decisions.displacement import Departures, movable
 from worker.decisions.matching import Strangers, claimants, dispute, disputed, matched, members
 from worker.decisions.quorum import demotions_refusal
 from worker.decisions.reasons import Obstacle, Reason
+from worker.decisions.refusals import (
+    Refusal,
+    could_be,
+    listed,
+    name_of,
+    nobody_knows,
+    none_fits,
+    nothing_matches,
+    too_few,
+)
 from worker.ports.scaling import Group, Instance, Phase
-from worker.ports.swarm import Node, Service, Task
-
-PROTECT_LABEL = "com.df.scaler.protect"
-"""The swarm node label that, being `true`, keeps a node."""
+from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
 MOST_LOOKED_AT = 600_000
 """The search stops after so many looks at a node for a service, all sets together: it takes the event loop's time.
 
 Measured at 1,000 nodes with 20,000 tasks: 0.03 s for a choice without obstacles, 0.7 s for one that comes to the bound.
 """
-_NAMED = 8
-"""At most so many instances are named in a refusal."""
 _TEXTS = 5
 """And so many told with their reasons."""
 
@@ -67,16 +72,9 @@ class Choice:
         """What people should know about the choice, for the record's message. Empty: nothing."""
         drained = [victim.name for victim in self.victims if victim.drained]
         passed = [f"{each.name} ({each.reason})" for each in self.passed_over]
-        already = f"{_listed(drained)} {'was' if len(drained) == 1 else 'were'} drained already" if drained else ""
-        over = f"passed over: {_listed(passed)}" if passed else ""
+        already = f"{listed(drained)} {'was' if len(drained) == 1 else 'were'} drained already" if drained else ""
+        over = f"passed over: {listed(passed)}" if passed else ""
         return "; ".join(filter(None, (already, over)))
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing is removed: what, why, what to do."""
-
-    reason: str
 
 
 def choose(
@@ -94,19 +92,14 @@ def choose(
     """`count` victims of the group, or why there are none. The search is bounded (`MOST_LOOKED_AT`)."""
     node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     if not claims:
-        return _nothing_matches(count, group)
-    strangers = Strangers([node for node in nodes if node_type in _roles(node)], group.instances)
-    unsure = {
-        instance.id: strangers.like(instance)
-        for instance in members(group)
-        if instance.id not in claims and not _kept(instance, group) and _is_older(instance, now - join_timeout)
-    }
+        return nothing_matches(count, group)
+    unsure = _unsure(group, [node for node in nodes if node_type in _roles(node)], claims, now - join_timeout)
     obstacle = {
         instance.id: _obstacle(instance, claims.get(instance.id, ()), group, unsure) for instance in members(group)
     }
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
-        return _too_few(count, len(eligible), group, node_of, obstacle)
+        return too_few(count, len(eligible), group, node_of, obstacle)
     costs = Costs(node_of, movable(tasks, services), own_node_id)
     departures, order = Departures(nodes, services, tasks), Order(eligible, members(group), costs)
     search = Search(
@@ -117,13 +110,25 @@ def choose(
     )
     chosen = search.run()
     if chosen is None:
-        return _none_fits(search, len(eligible), group, node_of)
+        return none_fits(search, len(eligible), group, node_of)
     if any(unsure.values()) and any(node_of[each].ready for each in chosen if each in node_of):
-        return _nobody_knows(unsure)
+        return nobody_knows(unsure)
     return Choice(
         tuple(_victim(instance_id, costs) for instance_id in chosen),
         _passed_over(chosen, search, group, claims, costs, obstacle),
     )
+
+
+def _unsure(
+    group: Group, nodes: Sequence[Node], claims: Mapping[str, Sequence[Node]], joined_by: datetime
+) -> dict[str, Sequence[Node]]:
+    """The instances that no node claims though they should have joined by then, and the nodes that they could be."""
+    strangers = Strangers(nodes, group.instances)
+    return {
+        instance.id: strangers.like(instance)
+        for instance in members(group)
+        if instance.id not in claims and not _kept(instance, group) and _is_older(instance, joined_by)
+    }
 
 
 def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
@@ -172,7 +177,7 @@ def _obstacle(
         return None if instance.phase is Phase.IN_SERVICE else instance.phase.value
     if instance.id not in unsure:
         return "has not joined the Swarm yet"
-    return _could_be(unsure[instance.id]) if unsure[instance.id] else None
+    return could_be(unsure[instance.id]) if unsure[instance.id] else None
 
 
 # --- Who goes, and who does not ---------------------------------------------------------------------------------
@@ -183,10 +188,6 @@ def _victim(instance_id: str, costs: Costs) -> Victim:
     if node is None:
         return Victim(instance_id, None, instance_id, why)
     return Victim(instance_id, node.id, node.hostname or instance_id, why, drained=node.availability == "drain")
-
-
-def _name(instance: Instance, node: Node | None) -> str:
-    return (node.hostname if node is not None else "") or instance.id
 
 
 def _passed_over(
@@ -204,9 +205,9 @@ def _passed_over(
         node = costs.node_of.get(instance.id)
         kept, hindered = obstacle[instance.id], search.passed_over.get(instance.id)
         if hindered is not None:
-            found.append(PassedOver(_name(instance, node), hindered.reason, hindered.text))
+            found.append(PassedOver(name_of(instance, node), hindered.reason, hindered.text))
         elif kept is not None and costs.of(instance.id) < dearest:
-            found.append(PassedOver(_name(instance, node), _code(instance, claims.get(instance.id, ()), group), kept))
+            found.append(PassedOver(name_of(instance, node), _code(instance, claims.get(instance.id, ()), group), kept))
     return tuple(found)
 
 
@@ -219,72 +220,3 @@ def _code(instance: Instance, claiming: Sequence[Node], group: Group) -> Reason:
 
 def _is_labelled(node: Node) -> bool:
     return node.labels.get(PROTECT_LABEL, "").strip().lower() == "true"
-
-
-# --- Why nobody goes --------------------------------------------------------------------------------------------
-
-
-def _nothing_matches(count: int, group: Group) -> Refusal:
-    present = [instance.id for instance in members(group)]
-    if not present:
-        return Refusal(f"Auto Scaling group {group.name} has no instance that could be removed")
-    return Refusal(
-        f"Cannot choose {count} of the instances of Auto Scaling group {group.name} ({_listed(present)}): no node of "
-        "the Swarm can be matched to any of them, so nobody knows what runs there. Give the Docker engines the "
-        "label instance_id=INSTANCE_ID, or hostnames equal to the private DNS names; instances that never joined "
-        "can be ended with `aws autoscaling terminate-instance-in-auto-scaling-group "
-        "--should-decrement-desired-capacity --instance-id INSTANCE_ID`"
-    )
-
-
-def _could_be(strangers: Sequence[Node]) -> str:
-    names = _listed([f"{node.hostname} ({node.id})" for node in strangers])
-    return f"no node of the Swarm can be matched to it, but it could be {names}"
-
-
-def _nobody_knows(unsure: Mapping[str, Sequence[Node]]) -> Refusal:
-    """An instance that has perhaps never joined would go first; a healthy one must not go in its place."""
-    doubts = [f"{instance_id}: {_could_be(strangers)}" for instance_id, strangers in unsure.items() if strangers]
-    return Refusal(
-        f"Nobody can tell whether these instances have joined the Swarm, and no healthy one goes in their place: "
-        f"{'; '.join(doubts[:_NAMED])}. Give the Docker engines the label instance_id=INSTANCE_ID, or end what has "
-        "not joined (`aws autoscaling terminate-instance-in-auto-scaling-group --should-decrement-desired-capacity "
-        "--instance-id INSTANCE_ID`), then repeat the request"
-    )
-
-
-def _too_few(
-    count: int, eligible: int, group: Group, node_of: Mapping[str, Node], obstacle: Mapping[str, str | None]
-) -> Refusal:
-    kept = [
-        f"{_name(instance, node_of.get(instance.id))} ({obstacle[instance.id]})"
-        for instance in members(group)
-        if obstacle[instance.id] is not None
-    ]
-    why = f": {_listed(kept)}" if kept else ""
-    return Refusal(
-        f"Only {eligible} of the {len(members(group))} instances of Auto Scaling group {group.name} can be removed, "
-        f"{count} should be{why}. Remove fewer, wait until all are InService and in the Swarm, or lift the "
-        f"protection (`docker node update --label-rm {PROTECT_LABEL} NODE`, "
-        "`aws autoscaling set-instance-protection --no-protected-from-scale-in`)"
-    )
-
-
-def _none_fits(search: Search, eligible: int, group: Group, node_of: Mapping[str, Node]) -> Refusal:
-    """Each that stands in the way, with the reason: the cheapest first."""
-    by_id = {instance.id: instance for instance in members(group)}
-    told = [
-        f"{_name(by_id[instance_id], node_of.get(instance_id))}: {obstacle.text}"
-        for instance_id, obstacle in search.passed_over.items()
-    ]
-    more = f"; and {len(told) - _TEXTS} more" if len(told) > _TEXTS else ""
-    bounded = " Not every set of them was tried: there are too many." if search.exhausted else ""
-    return Refusal(
-        f"Nothing was removed: of the {eligible} instances of Auto Scaling group {group.name} that may go, no "
-        f"{search.count} can: {'; '.join(told[:_TEXTS])}{more}.{bounded} Make room (or wait), then repeat the request"
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""What may run now, and the one place where errors become outcomes."""

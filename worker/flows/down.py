@@ -16,7 +16,8 @@ from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import down_refusal
 from worker.decisions.readiness import up_count
-from worker.decisions.victims import Choice, Refusal, choose
+from worker.decisions.refusals import Refusal
+from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale

@@ -15,9 +15,9 @@ import structlog
 from shared.errors import NotFound
 from worker.decisions import displacement
 from worker.decisions.restarts import update_running
-from worker.errors import GaveUp
+from worker.errors import GaveUp, Revised
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, Revised, Service, ServiceChange, Task
+from worker.ports.swarm import Availability, Service, ServiceChange, Task
 from worker.requests import departures
 from worker.requests.departures import Problem
 from worker.requests.plans import DepartingNode, DownPlan

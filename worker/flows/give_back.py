@@ -9,8 +9,9 @@ import structlog
 
 from shared.errors import NotFound
 from worker.decisions import displacement
+from worker.errors import Revised
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, Revised, ServiceChange
+from worker.ports.swarm import Availability, ServiceChange
 from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest

@@ -1,0 +1,1 @@
+"""From messages to records, one small module a source."""

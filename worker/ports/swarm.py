@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from shared.errors import Refused
 from shared.messages import Role
 
 Availability = Literal["active", "pause", "drain"]
@@ -208,10 +207,9 @@ class ServiceChange:
     force: bool = False
     """Replace the tasks though nothing else changes."""
     avoid: tuple[str, ...] = ()
-    """Ids of nodes that its tasks have to leave. Only they are replaced, in the service's update order, and no restart
-    attempt is used up: a changed placement constraint alone leaves those that meet it where they run
+    """Ids of nodes that its tasks have to leave. Only they are replaced, and no restart attempt is used up
     (https://github.com/moby/swarmkit/blob/master/manager/orchestrator/task.go, `IsTaskDirty`).
-    No label is written: that the constraint is there proves it."""
+    No label is written: the constraint itself proves it."""
     allow: tuple[str, ...] = ()
     """Ids of nodes that it may use again. Nothing moves."""
 
@@ -219,26 +217,6 @@ class ServiceChange:
     def label(self) -> str:
         """The label that proves this kind of change; `avoid` and `allow` prove themselves."""
         return REQUEST_LABEL if self.replicas is not None else RESCHEDULE_LABEL
-
-
-class Revised(Refused):
-    """A node was not changed: somebody has set another availability than was expected."""
-
-    def __init__(self, node_id: str, availability: str) -> None:
-        super().__init__(f"The availability of node {node_id} is {availability} by now")
-        self.availability = availability
-
-
-def with_nodes_avoided(constraints: Sequence[str], change: ServiceChange) -> tuple[str, ...]:
-    """Placement constraints as `avoid` and `allow` of a change make them; the same where they are so already."""
-    allowed = {_avoiding(node_id) for node_id in change.allow}
-    kept = [text for text in constraints if text.replace(" ", "") not in allowed]
-    present = {text.replace(" ", "") for text in kept}
-    return (*kept, *(text for text in map(_avoiding, change.avoid) if text not in present))
-
-
-def _avoiding(node_id: str) -> str:
-    return f"node.id!={node_id}"
 
 
 class SwarmChanges(Protocol):

@@ -99,6 +99,16 @@ class History:
         activity.finish("Failed", message)
         return activity
 
+    @staticmethod
+    def launch_killed(activity: Activity, reason: str) -> None:
+        """EC2 took an instance back before it was in service: AWS calls that Cancelled, not Failed."""
+        message = (
+            "Instance became unhealthy while waiting for instance to be in InService state. "
+            f"Termination Reason: {reason}"
+        )
+        activity.description += f".  Status Reason: {message}"
+        activity.finish("Cancelled", message)
+
     def terminating(self, instance_id: str, cause: str, details: dict[str, str]) -> Activity:
         """An instance is on its way out."""
         return self._begin(f"Terminating EC2 instance: {instance_id}", cause, details)

@@ -62,7 +62,20 @@ def deploy_swarm(
     """
     session.client("ec2").create_key_pair(KeyName=stack)
     body = moved(for_emulator(SWARM.read_text()), ".".join(block.split(".")[:2]))
-    return _create(session, stack, body, KeyName=stack, ManagerSize=str(managers), ClusterSize=str(workers))
+    outputs = _create(session, stack, body, KeyName=stack, ManagerSize=str(managers), ClusterSize=str(workers))
+    protect(session, [outputs["ManagerAsgName"], outputs["WorkerAsgName"]])
+    return outputs
+
+
+def protect(session: Session, groups: Sequence[str]) -> None:
+    """New instances of the groups are protected from scale-in: what a cluster does itself when its stack is complete.
+
+    The first ones are still pending here, and cannot be.
+    """
+    for group in groups:
+        session.client("autoscaling").update_auto_scaling_group(
+            AutoScalingGroupName=group, NewInstancesProtectedFromScaleIn=True
+        )
 
 
 def complete_table(session: Session, table: str) -> None:

@@ -237,10 +237,24 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
             if activity.end is None:
                 activity.finish("Cancelled")
             return
+        reason = self.world.knobs.launch_end(self.name)
+        if reason is not None:
+            self._launch_killed(state, activity, reason)
+            return
         state.lifecycle_state = "InService"
         self.ec2_backend.put(state.instance, ec2.RUNNING)
         activity.finish()
         self.autoscaling_backend.register_with_balancers(self)
+        self.changed()
+
+    def _launch_killed(self, state: Any, activity: Activity, reason: str) -> None:
+        """Without an activity of its own for the end of the instance."""
+        self.history.launch_killed(activity, reason)
+        self.instance_states = [other for other in self.instance_states if other is not state]
+        self.ec2_backend.terminate_instances([state.instance_id])
+        if not self._retrying:
+            self._retrying = True
+            self._later("launch_retry_seconds", self._retry)
         self.changed()
 
     def _shrink(self, number: int) -> None:

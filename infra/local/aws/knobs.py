@@ -17,6 +17,8 @@ from typing import Any, Final
 DEFAULTS: Final[Mapping[str, Any]] = {
     # {group or "*": "InsufficientInstanceCapacity" | "VcpuLimitExceeded" | any sentence}
     "refuse_launches": {},
+    # {group or "*": sentence}: EC2 takes each instance back while it is pending, as with a key that it may not use
+    "kill_launches": {},
     # DescribeAutoScalingGroups and -Instances tell the state of so many seconds ago, but none from before
     # this was set: what was seen once is not unseen
     "describe_lag_seconds": 0.0,
@@ -105,9 +107,16 @@ class Knobs:
 
     def launch_refusal(self, group: str) -> str | None:
         """Why EC2 refuses to launch for this group: a code or a sentence."""
+        return self._of_group("refuse_launches", group)
+
+    def launch_end(self, group: str) -> str | None:
+        """Why EC2 takes back what it has launched for this group: a sentence."""
+        return self._of_group("kill_launches", group)
+
+    def _of_group(self, name: str, group: str) -> str | None:
         with self._lock:
-            refused = self._values["refuse_launches"]
-            reason = refused.get(group) or refused.get("*")
+            reasons = self._values[name]
+            reason = reasons.get(group) or reasons.get("*")
             return None if reason is None else str(reason)
 
     def _tell(self) -> None:

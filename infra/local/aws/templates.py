@@ -16,6 +16,7 @@ SCALER: Final = _FOLDER / "scaler.yaml"
 REFUSED: Final = {
     "Http": "moto's CloudFormation makes every load balancer an application one, which has no TCP listeners",
     "Https": "the same",
+    "WayOut": "moto's CloudFormation does not know AWS::CloudFormation::WaitConditionHandle",
 }
 REFUSED_PROPERTIES: Final = {
     "TargetGroupARNs": "an instance that is still pending cannot be registered with moto's target groups",
@@ -24,11 +25,12 @@ _NETWORK: Final = re.compile(r"^( +CidrBlock: )10\.0\.", re.MULTILINE)
 
 
 def for_emulator(template: str) -> str:
-    """The template without the resources in REFUSED, to which nothing refers, and without those properties."""
+    """The template without the resources in REFUSED, to which nothing but an order refers, and those properties."""
     for name in REFUSED:
+        template = re.sub(rf"^ +DependsOn: {name}\n", "", template, flags=re.MULTILINE)
         template = re.sub(rf"^  {name}:\n(?:    .*\n|\n)+?(?=^  \S|^\S)", "", template, flags=re.MULTILINE)
     for name in REFUSED_PROPERTIES:
-        template = re.sub(rf"^ +{name}: .*\n", "", template, flags=re.MULTILINE)
+        template = re.sub(rf"^( +){name}:.*\n(?:\1 +.*\n)*", "", template, flags=re.MULTILINE)
     return template
 
 

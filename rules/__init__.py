@@ -1,0 +1,1 @@
+"""Prometheus's alert rules, made of the labels of services."""

@@ -1,0 +1,54 @@
+"""What `rules` counts. A registry of its own; `health` serves it."""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from rules.model import Decision, Problem
+
+
+class Metrics:
+    """What a person would want to see and alert on."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._rules = Gauge("scaler_rules", "Rules in the file.", registry=self.registry)
+        self._invalid = Gauge(
+            "scaler_rules_invalid",
+            "1 for each alert of a service that was left out; the log and the alert ScalerRuleInvalid say why.",
+            ["service", "alert"],
+            registry=self.registry,
+        )
+        self._read = Gauge(
+            "scaler_rules_read_timestamp_seconds", "When the services were last read.", registry=self.registry
+        )
+        self._written = Gauge(
+            "scaler_rules_written_timestamp_seconds", "When the file last changed.", registry=self.registry
+        )
+        self._failures = Counter(
+            "scaler_rules_failures", "Times that something could not be done.", ["what"], registry=self.registry
+        )
+        for what in ("read", "write"):
+            self._failures.labels(what)
+
+    def decided(self, decision: Decision) -> None:
+        """What the file now says."""
+        self._rules.set(len(decision.rules))
+        self._tell_invalid(decision.problems)
+
+    def read(self) -> None:
+        """The services have been read."""
+        self._read.set_to_current_time()
+
+    def written(self) -> None:
+        """The file has changed."""
+        self._written.set_to_current_time()
+
+    def failed(self, what: str) -> None:
+        """`read`: the services; `write`: the file."""
+        self._failures.labels(what).inc()
+
+    def _tell_invalid(self, problems: Iterable[Problem]) -> None:
+        self._invalid.clear()
+        for problem in problems:
+            self._invalid.labels(problem.service, problem.alert).set(1)
