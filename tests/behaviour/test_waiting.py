@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.clock import parse_rfc3339
 from shared.records import State
@@ -231,3 +232,18 @@ async def test_a_demand_that_is_answered_at_once_costs_no_write_for_its_waits() 
             revisions.append(record.revision)
             assert (record.state, record.waiting_for) == (State.SKIPPED, None)
     assert revisions[0] == revisions[1]
+
+
+async def test_steps_are_logged_at_info_with_one_scheme_of_keys_and_a_failed_end_at_error() -> None:
+    with capture_logs() as logs:
+        async with scenario(boot=500, reschedule_timeout=30) as s:
+            await s.started()
+            request = s.up()
+            assert (await s.ended(request)).state == State.FAILED
+    steps = [line for line in logs if line["event"] == "step_entered"]
+    assert [line["step"] for line in steps] == ["plan", "apply", "wait"]
+    assert all({"request", "step", "waiting_for", "deadline"} <= line.keys() for line in steps)
+    assert {(line["request"], line["log_level"]) for line in steps} == {(request, "info")}
+    assert (steps[-1]["waiting_for"], bool(steps[-1]["deadline"])) == ("2 worker nodes to be Ready in the Swarm", True)
+    (end,) = (line for line in logs if line["event"] == "request_ended")
+    assert (end["request"], end["log_level"]) == (request, "error")
