@@ -16,13 +16,17 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
+import structlog
+
 from shared.clock import parse_rfc3339, rfc3339
+
+log = structlog.get_logger()
 
 KEPT = timedelta(days=90)
 """How long records live after a worker took them up. Not after `requested_at`: callers write what they like there."""
@@ -53,16 +57,20 @@ class Step:
     name: str
     started_at: datetime
     ended_at: datetime | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that a newer version has written: kept, and written back as they came."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        ended = None if self.ended_at is None else rfc3339(self.ended_at)
-        return {"name": self.name, "started_at": rfc3339(self.started_at), "ended_at": ended}
+        own = {"name": self.name, "started_at": rfc3339(self.started_at), "ended_at": _text(self.ended_at)}
+        return {**self.unknown, **own}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(document["name"], parse_rfc3339(document["started_at"]), _moment(document["ended_at"]))
+        """The reverse of `document`. Raises KeyError, ValueError, TypeError where its name or beginning is missing."""
+        unknown = {key: value for key, value in document.items() if key not in {"name", "started_at", "ended_at"}}
+        ended = _moment(document.get("ended_at"))
+        return cls(_a(str)(document["name"]), parse_rfc3339(document["started_at"]), ended, unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +110,8 @@ class Record:
     """Ended, and nothing left to offer: the record leaves the index of open ones."""
     token: int = 0
     revision: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that a newer version has written: kept, and written back as they came."""
 
     def but(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -115,6 +125,7 @@ class Record:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
+            **self.unknown,
             "id": self.id,
             "action": self.action,
             "state": str(self.state),
@@ -131,30 +142,80 @@ class Record:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], token: int = 0, revision: int = 0) -> Self:
-        """The reverse of `document`. Fields that a newer version may have added are passed over."""
-        known = {key: value for key, value in document.items() if key in _NAMES}
+        """The reverse of `document`. What nobody here knows is kept; what cannot be read has its default."""
+        known = {name: _read(name, read, document.get(name)) for name, read in _READERS.items()}
+        known = {name: value for name, value in known.items() if value is not None}
+        moments = (known.get(name) for name in ("requested_at", "received_at", "started_at"))
         return cls(
             **{
+                "id": "",
+                "action": "",
+                "source": "",
+                "request": {},
+                "state": _likely_state(known),
                 **known,
-                "state": State(document["state"]),
-                "steps": tuple(Step.parse(step) for step in document["steps"]),
-                "requested_at": parse_rfc3339(document["requested_at"]),
-                "received_at": _moment(document.get("received_at")),
-                "started_at": _moment(document["started_at"]),
-                "ended_at": _moment(document["ended_at"]),
-                "warnings": tuple(document["warnings"]),
-                "notices": tuple(document["notices"]),
+                "requested_at": next((moment for moment in moments if moment is not None), _LONG_AGO),
                 "token": token,
                 "revision": revision,
+                "unknown": {key: value for key, value in document.items() if key not in _READERS},
             }
         )
+
+
+def _read(name: str, read: Callable[[Any], Any], value: Any) -> Any:
+    """A field's value. None: there is none, or it cannot be read."""
+    try:
+        return None if value is None else read(value)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        log.warning("record_field_unreadable", field=name)
+        return None
+
+
+def _a(kind: type) -> Callable[[Any], Any]:
+    """Reads what is of this kind. Raises TypeError for anything else."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return read
+
+
+def _each(name: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Reads a list; an element that cannot be read is passed over."""
+
+    def read_all(values: Any) -> Any:
+        found = (_read(name, read, value) for value in _a(list)(values))
+        return tuple(value for value in found if value is not None)
+
+    return read_all
+
+
+def _likely_state(known: Mapping[str, Any]) -> State:
+    """Where a request stands whose state cannot be read: nothing that has ended is done again."""
+    if known.get("ended_at") is not None:
+        return State.FAILED
+    return State.QUEUED if known.get("step") is None else State.RUNNING
 
 
 _PLAIN = (
     *("source", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
     *("duplicate_of", "notified", "settled"),
 )
-_NAMES = frozenset(item.name for item in fields(Record))
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("id", "action", "message", "step", "source", "scale", "type", "service", "duplicate_of"), _a(str)),
+    **dict.fromkeys(("by", "nodes_before", "nodes_after"), _a(int)),
+    **dict.fromkeys(("notified", "settled"), _a(bool)),
+    **dict.fromkeys(("plan", "request"), _a(dict)),
+    **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), parse_rfc3339),
+    "state": State,
+    "steps": _each("steps", Step.parse),
+    "warnings": _each("warnings", _a(str)),
+    "notices": _each("notices", _a(dict)),
+}
+"""How each field of a record is read."""
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from shared.clock import Clock
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory
-from worker.leadership.swarm_events import SwarmEvents
+from worker.leadership.swarm_events import SHORTEST_SECONDS, SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal
@@ -96,8 +96,11 @@ class Leadership:
             if deadline is not None and deadline.passed:
                 return None
             seconds = every() if callable(every) else every
-            seconds = max(0.0, min(TICK_SECONDS, seconds, TICK_SECONDS if deadline is None else deadline.remaining))
-            await (self.events.changed(generation, seconds) if on_events else asyncio.sleep(seconds))
+            left = TICK_SECONDS if deadline is None else deadline.remaining
+            seconds = max(SHORTEST_SECONDS, min(TICK_SECONDS, seconds, left))
+            await (
+                self.events.changed(generation, seconds) if on_events else asyncio.sleep(max(seconds, SHORTEST_SECONDS))
+            )
             self.watchdog.heartbeat(name)
 
 
