@@ -37,9 +37,9 @@ class Alert:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`. Raises KeyError where a field is missing."""
-        unknown = {name: value for name, value in document.items() if name not in _KNOWN}
-        return cls(**{name: document[name] for name in _KNOWN}, unknown=unknown)
+        """The reverse of `document`. Raises KeyError, or TypeError where it is no document."""
+        known = {name: document[name] for name in _KNOWN}
+        return cls(**known, unknown={name: value for name, value in document.items() if name not in _KNOWN})
 
 
 _KNOWN = ("alertname", "service", "status", "request", "summary")
