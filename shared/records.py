@@ -22,11 +22,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-import structlog
-
-from shared.clock import parse_rfc3339, rfc3339
-
-log = structlog.get_logger()
+from shared.clock import rfc3339
+from shared.reading import each_of, moment, of_kind, readable
 
 KEPT = timedelta(days=90)
 """How long records live after a worker took them up. Not after `requested_at`: callers write what they like there."""
@@ -69,8 +66,8 @@ class Step:
     def parse(cls, document: Mapping[str, Any]) -> Self:
         """The reverse of `document`. Raises KeyError, ValueError, TypeError where its name or beginning is missing."""
         unknown = {key: value for key, value in document.items() if key not in {"name", "started_at", "ended_at"}}
-        ended = _moment(document.get("ended_at"))
-        return cls(_a(str)(document["name"]), parse_rfc3339(document["started_at"]), ended, unknown)
+        ended = readable("ended_at", moment, document.get("ended_at"))
+        return cls(of_kind(str)(document["name"]), moment(document["started_at"]), ended, unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +140,7 @@ class Record:
     @classmethod
     def parse(cls, document: Mapping[str, Any], token: int = 0, revision: int = 0) -> Self:
         """The reverse of `document`. What nobody here knows is kept; what cannot be read has its default."""
-        known = {name: _read(name, read, document.get(name)) for name, read in _READERS.items()}
+        known = {name: readable(name, read, document.get(name)) for name, read in _READERS.items()}
         known = {name: value for name, value in known.items() if value is not None}
         moments = (known.get(name) for name in ("requested_at", "received_at", "started_at"))
         return cls(
@@ -154,42 +151,12 @@ class Record:
                 "request": {},
                 "state": _likely_state(known),
                 **known,
-                "requested_at": next((moment for moment in moments if moment is not None), _LONG_AGO),
+                "requested_at": next((when for when in moments if when is not None), _LONG_AGO),
                 "token": token,
                 "revision": revision,
                 "unknown": {key: value for key, value in document.items() if key not in _READERS},
             }
         )
-
-
-def _read(name: str, read: Callable[[Any], Any], value: Any) -> Any:
-    """A field's value. None: there is none, or it cannot be read."""
-    try:
-        return None if value is None else read(value)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        log.warning("record_field_unreadable", field=name)
-        return None
-
-
-def _a(kind: type) -> Callable[[Any], Any]:
-    """Reads what is of this kind. Raises TypeError for anything else."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, kind):
-            raise TypeError(f"{value!r} is no {kind.__name__}")
-        return value
-
-    return read
-
-
-def _each(name: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Reads a list; an element that cannot be read is passed over."""
-
-    def read_all(values: Any) -> Any:
-        found = (_read(name, read, value) for value in _a(list)(values))
-        return tuple(value for value in found if value is not None)
-
-    return read_all
 
 
 def _likely_state(known: Mapping[str, Any]) -> State:
@@ -204,15 +171,17 @@ _PLAIN = (
     *("duplicate_of", "notified", "settled"),
 )
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("id", "action", "message", "step", "source", "scale", "type", "service", "duplicate_of"), _a(str)),
-    **dict.fromkeys(("by", "nodes_before", "nodes_after"), _a(int)),
-    **dict.fromkeys(("notified", "settled"), _a(bool)),
-    **dict.fromkeys(("plan", "request"), _a(dict)),
-    **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), parse_rfc3339),
+    **dict.fromkeys(
+        ("id", "action", "message", "step", "source", "scale", "type", "service", "duplicate_of"), of_kind(str)
+    ),
+    **dict.fromkeys(("by", "nodes_before", "nodes_after"), of_kind(int)),
+    **dict.fromkeys(("notified", "settled"), of_kind(bool)),
+    **dict.fromkeys(("plan", "request"), of_kind(dict)),
+    **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), moment),
     "state": State,
-    "steps": _each("steps", Step.parse),
-    "warnings": _each("warnings", _a(str)),
-    "notices": _each("notices", _a(dict)),
+    "steps": each_of("steps", Step.parse),
+    "warnings": each_of("warnings", of_kind(str)),
+    "notices": each_of("notices", of_kind(dict)),
 }
 """How each field of a record is read."""
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -262,7 +231,3 @@ def record_of(item: Mapping[str, Any]) -> Record:
 
 def _text(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else parse_rfc3339(text)

@@ -104,6 +104,10 @@ def test_one_field_that_is_missing_or_can_not_be_read_costs_no_other(field: str,
     assert read.state == State.RUNNING
 
 
+def test_a_moment_without_a_zone_can_not_be_read() -> None:
+    assert Record.parse({**record().document(), "started_at": "2026-11-22T12:00:00"}).started_at is None
+
+
 def test_a_step_and_a_notice_that_can_not_be_read_cost_no_other() -> None:
     document = {
         **record().document(),

@@ -98,9 +98,7 @@ class Leadership:
             seconds = every() if callable(every) else every
             left = TICK_SECONDS if deadline is None else deadline.remaining
             seconds = max(SHORTEST_SECONDS, min(TICK_SECONDS, seconds, left))
-            await (
-                self.events.changed(generation, seconds) if on_events else asyncio.sleep(max(seconds, SHORTEST_SECONDS))
-            )
+            await (self.events.changed(generation, seconds) if on_events else asyncio.sleep(seconds))
             self.watchdog.heartbeat(name)
 
 
