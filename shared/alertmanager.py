@@ -7,7 +7,7 @@ summary, and Slack shows an empty text. When to say what is left to the callers.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -34,15 +34,21 @@ class Alert:
     status: Status
     request: str
     summary: str
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Fields that a newer version has written into the journal: kept there, and never posted."""
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, Any]:
         """As JSON, for the journal."""
-        return asdict(self)
+        return {**self.unknown, **{name: getattr(self, name) for name in _KNOWN}}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(**document)
+        """The reverse of `document`. Raises KeyError, or TypeError where it is no document."""
+        known = {name: document[name] for name in _KNOWN}
+        return cls(**known, unknown={name: value for name, value in document.items() if name not in _KNOWN})
+
+
+_KNOWN = ("alertname", "service", "status", "request", "summary")
 
 
 def payload(alert: Alert, now: datetime, lasts: timedelta) -> list[dict[str, Any]]:
