@@ -7,13 +7,13 @@ world that a record was made in and the one that it is put into, so every id in 
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from shared.records import record_of
 from tests.behaviour.scenario import Scenario
+from tests.fakes import people
 from worker.ports.storage import GroupMemory, LeaseItem
 
 FOLDER = Path(__file__).parents[1] / "payloads" / "records" / "0.1.0"
@@ -52,7 +52,7 @@ async def put(s: Scenario, name: str, change: Change | None = None) -> str:
     s.journal.records[record.id] = record
     for kind, memory in file["memory"].items():
         s.journal.memories[kind] = (memory.pop("token"), _memory(memory))
-    s.leases.history.append(LeaseItem(None, record.token, 0, "cluster"))
+    s.leases.history.append(LeaseItem(None, record.token, 0, s.swarm.simulated.cluster_id))
     return record.id
 
 
@@ -91,9 +91,10 @@ def _exchange(text: str, ids: Mapping[str, str]) -> str:
 async def _as_it_was(s: Scenario, around: Mapping[str, Any]) -> None:
     """What the worker had done, and what others had."""
     for node_id, facts in around["nodes"].items():
-        s.swarm.cluster.put_node(replace(s.swarm.cluster.nodes[node_id], **facts))
+        people.set_role(s.swarm, node_id, facts["role"])
+        s.swarm.set_availability(node_id, facts["availability"])
     for service_id in around["rolled"]:
-        s.swarm.cluster.put_service(s.swarm.cluster.services[service_id], template_changed=True)
+        people.replace_tasks(s.swarm, service_id)
     if around["terminated"] or around["taken"]:
         await s.passes(MOVED_SECONDS)
     for instance in around["terminated"]:

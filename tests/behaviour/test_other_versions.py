@@ -193,7 +193,7 @@ async def test_a_nested_document_that_is_empty_has_its_defaults(part: str) -> No
         async with scenario(**size(name)) as s:
             request = await put(s, name, emptied)
             s.start()
-            await s.until(lambda w=w, request=request: s.record(request).state.ended, within=2400)  # type: ignore[misc]
+            await s.ended(request, within=2400)
             assert min(s.desired) >= least(name)
 
 

@@ -1,16 +1,16 @@
 """Protections that nothing else would miss: each test fails with one careless change (tests/mutants has them)."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from shared.errors import Unavailable
 from shared.records import State
 from tests.behaviour.scenario import RESCHEDULED, Scenario, scenario
 from tests.behaviour.test_lease import FIFTEEN, Candidate, keeping, now
-from tests.fakes import InMemoryLeaseStore
+from tests.fakes import InMemoryLeaseStore, people
 from worker.leadership.fence import Fence
-from worker.ports.swarm import Manager
+
+ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned"}
 
 
 async def test_a_cool_down_after_an_up_counts_from_its_end() -> None:
@@ -25,7 +25,7 @@ async def test_a_cool_down_after_an_up_counts_from_its_end() -> None:
 
 async def test_a_cool_down_after_a_down_counts_from_its_end() -> None:
     async with scenario(workers=3, scale_down_cooldown=60) as s:
-        s.swarm.pace.down = 50.0
+        s.swarm.times.down_detection_seconds = 50.0
         await s.started()
         assert (await s.ended(s.down())).state == State.SUCCEEDED
         await s.passes(30)
@@ -41,7 +41,7 @@ async def test_a_launch_failure_from_before_the_raise_is_not_ours() -> None:
         request = s.up()
         await s.until(lambda: bool(process.ports.waiting))
         await s.passes(1)
-        s.groups._note(s.groups.groups["workers"], "Failed", "Launching a new EC2 instance.", "somebody else's")
+        s.groups._note(s.groups.groups["workers"], "launch", "failed", reason="somebody else's")
         await s.passes(1)
         raising.set()
         record = await s.ended(request)
@@ -62,8 +62,7 @@ async def test_of_several_managers_the_leader_is_demoted_last() -> None:
     async with scenario(managers=5) as s:
         nodes = [s.swarm.cluster.nodes[s.launcher.nodes[instance]] for instance in s.managers]
         leader, other = nodes[-1], nodes[-2]
-        s.swarm.cluster.put_node(replace(nodes[0], manager=Manager()))
-        s.swarm.cluster.put_node(replace(leader, manager=Manager(leader=True)))
+        people.hand_over(s.swarm, leader.id)
         for node in nodes[:-2]:
             s.swarm.label(node.id, com_df_scaler_protect="true")
         process = await s.started(node=nodes[0].id)
@@ -100,15 +99,15 @@ async def test_an_update_that_was_rolled_back_has_ended() -> None:
     async with scenario() as s:
         s.swarm.create("demo", 2, labels=RESCHEDULED)
         await s.settled("demo", 2)
-        s.swarm.cluster.stuck.add("demo")
+        s.swarm.faults.unstoppable_services.add("demo")
         await s.started()
         request = s.ask("reschedule-service", service="demo")
         await s.until(lambda: s.service("demo").update_state == "updating")
-        s.swarm.cluster.rollouts.clear()
-        s.swarm.cluster._say(s.service("demo").id, "rollback_completed", "rolled back")
+        people.roll_back(s.swarm, "demo")
+        s.swarm.faults.release_tasks()
         record = await s.ended(request, within=30)
         assert record.state == State.FAILED
-        assert "its update is rollback_completed: rolled back" in record.message
+        assert "its update is rollback_completed: rollback completed" in record.message
 
 
 async def test_a_step_is_not_retried_for_ever() -> None:
@@ -159,14 +158,15 @@ async def test_a_node_is_not_terminated_while_a_task_still_stops_there() -> None
     async with scenario(workers=2) as s:
         s.swarm.create("agent", mode="global", constraints=("node.role == worker",))
         await s.settled("agent", 2)
-        s.swarm.pace.stop = 10.0
+        s.swarm.times.stop_seconds = 10.0
         process = await s.started()
         tasks: list[str] = []
 
         def watch(call: str) -> None:
             if call == "groups.terminate":
                 drained = {node.id for node in s.nodes() if node.availability == "drain"}
-                tasks.extend(job.state for job in s.swarm.cluster.jobs.values() if job.holds and job.node_id in drained)
+                held = (task for task in s.swarm.cluster.tasks if task.node_id in drained and task.state not in ENDED)
+                tasks.extend(task.state for task in held)
 
         process.ports.watchers.append(watch)
         assert (await s.ended(s.down())).state == State.SUCCEEDED
@@ -181,7 +181,7 @@ async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminate
         def take_back(call: str) -> None:
             if call == "journal.save done" and s.record(request).plan.get("intent"):
                 for node in s.nodes():
-                    s.swarm.cluster.put_node(replace(node, availability="active"))
+                    s.swarm.set_availability(node.id, "active")
 
         process.ports.watchers.append(take_back)
         record = await s.ended(request)
@@ -213,10 +213,10 @@ async def test_a_rollout_that_has_begun_serves_nobody_who_comes_later() -> None:
         records = [await s.ended(request, within=300) for request in (first, second)]
         assert [record.state for record in records] == [State.SUCCEEDED] * 2
         assert records[0].plan["reschedule"] != records[1].plan["reschedule"]
-        assert s.swarm.cluster.generations[s.service("demo").id] == 3
+        assert s.swarm.rollouts[s.service("demo").id] == 3
 
 
 async def _slow_service(s: Scenario) -> None:
     s.swarm.create("demo", 4, labels=RESCHEDULED)
     await s.settled("demo", 4)
-    s.swarm.pace.stop = 5.0
+    s.swarm.times.stop_seconds = 5.0

@@ -7,6 +7,7 @@ from shared.records import Record, State
 from tests.fakes import InMemoryAlerts, InMemoryGroups, InMemoryJournal, InMemorySwarm, LoopClock, Scripted
 from tests.fakes.clock import START
 from tests.unit.build import settings
+from worker.decisions.pools import node_pools
 from worker.leadership.memory import Memory
 from worker.leadership.period import Leadership, ServiceLocks
 from worker.leadership.swarm_events import SwarmEvents
@@ -36,9 +37,11 @@ class Desk:
         self.manager = self.swarm.join("manager", "manager")
         self.outbox = Outbox(self.alerts, self.clock)
         self.requests = OpenRequests(TOKEN, self.journal, self.outbox, self.clock)
+        own = settings(**variables)
         self.leadership = Leadership(
             token=TOKEN,
-            settings=settings(**variables),
+            settings=own,
+            pools=node_pools(own),
             clock=self.clock,
             journal=self.journal,
             groups=self.groups,

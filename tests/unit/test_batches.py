@@ -75,16 +75,15 @@ async def test_those_whose_nodes_come_within_moments_share_one_rollout_which_all
 
 async def test_a_rollout_that_has_begun_is_closed() -> None:
     async with batches() as (desk, made):
-        desk.swarm.pace.stop = 5.0
+        desk.swarm.times.stop_seconds = 5.0
         first = serve(made, waiting(desk, "a", "reschedule"))
         await asyncio.sleep(1)
         assert "swarm.update_service" in desk.hooks.calls
         late = waiting(desk, "b", "reschedule")
         second = serve(made, late)
         await asyncio.gather(first, second)
-        assert rollout_of(late) == Rollout(
-            id="b", stamp=desk.swarm.cluster.services["service-2"].env["RESCHEDULE_DATE"]
-        )
+        (demo,) = await desk.swarm.services()
+        assert rollout_of(late) == Rollout(id="b", stamp=demo.env["RESCHEDULE_DATE"])
         assert desk.hooks.calls.count("swarm.update_service") == 2
 
 

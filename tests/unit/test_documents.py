@@ -22,7 +22,7 @@ FULL: list[Plan] = [
     DownPlan().but(
         nodes=(NODE,),
         slots=(("s", 1),),
-        rolled=("s",),
+        avoiding=("s",),
         demoted={"i-1": NOON},
         intent=Intent(instance_id="i-1", desired=3, at=NOON),
         terminated=("i-2",),
