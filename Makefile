@@ -9,10 +9,10 @@ REPEAT ?= 3
 ORDER := $(or $(ORDER),$(shell echo $$RANDOM))
 MINISTACK := .ministack/.ready
 CHECKOV := .checkov/.ready
-export SEEDS FROM SEED SHRINK ONLY
+export SEEDS FROM SEED SHRINK ONLY SAMPLE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow crash lint check simulate bench templates docs format lock clean \
+.PHONY: help setup demo up test slow crash lint check simulate mutants bench templates docs format lock clean \
         lab-up lab-status lab-down lab-bench lab-contract lab-test lab-bootstrap lab-tutorial
 
 help: ## what there is
@@ -69,6 +69,9 @@ check: lint ## lint, and the tests with branch coverage
 
 simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k (FROM=commit), or SEED=k to replay one (SHRINK=1)
 	@$(BIN)/python -m tests.simulation
+
+mutants: $(READY) ## careless changes of the code, one at a time: which test finds each; SAMPLE=n FROM=commit draws n
+	@$(BIN)/python -m tests.mutants
 
 bench: $(READY) ## the benchmarks on the embedded environment, as a table
 	@$(BIN)/python -m infra.local.bench

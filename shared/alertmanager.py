@@ -7,7 +7,7 @@ summary, and Slack shows an empty text. When to say what is left to the callers.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
@@ -23,9 +23,6 @@ _log = structlog.get_logger(__name__)
 
 Status = Literal["success", "error", "pending"]
 STATUSES: tuple[Status, ...] = ("success", "error", "pending")
-
-
-_OPTIONAL = frozenset({"node", "id", "asked_by"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +41,25 @@ class Alert:
     node: str = ""
     id: str = ""
     asked_by: str = ""
+    unknown: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Fields that a newer version has written into the journal: kept there, and never posted."""
 
-    def document(self) -> dict[str, str]:
-        """As JSON, for the journal. What is empty is left out: an older worker knows the first five only."""
-        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
+    def document(self) -> dict[str, Any]:
+        """As JSON, for the journal. An older worker knows the first five only, so `node` is left out where it is empty;
+        `id` and `asked_by` stand in the request's record.
+        """
+        node = {"node": self.node} if self.node else {}
+        return {**self.unknown, **{name: getattr(self, name) for name in _REQUIRED}, **node}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(**document)
+        """The reverse of `document`. Raises KeyError, or TypeError where it is no document."""
+        known = {name: document[name] for name in _REQUIRED}
+        unknown = {name: value for name, value in document.items() if name not in {*_REQUIRED, "node"}}
+        return cls(**known, node=str(document.get("node") or ""), unknown=unknown)
+
+
+_REQUIRED = ("alertname", "service", "status", "request", "summary")
 
 
 def payload(alert: Alert, now: datetime, lasts: timedelta) -> list[dict[str, Any]]:

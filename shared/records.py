@@ -17,13 +17,14 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.clock import parse_rfc3339, rfc3339
+from shared.clock import rfc3339
+from shared.reading import each_of, moment, of_kind, readable
 
 KEPT = timedelta(days=90)
 """How long records live after a worker took them up. Not after `requested_at`: callers write what they like there."""
@@ -54,16 +55,20 @@ class Step:
     name: str
     started_at: datetime
     ended_at: datetime | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that a newer version has written: kept, and written back as they came."""
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        ended = None if self.ended_at is None else rfc3339(self.ended_at)
-        return {"name": self.name, "started_at": rfc3339(self.started_at), "ended_at": ended}
+        own = {"name": self.name, "started_at": rfc3339(self.started_at), "ended_at": _text(self.ended_at)}
+        return {**self.unknown, **own}
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        """The reverse of `document`."""
-        return cls(document["name"], parse_rfc3339(document["started_at"]), _moment(document["ended_at"]))
+        """The reverse of `document`. Raises KeyError, ValueError, TypeError where its name or beginning is missing."""
+        unknown = {key: value for key, value in document.items() if key not in {"name", "started_at", "ended_at"}}
+        ended = readable("ended_at", moment, document.get("ended_at"))
+        return cls(of_kind(str)(document["name"]), moment(document["started_at"]), ended, unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,8 @@ class Record:
     """Ended, and nothing left to offer: the record leaves the index of open ones."""
     token: int = 0
     revision: int = 0
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that a newer version has written: kept, and written back as they came."""
 
     def but(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -125,6 +132,7 @@ class Record:
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
+            **self.unknown,
             "id": self.id,
             "action": self.action,
             "state": str(self.state),
@@ -141,32 +149,58 @@ class Record:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], token: int = 0, revision: int = 0) -> Self:
-        """The reverse of `document`. Fields that a newer version may have added are passed over."""
-        known = {key: value for key, value in document.items() if key in _NAMES}
+        """The reverse of `document`. What nobody here knows is kept; what cannot be read has its default."""
+        known = {name: readable(name, read, document.get(name)) for name, read in _READERS.items()}
+        known = {name: value for name, value in known.items() if value is not None}
+        moments = (known.get(name) for name in ("requested_at", "received_at", "started_at"))
         return cls(
             **{
+                "id": "",
+                "action": "",
+                "source": "",
+                "request": {},
+                "state": _likely_state(known),
                 **known,
-                "state": State(document["state"]),
-                "steps": tuple(Step.parse(step) for step in document["steps"]),
-                "requested_at": parse_rfc3339(document["requested_at"]),
-                "received_at": _moment(document.get("received_at")),
-                "started_at": _moment(document["started_at"]),
-                "ended_at": _moment(document["ended_at"]),
-                "warnings": tuple(document["warnings"]),
-                "notices": tuple(document["notices"]),
+                "requested_at": next((when for when in moments if when is not None), _LONG_AGO),
                 "token": token,
                 "revision": revision,
+                "unknown": {key: value for key, value in document.items() if key not in _READERS},
             }
         )
 
 
 _OF_THE_SENDER = ("asked_by", "reason")
 """Where the worker has nothing to say about them, the message's own words count."""
+
+
+def _likely_state(known: Mapping[str, Any]) -> State:
+    """Where a request stands whose state cannot be read: nothing that has ended is done again."""
+    if known.get("ended_at") is not None:
+        return State.FAILED
+    return State.QUEUED if known.get("step") is None else State.RUNNING
+
+
 _PLAIN = (
     *("source", "asked_by", "reason", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
     *("duplicate_of", "notified", "settled", "waiting_for", "limited_by"),
 )
-_NAMES = frozenset(item.name for item in fields(Record))
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(
+        ("id", "action", "message", "step", "source", "scale", "type", "service", "duplicate_of"), of_kind(str)
+    ),
+    **dict.fromkeys(("by", "nodes_before", "nodes_after"), of_kind(int)),
+    **dict.fromkeys(("reason", "limited_by"), of_kind(str)),
+    **dict.fromkeys(("asked_by", "waiting_for"), of_kind(dict)),
+    **dict.fromkeys(("notified", "settled"), of_kind(bool)),
+    **dict.fromkeys(("plan", "request"), of_kind(dict)),
+    **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), moment),
+    "state": State,
+    "steps": each_of("steps", Step.parse),
+    "warnings": each_of("warnings", of_kind(str)),
+    "notices": each_of("notices", of_kind(dict)),
+}
+"""How each field of a record is read."""
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +248,3 @@ def record_of(item: Mapping[str, Any]) -> Record:
 
 def _text(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else parse_rfc3339(text)

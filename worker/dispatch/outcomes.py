@@ -59,12 +59,22 @@ class Attempt:
 
     async def _advance(self) -> None:
         if self._reason is None:
-            await self._flow.step(self._request)
+            await self._take_step()
         elif self._broken_endings < MOST_BROKEN_ENDINGS:
             await self._flow.give_up(self._request, self._reason)
             self._reason = None
         else:
             await self._request.end(State.FAILED, f"{self._reason}. What it had changed was not given back")
+
+    async def _take_step(self) -> None:
+        """Every step ends with a write. Raises GaveUp where a newer worker has left a step that no flow here knows."""
+        before = self._request.record
+        await self._flow.step(self._request)
+        if self._request.record is before:
+            raise GaveUp(
+                f"This version of the worker does not know the step {before.step} of {before.action}. Update the "
+                "workers, then repeat the request"
+            )
 
     def _unexpected(self, _error: Exception) -> None:
         """A fault of ours: the request ends, and says where to look."""

@@ -70,15 +70,15 @@ class ScaleDown:
         """End a request that cannot go on; by way of undo, where nodes were touched."""
         down = DownPlan.parse(request.record.plan)
         match request.record.step:
-            case "drain" | "terminate":
-                await request.enter("undo", plan=down.but(why=reason))
+            case None | "plan":
+                await self._fail(request, reason)
             case "undo":
                 await self._fail(request, departures.not_given_back(down.why, _names(down.remaining), reason))
             case "remove":
                 names = _names(down.nodes)
                 await self._fail(request, departures.not_removed(request.record.message, names, reason))
             case _:
-                await self._fail(request, reason)
+                await request.enter("undo", plan=down.but(why=reason))
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""

@@ -15,7 +15,7 @@ from shared.messages import Role
 from worker.decisions.pools import NodePool
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory
-from worker.leadership.swarm_events import SwarmEvents
+from worker.leadership.swarm_events import SHORTEST_SECONDS, SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal
@@ -99,7 +99,8 @@ class Leadership:
             if deadline is not None and deadline.passed:
                 return None
             seconds = every() if callable(every) else every
-            seconds = max(0.0, min(TICK_SECONDS, seconds, TICK_SECONDS if deadline is None else deadline.remaining))
+            left = TICK_SECONDS if deadline is None else deadline.remaining
+            seconds = max(SHORTEST_SECONDS, min(TICK_SECONDS, seconds, left))
             await (self.events.changed(generation, seconds) if on_events else asyncio.sleep(seconds))
             self.watchdog.heartbeat(name)
 

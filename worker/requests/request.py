@@ -7,6 +7,7 @@ What is said to people goes to the outbox, and stays in the record until Alertma
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -74,7 +75,8 @@ class OpenRequest:
 
     def entered(self, step: str) -> datetime:
         """When the present step, or a past one of that name, began (the newest)."""
-        return next(each.started_at for each in reversed(self.record.steps) if each.name == step)
+        began = (each.started_at for each in reversed(self.record.steps) if each.name == step)
+        return next(began, self.record.started_at or self.record.requested_at)
 
     def say(self, *alerts: Alert) -> None:
         """Tell people. The notices reach the journal with the next write, and Alertmanager as soon as it takes them."""
@@ -234,4 +236,4 @@ def _closed(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
     if not steps or steps[-1].ended_at is not None:
         return steps
     last = steps[-1]
-    return (*steps[:-1], Step(last.name, last.started_at, now))
+    return (*steps[:-1], replace(last, ended_at=now))

@@ -85,9 +85,53 @@ def test_later_requests_are_listed_after_earlier_ones_in_whatever_zone() -> None
     assert keys == sorted(keys)
 
 
-def test_fields_of_a_newer_version_are_passed_over() -> None:
-    document = {**record().document(), "mood": "good"}
-    assert Record.parse(document) == record()
+def test_fields_of_a_newer_version_are_kept_and_written_back() -> None:
+    step = {**Step("plan", NOON).document(), "cost": 3}
+    document = {**record().document(), "mood": "good", "steps": [step], "notices": [{"label": "x"}]}
+    assert Record.parse(document).document() == document
+    assert Record.parse(document).but(message="on").document() == {**document, "message": "on"}
+    assert Record.parse(document).view()["mood"] == "good"
+
+
+@pytest.mark.parametrize("field", sorted(set(record().document()) - {"id"}))
+@pytest.mark.parametrize("change", ["missing", "unreadable"])
+def test_one_field_that_is_missing_or_can_not_be_read_costs_no_other(field: str, change: str) -> None:
+    times = dict.fromkeys(("received_at", "started_at"), NOON)
+    whole = record(message="m", step="wait", steps=(Step("wait", NOON),), state=State.RUNNING, warnings=("w",), **times)
+    document = whole.document()
+    document.pop(field) if change == "missing" else document.update({field: object()})
+    item = {**Layout("x").item(whole), "document": {"S": json.dumps(document, default=lambda _: {"of": "the future"})}}
+    read = record_of(item)
+    others = {name: value for name, value in whole.document().items() if name != field}
+    assert {name: value for name, value in read.document().items() if name != field} == others
+    assert (read.id, read.requested_at) == ("r", NOON)
+    assert read.state == State.RUNNING
+
+
+def test_a_moment_without_a_zone_can_not_be_read() -> None:
+    assert Record.parse({**record().document(), "started_at": "2026-11-22T12:00:00"}).started_at is None
+
+
+def test_a_step_and_a_notice_that_can_not_be_read_cost_no_other() -> None:
+    document = {
+        **record().document(),
+        "steps": [Step("plan", NOON).document(), {"name": "x"}],
+        "notices": [7, {"a": 1}],
+    }
+    read = Record.parse(document)
+    assert (read.steps, read.notices) == ((Step("plan", NOON),), ({"a": 1},))
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        ({}, State.QUEUED),
+        ({"step": "wait"}, State.RUNNING),
+        ({"step": "wait", "ended_at": "2026-11-22T12:00:00Z"}, State.FAILED),
+    ],
+)
+def test_a_state_of_the_future_is_an_end_where_the_request_has_ended(fields: dict[str, str], state: State) -> None:
+    assert Record.parse({**record().document(), **fields, "state": "adjourned"}).state == state
 
 
 def test_the_messages_own_fields_are_shown_but_never_over_ours() -> None:
