@@ -77,7 +77,8 @@ def drawn(mutants: Sequence[Mutant]) -> Sequence[Mutant]:
         return mutants
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
         raise ValueError(f"SAMPLE={text} is not a whole number of 1 or more")
-    seed = os.environ.get("FROM", "").strip() or "HEAD"
+    seed = os.environ.get("FROM", "").strip()
+    seed = "HEAD" if seed in {"", "commit"} else seed  # as `make simulate` says it
     answer = subprocess.run(
         ["git", "rev-parse", "--verify", "--quiet", f"{seed}^{{commit}}"],
         cwd=ROOT,

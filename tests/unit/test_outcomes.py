@@ -79,8 +79,10 @@ async def test_a_definite_no_ends_the_request_at_once(error: Exception) -> None:
 async def test_what_nobody_expected_ends_the_request_and_says_where_to_look() -> None:
     assert await worked(Plotted(ValueError("boom"))) == (
         State.FAILED,
-        "An unexpected error in the worker ended it: look for request_failed_unexpectedly in the worker's log, and "
-        "report it",
+        (
+            "An unexpected error in the worker ended it: look for request_failed_unexpectedly in the worker's log, and "
+            "report it"
+        ),
     )
 
 
