@@ -20,7 +20,7 @@ echo "$*" >>calls
 [ "$1" = "$FLAKY_TARGET" ] && echo "tests/e2e/test_it.py::test_it: came too late" >>"$FLAKY"
 [ "$1" != "$BAD" ]
 """
-ALWAYS = ["setup", "lint", "demo", "test", "slow", "simulate"]
+ALWAYS = ["setup", "lint", "demo", "test", "slow", "simulate", "mutants"]
 LAB = ["lab-contract", "lab-test"]
 
 
