@@ -80,17 +80,17 @@ def rows(summary: list[str]) -> dict[str, str]:
 def test_a_good_run_names_each_section_with_its_time(ci: Callable[..., Done]) -> None:
     done = ci()
     assert (done.code, done.targets) == (0, [*ALWAYS, *LAB])
-    assert len(rows(done.summary)) == 8
+    assert len(rows(done.summary)) == 9
     assert set(rows(done.summary).values()) == {"passed"}
-    assert done.summary[-1] == "sections: 8 passed, 0 failed"
+    assert done.summary[-1] == "sections: 9 passed, 0 failed"
 
 
-@pytest.mark.parametrize("bad", ["lint", "demo", "test", "slow", "simulate", *LAB])
+@pytest.mark.parametrize("bad", ["lint", "demo", "test", "slow", "simulate", "mutants", *LAB])
 def test_a_bad_section_is_told_and_the_others_are_run(ci: Callable[..., Done], bad: str) -> None:
     done = ci(BAD=bad)
     assert (done.code, done.targets) == (1, [*ALWAYS, *LAB])
     assert list(rows(done.summary).values()).count("FAILED") == 1
-    assert done.summary[-1] == "sections: 7 passed, 1 failed"
+    assert done.summary[-1] == "sections: 8 passed, 1 failed"
 
 
 def test_without_a_set_up_nothing_else_is_tried(ci: Callable[..., Done]) -> None:
