@@ -396,3 +396,17 @@ async def test_twenty_different_ups_at_once_end_at_the_bound_each_with_a_true_ou
         rest = {(record.state, record.message) for record in records if record not in done}
         assert rest == {(State.SKIPPED, "worker nodes are already scaled to the maximum number of 5 nodes")}
         assert s.desired == [1, 2, 3, 4, 5]
+
+
+async def test_a_node_of_another_account_is_not_taken_for_the_one_that_is_awaited() -> None:
+    async with scenario(workers=0, boot=60.0) as s:
+        await s.started()
+        request = s.up()
+        await s.at(request, "wait")
+        s.swarm.join("ip-172-31-0-9", engine_labels={"instance_id": "i-0f0e16a0000000001"})
+        await s.passes(30)
+        assert s.record(request).step == "wait"
+        record = await s.ended(request)
+        assert record.state is State.SUCCEEDED
+        assert "1 worker nodes are up" in record.message
+        assert len(s.nodes()) == 2

@@ -21,7 +21,7 @@ def as_spec(name: str, replicas: int, **wishes: Any) -> dict[str, Any]:
     }
     container = {
         "Image": IMAGE,
-        "Command": COMMAND,
+        "Command": wishes.get("command", COMMAND),
         "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
         "StopGracePeriod": SECOND,
         "Mounts": [

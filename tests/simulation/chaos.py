@@ -6,7 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.cloud import MANAGERS, WORKERS
+from tests.simulation.engines import Engines
 from tests.simulation.loops import SimulatedLoop
+from tests.simulation.moments import Moments
 from tests.simulation.network import Fate
 from tests.simulation.processes import Process
 from worker.ports.swarm import Availability
@@ -36,6 +38,8 @@ class Chaos:
         self.random = world.random("chaos")
         """Of the trouble in hand: each has luck of its own, whatever became of the others."""
         self.over = False
+        self.engines = Engines(world)
+        self.moments = Moments(world)
         self._strikes = [strike for strike in STRIKES if world.profile.has(strike)]
         self._luck_of_strikes = world.random("strikes")
         self._between = self._luck_of_strikes.choice((300, 1000, 3000))
@@ -81,6 +85,8 @@ class Chaos:
             ("availability", self._change_availability, 3),
             ("replicas", self._change_replicas, 3),
             ("alerts", self._deafen, 2),
+            *self.engines.kinds(),
+            *self.moments.kinds(),
         )
 
     def _arrange_weather(self) -> None:
@@ -115,7 +121,8 @@ class Chaos:
             group.suspended.clear()
             world.groups.follow(group.name)
 
-    def _happens(self, trouble: str, **facts: object) -> None:
+    def happens(self, trouble: str, **facts: object) -> None:
+        """Count it, and show it."""
         self.world.trace.counts[f"trouble: {trouble}"] += 1
         self.world.trace.add("world", f"* {trouble}", **facts)
 
@@ -198,7 +205,7 @@ class Chaos:
         if alive:
             process, by = self.random.choice(alive), self.random.choice((0.5, 3.0, 20.0)) * self.random.uniform(-1, 1)
             process.clock.offset += timedelta(seconds=by)
-            self._happens("clock steps", of=process.name, by=round(by, 2))
+            self.happens("clock steps", of=process.name, by=round(by, 2))
 
     # --- Dependencies -------------------------------------------------------------------------------------------
 
@@ -216,7 +223,7 @@ class Chaos:
                 world.network.weather.hanging.add(port)
         if name == "swarm":
             self._hang_up()
-        self._happens(f"outage of {name}", until=round(until, 1), hangs=hangs)
+        self.happens(f"outage of {name}", until=round(until, 1), hangs=hangs)
 
     def _hang_up(self) -> None:
         for _, subscription in list(self.world.subscriptions):
@@ -224,7 +231,7 @@ class Chaos:
 
     def _deafen(self) -> None:
         self.world.alerts_broken = self.random.choice(("fails", "refuses", "hangs"))
-        self._happens(f"alertmanager {self.world.alerts_broken}")
+        self.happens(f"alertmanager {self.world.alerts_broken}")
         self._later(3, 40, self._hear)
 
     def _hear(self) -> None:
@@ -248,18 +255,18 @@ class Chaos:
     def _kill(self) -> None:
         instance_id = self._some_instance()
         if instance_id is not None:
-            self._happens("instance dies", instance=instance_id)
+            self.happens("instance dies", instance=instance_id)
             self.world.groups.kill(instance_id)
 
     def _rebalance(self) -> None:
         victim = self.world.groups.rebalance(WORKERS)
         if victim is not None:
-            self._happens("rebalancing", instance=victim)
+            self.happens("rebalancing", instance=victim)
 
     def _refuse_launches(self) -> None:
         group = self.world.groups.groups[self.random.choice((WORKERS, MANAGERS))]
         group.refusal = NO_CAPACITY
-        self._happens("launches refused", group=group.name)
+        self.happens("launches refused", group=group.name)
         self._later(5, 40, self._allow_launches, group.name)
 
     def _allow_launches(self, name: str) -> None:
@@ -273,7 +280,7 @@ class Chaos:
             group.refreshing = True
         else:
             group.suspended.add(what)
-        self._happens(f"group blocked: {what}", group=group.name)
+        self.happens(f"group blocked: {what}", group=group.name)
         self._later(5, 30, self._unblock, group.name)
 
     def _unblock(self, name: str) -> None:
@@ -292,20 +299,20 @@ class Chaos:
         able = [node for node in able if node.manager is None or spare]
         if able:
             node = self.random.choice(able)
-            self._happens("node down", node=node.id)
+            self.happens("node down", node=node.id)
             world.swarm.lose(node.id)
             self._later(3, 40, self._revive, node.id)
 
     def _revive(self, node_id: str) -> None:
         cluster, machines = self.world.swarm.cluster, self.world.machines
-        if node_id in cluster.nodes and not cluster.lives(node_id) and machines.lives(machines.instances[node_id]):
+        if node_id in cluster.nodes and not cluster.lives(node_id) and not machines.stays_down(node_id):
             self.world.trace.add("world", "* node is back", node=node_id)
             self.world.swarm.revive(node_id)
 
     def _stick(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
         self.world.swarm.faults.unstoppable_services.add(name)
-        self._happens("tasks that will not stop", service=name)
+        self.happens("tasks that will not stop", service=name)
         self._later(5, 40, self._unstick, name)
 
     def _unstick(self, name: str) -> None:
@@ -315,7 +322,7 @@ class Chaos:
     def _break(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
         self.world.swarm.faults.failing_services.add(name)
-        self._happens("tasks that fail", service=name)
+        self.happens("tasks that fail", service=name)
         self._later(3, 20, self._mend, name)
 
     def _mend(self, name: str) -> None:
@@ -328,7 +335,7 @@ class Chaos:
         desired = group.desired + self.random.choice((-1, 1))
         kills = desired < group.desired and group.name == MANAGERS and not group.protects_new
         if group.min_size <= desired <= group.max_size and (not kills or self._managers_can_spare()):
-            self._happens("somebody sets desired", group=group.name, desired=desired)
+            self.happens("somebody sets desired", group=group.name, desired=desired)
             self.world.groups.write_desired("people", group.name, desired)
             self.world.judge.people_changed(group.name)
 
@@ -341,11 +348,15 @@ class Chaos:
         new: Availability = "active"
         if node.availability == "active":
             new = self.random.choice(AWAY)
-        self._happens("somebody sets availability", node=node.id, to=new)
-        self.world.swarm.set_availability(node.id, new)
-        self.world.judge.people_changed(node.id)
-        if new != "active":
-            self._later(5, 60, self._activate, node.id)
+        self.happens("somebody sets availability", node=node.id, to=new)
+        self.set_availability(node.id, new)
+
+    def set_availability(self, node_id: str, availability: Availability) -> None:
+        """Somebody sets it; who takes a node out of use makes it active again later."""
+        self.world.swarm.set_availability(node_id, availability)
+        self.world.judge.people_changed(node_id)
+        if availability != "active":
+            self._later(5, 60, self._activate, node_id)
 
     def _activate(self, node_id: str) -> None:
         if node_id in self.world.swarm.cluster.nodes:
@@ -359,6 +370,6 @@ class Chaos:
             return
         service = self.random.choice([one for one in cluster.services.values() if one.mode == "replicated"])
         replicas = max(1, min(6, service.replicas + self.random.choice((-1, 1))))
-        self._happens("somebody scales", service=service.name, replicas=replicas)
+        self.happens("somebody scales", service=service.name, replicas=replicas)
         self.world.swarm.scale(service.name, replicas)
         self.world.judge.people_changed(service.id)

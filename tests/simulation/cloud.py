@@ -168,6 +168,10 @@ class Machines(Launcher):
         """Node ids, and when they joined."""
         self.group_of: dict[str, str] = {}
         """Instance ids, and their groups, for ever."""
+        self.left: set[str] = set()
+        """Ids of nodes whose engines have left the Swarm for good, or belong to it under another id now."""
+        self.baked: dict[str, str] = {}
+        """Ids of nodes on other machines, and the instances that their labels name all the same."""
         self.counts: Counter[str] = Counter()
 
     def settle(self) -> None:
@@ -179,7 +183,8 @@ class Machines(Launcher):
     def boot(self) -> float | None:
         """Mostly some seconds, now and then a minute, or never."""
         draw = self._random.random()
-        if draw < self.never_share:
+        if self.never_joins > 0 or draw < self.never_share:
+            self.never_joins = max(self.never_joins - 1, 0)
             self.counts["machine: never joins"] += 1
             return None
         late = draw < self.never_share + self.late_share
@@ -200,17 +205,47 @@ class Machines(Launcher):
             self.joined[node_id] = asyncio.get_running_loop().time()
             self._tell()
 
+    def leave(self, node_id: str, seconds: float) -> None:
+        """An engine leaves the Swarm, and joins it again after some seconds: as another node, on the same machine."""
+        self.left.add(node_id)
+        self._swarm.lose(node_id)
+        asyncio.get_running_loop().call_later(seconds, self._join_again, self.instances[node_id])
+
+    def _join_again(self, instance_id: str) -> None:
+        name = self.group_of[instance_id]
+        if self.lives(instance_id):
+            del self.nodes[instance_id]
+            self.join(name, self._groups.groups[name].instances[instance_id])
+
+    def claimed_by(self, node_id: str) -> str:
+        """The instance that a node is, or says it is. Empty: none of ours."""
+        return self.instances.get(node_id) or self.baked.get(node_id, "")
+
+    def is_ours(self, node_id: str) -> bool:
+        """Whether a node is, or says it is, an instance of our groups."""
+        return bool(self.claimed_by(node_id))
+
+    @property
+    def nodes_in_doubt(self) -> set[str]:
+        """Ids of nodes whose instances other nodes have claimed, too."""
+        return {node_id for node_id, instance_id in self.instances.items() if instance_id in self.baked.values()}
+
+    def stays_down(self, node_id: str) -> bool:
+        """A node's machine has ended, or its engine is no part of the Swarm any more."""
+        instance_id = self.instances.get(node_id)
+        return node_id in self.left or (instance_id is not None and not self.lives(instance_id))
+
     def node_of(self, instance_id: str) -> Node | None:
         """An instance's node, if there is one."""
         return self._swarm.cluster.nodes.get(self.nodes.get(instance_id, ""))
 
     def ready(self, group: str) -> int:
-        """How many nodes of a group's instances the Swarm calls Ready."""
+        """How many nodes that are, or say they are, a group's instances the Swarm calls Ready."""
         nodes = self._swarm.cluster.nodes
         return sum(
-            node.ready and self.group_of[self.instances[node.id]] == group
+            node.ready and self.group_of[instance_id] == group
             for node in nodes.values()
-            if node.id in self.instances
+            if (instance_id := self.instances.get(node.id) or self.baked.get(node.id)) is not None
         )
 
 

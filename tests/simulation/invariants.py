@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.messages import Role
-from shared.records import Record
+from shared.records import Record, State
 from tests.fakes.swarm import wanted
 from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
-from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
+from worker.ports.swarm import PROTECT_LABEL, REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOMENT_SECONDS = 7.0
 """Between the worker's last look and the arrival of its call; what somebody else does then, nobody can see."""
+FINISHED_SECONDS = 15.0
+"""By then what finishes has finished, and been seen to."""
 LONG_SECONDS = 60.0
 """For so long a change by somebody else may explain that a number is not what it should be."""
 
@@ -50,7 +52,17 @@ class Judge:
         self._by_people: dict[str, float] = {}
         self._changes_by_people: list[tuple[str, float]] = []
         self._emptied: dict[str, float] = {}
+        self._attempts: dict[str, float] = {}
         self._claims = Claims(world)
+
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """Ids of the nodes that we have taken out of use."""
+        return tuple(self._drained)
+
+    def attempt_used(self, service_id: str) -> None:
+        """A task has failed: Swarm may not replace the next one of its slot."""
+        self._attempts[service_id] = self._world.clockwork.now
 
     # --- While it happens: calls --------------------------------------------------------------------------------
 
@@ -66,12 +78,32 @@ class Judge:
         item = self._world.leases.item
         if not effect.late and effect.changed and (item is None or item.token != effect.token):
             self.violate(3, f"{effect.kind} of {effect.target} by {effect.worker}: its token {effect.token} has gone")
+        if effect.changed:
+            self._check_unit(effect)
+            self._check_work(effect)
         if effect.kind == "desired":
             self._check_bounds(effect)
             self._check_not_lowered(effect)
         if effect.kind == "terminate":
             self._check_floor(effect)
             self._check_first(effect)
+
+    def _check_unit(self, effect: Effect) -> None:
+        name = self._world.group_of(effect)
+        if name is not None and self._world.groups.groups[name].unit != "instances":
+            self.violate(4, f"{effect.request} scales {name}, whose capacity is no number of instances")
+
+    def _check_work(self, effect: Effect) -> None:
+        """Work that has an end is not begun anew."""
+        service = effect.before
+        if isinstance(service, Service) and (service.mode.endswith("job") or self._is_finished(service, effect)):
+            self.violate(6, f"{effect.request} makes {service.name} begin anew, which is a job or has finished")
+
+    def _is_finished(self, service: Service, effect: Effect) -> bool:
+        if service.restarts_completed:
+            return False
+        tasks = [task for task in self._world.swarm.cluster.tasks if task.service_id == service.id]
+        return any(task.state == "complete" for task in tasks) and effect.time > FINISHED_SECONDS
 
     def _check_bounds(self, effect: Effect) -> None:
         settings, group = self._world.settings, self._world.groups.groups[effect.target]
@@ -116,10 +148,21 @@ class Judge:
         node = self._world.machines.node_of(instance_id)
         if node is None or self._just_now(call, node):
             return
+        self._check_claims(call, instance_id, node)
+        if node.labels.get(PROTECT_LABEL) == "true":
+            self.violate(5, f"{call.request} terminates {node.hostname}, which is protected")
         if node.manager is not None and self._world.swarm.cluster.lives(node.id):
             self.violate(7, f"{call.request} terminates {instance_id}, which is still a manager")
         self._check_nothing_runs(call, node)
         self._check_all_moved(call, node)
+
+    def _check_claims(self, call: Call, instance_id: str, node: Node) -> None:
+        """Of two Ready nodes that say they are an instance, nobody knows which is."""
+        machines, moment = self._world.machines, call.issued_at - MOMENT_SECONDS
+        others = [each for each, claimed in machines.baked.items() if claimed == instance_id]
+        disputed = [each for each in others if self._world.fine_since.get(each, call.issued_at) < moment]
+        if disputed and node.ready:
+            self.violate(5, f"{call.request} terminates {instance_id}, which {node.id} and {disputed[0]} claim")
 
     def after_terminate(self, call: Call, instance_id: str) -> None:
         """A termination has taken effect."""
@@ -142,6 +185,8 @@ class Judge:
     def _check_all_moved(self, call: Call, node: Node) -> None:
         """All that ran there ran elsewhere, and somebody has looked, shortly before."""
         drained = self._drained.get(node.id)
+        if not node.ready and node.id in self._world.machines.nodes_in_doubt:
+            return  # its node is down, and another one says that it is the instance
         if drained is None and node.availability == "drain" and node.id in self._by_people:
             return  # somebody else drained it after us, unseen between two looks: what ran there stopped by their hand
         if drained is None:
@@ -188,6 +233,8 @@ class Judge:
         Who makes a node active that we are draining, and drains it again between two looks, leaves us nothing to see:
         then what runs there when we set it once more is what has to move.
         """
+        if not self._world.machines.is_ours(node_id):
+            self.violate(5, f"{call.request} changes node {node_id}, which is no instance of our groups")
         known, same = self._drained.get(node_id), before.availability == after.availability
         if after.availability == "active":
             self._drained.pop(node_id, None)
@@ -212,7 +259,10 @@ class Judge:
         for task in self._world.swarm.running_on(node_id):
             service = cluster.services[task.service_id]
             lasts = service.mode == "global" or (service.mode == "replicated" and self._world.swarm.refills(task.id))
-            if wanted(task) and not lasts:
+            if service.local_volumes:
+                self.violate(6, f"{call.request} drains {node_id}, where {service.name} writes a local volume")
+            just_failed = self._attempts.get(service.id, float("-inf")) > call.issued_at - MOMENT_SECONDS
+            if wanted(task) and not lasts and not just_failed:
                 self.violate(6, f"{call.request} drains {node_id}, which cuts {service.name}.{task.slot} off")
 
     def _slots_on(self, node_id: str) -> tuple[tuple[str, int], ...]:
@@ -223,7 +273,9 @@ class Judge:
     def before_removal(self, call: Call, node_id: str) -> None:
         """A node is about to be removed from the Swarm."""
         machines, cluster = self._world.machines, self._world.swarm.cluster
-        if node_id in cluster.nodes and machines.lives(machines.instances[node_id]):
+        if node_id in cluster.nodes and not machines.is_ours(node_id):
+            self.violate(6, f"{call.request} removes node {node_id}, which is no instance of our groups")
+        elif node_id in cluster.nodes and machines.lives(machines.claimed_by(node_id)):
             self.violate(6, f"{call.request} removes node {node_id}, whose instance lives")
 
     def people_changed(self, target: str) -> None:
@@ -246,7 +298,16 @@ class Judge:
             self.violate(3, f"{process.name} writes {record.id} with token {record.token}, {before.token} stood there")
         if before is not None and before.state.ended and before.state != record.state:
             self.violate(2, f"{record.id} was {before.state}, and is {record.state} now")
+        self._check_alone(before, record)
         self._claims.written(before, record, process)
+
+    def _check_alone(self, before: Record | None, record: Record) -> None:
+        """What begins has its lane, or its service, to itself: only scale-ups wait together."""
+        if record.state is not State.RUNNING or (before is not None and before.state is State.RUNNING):
+            return
+        for other in self._world.journal.records.values():
+            if other.id != record.id and other.state is State.RUNNING and _collide(record, other):
+                self.violate(3, f"{record.id} begins while {other.id} is in step {other.step}")
 
     def service_effects(self, request: str) -> list[tuple[str, Service, Service]]:
         """What a request, by one of its labels, did to services: the label, and the service before and after."""
@@ -281,3 +342,13 @@ class Judge:
         """Something does not hold."""
         self._world.trace.add("judge", "!! violation", invariant=invariant, what=what)
         self._world.evidence.violate(invariant, what)
+
+
+def _collide(record: Record, other: Record) -> bool:
+    """Whether two requests must not be under way together."""
+    if "scale-nodes" not in {record.action, other.action}:
+        return record.service is not None and record.service == other.service
+    if record.action != other.action:
+        return False
+    together = record.scale == other.scale == "up" and record.type == other.type
+    return not (together and other.step in {"wait", "reschedule"})

@@ -29,6 +29,8 @@ class _Port:
     """One process's way to one dependency."""
 
     port: str
+    fenced: frozenset[str] = frozenset()
+    """Calls that change nothing outside, and stand behind the lease's proof all the same."""
 
     def __init__(self, world: "World", process: "Process") -> None:
         self.world = world
@@ -56,7 +58,7 @@ class _Port:
             request=structlog.contextvars.get_contextvars().get("request"),
             token=world.token_of(process),
         )
-        if changes:
+        if changes or name in self.fenced:
             world.judge.issued(call)
         world.network.send(call)
         return call.answer
@@ -107,6 +109,7 @@ class JournalPort(_Port):
     """DynamoDB: the journal."""
 
     port = "journal"
+    fenced = frozenset({"create", "save", "claim", "first_of", "recall", "remember"})
 
     create = _carried("create", lambda record: record.id)
     get = _carried("get")
@@ -121,6 +124,15 @@ class JournalPort(_Port):
         """The table."""
         return self.world.journal
 
+    async def ask(self, name: str, act: Callable[[Call], Any], about: str = "", seconds: float | None = None) -> Any:
+        """A call, after whose answer something may lie in wait."""
+
+        def answered(call: Call) -> Any:
+            self.world.chaos.moments.answered(self.process)
+            return act(call)
+
+        return await super().ask(name, answered, about, seconds)
+
     async def save(self, record: Record) -> Record:
         """See Journal."""
         about = f"{record.id} {record.state} {record.step}"
@@ -131,6 +143,7 @@ class JournalPort(_Port):
         before = self.world.journal.records.get(record.id)
         saved = at_once(self.world.journal.save(record))
         self.world.judge.saved(before, saved, self.process)
+        self.world.chaos.moments.saved(before, saved)
         return saved
 
 
@@ -216,6 +229,7 @@ class GroupsPort(_Port):
         world.groups.terminate_named(instance_id)
         world.note(call, "terminate", instance_id, before, group.desired)
         world.judge.after_terminate(call, instance_id)
+        world.chaos.moments.terminated()
         return group.desired
 
 

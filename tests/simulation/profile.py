@@ -14,6 +14,10 @@ TROUBLES = (
     *("messages", "alerts"),
 )
 """Kinds of trouble. Some worlds have all of them, others a few, and some hardly any."""
+RARE = ("rejoin", "baked", "stray", "foreign", "attempts", "meddle", "late-write", "lost-count")
+"""Kinds of trouble that would hide the others if there were much of them."""
+RARITY = 0.4
+"""How often there is one of the rare kinds, compared with the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,12 @@ def draw(random: Random) -> Profile:
         workers=random.randint(1, 4),
         requests=random.randint(4, 9),
         seconds=random.choice((40.0, 70.0, 100.0)),
-        troubles=frozenset(trouble for trouble in TROUBLES if random.random() < share),
+        troubles=frozenset(
+            [
+                *(trouble for trouble in TROUBLES if random.random() < share),
+                *(trouble for trouble in RARE if random.random() < share * RARITY),
+            ]
+        ),
     )
 
 

@@ -5,7 +5,13 @@ from collections import Counter
 from tests.simulation.evidence import INVARIANTS
 from tests.simulation.run import Result
 
+CIRCUMSTANCES = (
+    *("labelled job", "labelled service that finishes", "service pinned to a node", "service with a local volume"),
+    *("protected node", "weighted group"),
+)
+"""What some worlds have from their beginning."""
 NO_FAULTS = (
+    *CIRCUMSTANCES,
     *("take-overs", "message: poison", "message: stale", "message: visible again", "message: written twice"),
     *("aws: Describe is old", "message: out of order"),
 )
@@ -22,6 +28,11 @@ FAULTS = (
     *("trouble: tasks that will not stop", "trouble: tasks that fail"),
     *(f"trouble: group blocked: {what}" for what in ("Launch", "Terminate", "refresh")),
     *(f"trouble: somebody {does}" for does in ("sets desired", "sets availability", "scales")),
+    *("trouble: engine joins again", "trouble: two nodes claim an instance", "trouble: foreign node goes down"),
+    *("trouble: stray beside an instance that never joins", "trouble: task with restart attempts fails"),
+    *(f"trouble: somebody changes a node during {step}" for step in ("drain", "undo")),
+    *("trouble: suspended between reading and writing", "trouble: journal away after a termination"),
+    *CIRCUMSTANCES,
 )
 """Every kind of fault that there must be."""
 DUPLICATES = ("message: in two hands", "message: again after its delete", "message: written twice")

@@ -4,7 +4,7 @@ A twin is made by putting something else in the place of one method, or of one s
 world runs. Nothing of it is known to the judge.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +12,8 @@ from unittest import mock
 
 from shared.records import Record, State
 from tests.fakes.journal import InMemoryJournal
-from tests.simulation.ports import GroupsPort
+from tests.simulation.cloud import SimulatedGroups
+from tests.simulation.ports import GroupsPort, JournalPort
 from tests.simulation.profile import Profile
 from tests.simulation.run import run
 from tests.simulation.world import World
@@ -24,6 +25,7 @@ from worker.flows.nodes import fail, group_name
 from worker.flows.terminate import Termination
 from worker.intake.receiver import Receiver
 from worker.leadership.deadline import Deadline
+from worker.leadership.fence import FencedJournal
 from worker.leadership.lease import Lease
 from worker.ports.scaling import Group
 from worker.ports.storage import Overtaken
@@ -139,15 +141,43 @@ async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) ->
         await give_back(down._leadership, request)
 
 
+@_instead(Termination, "_check_claims")
+async def _match_once(_termination: Termination, _node: object) -> None:
+    """Who is which instance is what it was when the victims were chosen."""
+
+
+@_instead(SimulatedGroups, "gone")
+async def _unknown_is_gone(groups: SimulatedGroups, ids: Collection[str], _members: object) -> frozenset[str]:
+    """What EC2 here does not know has been terminated."""
+    known = {each for group in groups.groups.values() for each in group.instances}
+    return frozenset(ids) - known
+
+
+def _unproven(name: str) -> Callable[..., Awaitable[Any]]:
+    async def write(journal: FencedJournal, *arguments: Any) -> Any:
+        return await getattr(journal.inner, name)(*arguments)
+
+    return write
+
+
+def _write_unproven(_world: World, stack: ExitStack) -> None:
+    """The journal's writes go out whether the lease is ours or not; calls to the outside do not."""
+    for name in JournalPort.fenced:
+        stack.enter_context(mock.patch.object(FencedJournal, name, _unproven(name)))
+
+
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_whatever_the_token, known=47),
     Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
-    Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=5),
+    Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=6),
     Twin("smaller", "scale-down by name only", 5, _lower_desired, known=3),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=3),
     Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=44),
     Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=140),
     Twin("undo", "the journaled undo", 10, _undo_unwritten, known=44),
     Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=2),
+    Twin("claims", "the look at who claims the instance now", 6, _match_once, known=217),
+    Twin("foreign", "the care for nodes of other accounts", 6, _unknown_is_gone, known=3),
+    Twin("writes", "the proof before the journal's writes", 3, _write_unproven, known=2),
     Twin("lag", "the wait for Describe before a termination is repeated", 2, _wait_for_no_lag, known=217),
 )

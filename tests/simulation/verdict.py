@@ -156,7 +156,7 @@ class Verdict:
         """No node that lives is left out of use, or demoted, by us."""
         machines = self._world.machines
         for node_id, how, request in self._world.judge.left_out():
-            if machines.lives(machines.instances[node_id]) and not self._excused(request):
+            if not machines.stays_down(node_id) and not self._excused(request):
                 self._violate(10, f"{node_id} was left {how} by {request}")
 
     def _excused(self, request: str | None) -> bool:

@@ -12,6 +12,7 @@ from tests.simulation import ports
 from tests.simulation.chaos import Chaos
 from tests.simulation.cloud import MANAGERS, WORKERS, Machines, SimulatedGroups, SimulatedSwarm
 from tests.simulation.evidence import Effect, Evidence
+from tests.simulation.inhabitants import settle
 from tests.simulation.invariants import Judge
 from tests.simulation.loops import Clockwork, SimulatedLoop
 from tests.simulation.network import Call, Network
@@ -106,20 +107,9 @@ class World:
         self.swarm.listeners.append(self._swarm_changed)
         self.swarm.lost = self._node_lost
         self.machines.settle()
-        self._create_services()
+        settle(self)
         self.workload.arrange()
         self.chaos.arrange()
-
-    def _create_services(self) -> None:
-        labelled, cpus = {"com.df.reschedule": "true", "com.df.scaleMax": "6"}, 10**9 // 2
-        self.swarm.create("demo", replicas=4, labels=labelled, cpus=cpus)
-        self.swarm.create("api", replicas=2, labels=labelled, start_first=True, cpus=cpus)
-        self.swarm.create("plain", replicas=2, constraints=("node.role==worker",) if self.seed % 3 == 0 else ())
-        self.swarm.create("agent", mode="global")
-        if self.seed % 4 == 1:
-            self.swarm.create("limited", replicas=2, max_attempts=1)
-        if self.seed % 5 == 0:
-            self.swarm.create("batch", replicas=1, mode="replicated-job", restarts=False)
 
     def _over(self) -> bool:
         """Whether the world has come to rest."""

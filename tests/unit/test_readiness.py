@@ -113,6 +113,23 @@ def test_where_no_node_matches_the_ready_nodes_of_the_role_are_counted() -> None
     assert progress(wanted, now, [*strays, node(94), node(95)], "worker").done
 
 
+def test_a_node_that_says_it_is_another_instance_is_not_counted_where_none_matches() -> None:
+    foreign = node(98, engine_labels={"instance_id": "i-elsewhere"})
+    wanted = expected(2, 1, group([young(1)]), [foreign])
+    assert (wanted.matching, wanted.ready_before) == ("unknown", 0)
+    both = group([young(1), young(2)])
+    assert progress(wanted, both, [foreign, node(97, engine_labels={"instance_id": "i-far"})], "worker").ready == 0
+    baked = [node(number, engine_labels={"instance_id": "i-image"}) for number in (95, 96)]
+    assert progress(wanted, both, baked, "worker").done, "a label of several nodes says nothing about any of them"
+
+
+def test_a_dispute_about_the_only_node_that_matches_does_not_make_strangers_count() -> None:
+    wanted = expected(2, 0, group(), [])
+    both = group([young(1), young(2)])
+    nodes = [node(1), node(9, engine_labels={"instance_id": "i-0001"}), node(91)]
+    assert progress(wanted, both, nodes, "worker") == Progress(0, 2, ("i-0001", "i-0002"))
+
+
 def test_an_empty_group_goes_by_match_as_soon_as_one_matches() -> None:
     wanted = expected(2, 0, group(), [])
     assert wanted.matching == "unknown"

@@ -5,13 +5,14 @@ snapshots. Instances that were hopeless at the plan (stuck) or out of use (drain
 sides of the sum, so that one of them does not make every later scale-up wait in vain.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from shared.messages import Role
-from worker.decisions.matching import claimants, dispute, disputed, matched, members
+from worker.decisions.matching import INSTANCE_LABEL, claimants, dispute, disputed, matched, members
 from worker.ports.documents import Document
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import Node
@@ -78,19 +79,19 @@ def expect(
         base=base,
         matching=matching,
         excluded=excluded,
-        ready_before=len(ready_nodes(nodes, node_type)),
+        ready_before=len(_unlabelled(nodes, node_type)),
     )
 
 
 def progress(expectation: Expectation, group: Group, nodes: Sequence[Node], node_type: Role) -> Progress:
-    """How far it has come. By the instances as soon as one of them is matched, else by the number of Ready nodes."""
+    """How far it has come. By the instances as soon as a node claims one, else by the number of Ready nodes."""
     node_of = matched(nodes, members(group))
-    if expectation.matching == "matched" or node_of:
+    if expectation.matching == "matched" or claimants(nodes, members(group)):
         return _by_instances(expectation, members(group), node_of, node_type)
     added = expectation.target - expectation.base
     # Where fewer were Ready than the group had in use, the others still boot, and are waited for, too.
     needed = max(expectation.ready_before + added, expectation.target - len(expectation.excluded))
-    return Progress(len(ready_nodes(nodes, node_type)), needed, ())
+    return Progress(len(_unlabelled(nodes, node_type)), needed, ())
 
 
 def excluded_names(expectation: Expectation, group: Group, nodes: Sequence[Node]) -> tuple[str, ...]:
@@ -109,6 +110,16 @@ def up_count(group: Group, nodes: Sequence[Node], node_type: Role) -> int:
 def ready_nodes(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
     """The Ready nodes that have this role now; a manager must be one, and be reachable."""
     return tuple(node for node in nodes if node.role == node_type and _serves(node, node_type))
+
+
+def _unlabelled(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
+    """The Ready nodes of a role that may belong to a group none of whose instances is matched.
+
+    A label of its own says that a node is another instance; one that several nodes carry was baked into an image.
+    """
+    carried = Counter(node.engine_labels.get(INSTANCE_LABEL) or "" for node in nodes)
+    labels = {label for label, count in carried.items() if label and count == 1}
+    return tuple(node for node in ready_nodes(nodes, node_type) if node.engine_labels.get(INSTANCE_LABEL) not in labels)
 
 
 def _by_instances(
