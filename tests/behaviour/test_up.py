@@ -408,5 +408,5 @@ async def test_a_node_of_another_account_is_not_taken_for_the_one_that_is_awaite
         assert s.record(request).step == "wait"
         record = await s.ended(request)
         assert record.state is State.SUCCEEDED
-        assert "1 worker nodes are up" in record.message
+        assert "1 worker node is up" in record.message
         assert len(s.nodes()) == 2

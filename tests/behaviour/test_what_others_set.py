@@ -1,5 +1,7 @@
 """What people do to a node while it is being removed counts, and a worker that wakes up too late writes nothing."""
 
+import pytest
+
 from shared.errors import Unavailable
 from shared.records import State
 from tests.behaviour.scenario import Scenario, scenario
@@ -88,7 +90,8 @@ async def test_the_capacity_that_a_termination_left_survives_a_write_that_fails_
         assert process.ports.calls.count("groups.terminate") == 1
 
 
-async def test_an_engine_that_joins_again_during_the_drain_keeps_its_machine() -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["up", "down"])
+async def test_an_engine_that_joins_again_during_the_drain_keeps_its_machine(*, lost: bool) -> None:
     async with scenario(workers=2) as s:
         process = await s.started()
         gate = process.ports.hold("swarm.update_node", after=True)
@@ -96,7 +99,11 @@ async def test_an_engine_that_joins_again_during_the_drain_keeps_its_machine() -
         await s.until(lambda: bool(process.ports.waiting))
         victim = s.record(request).plan["leaving"][0]
         s.swarm.lose(victim["node_id"])
+        await s.passes(1)
         twin = s.swarm.join(s.host(victim["instance_id"]), engine_labels={"instance_id": victim["instance_id"]})
+        if lost:
+            s.swarm.lose(twin)
+            await s.until(lambda: s.swarm.cluster.nodes[twin].state == "down")
         gate.set()
         record = await s.ended(request)
         assert record.state == State.FAILED

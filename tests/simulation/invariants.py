@@ -103,7 +103,8 @@ class Judge:
         if service.restarts_completed:
             return False
         tasks = [task for task in self._world.swarm.cluster.tasks if task.service_id == service.id]
-        return any(task.state == "complete" for task in tasks) and effect.time > FINISHED_SECONDS
+        going_on = any(task.alive and wanted(task) for task in tasks)
+        return any(task.state == "complete" for task in tasks) and not going_on and effect.time > FINISHED_SECONDS
 
     def _check_bounds(self, effect: Effect) -> None:
         settings, group = self._world.settings, self._world.groups.groups[effect.target]
@@ -210,7 +211,10 @@ class Judge:
         for task in filter(wanted, cluster.tasks):
             running = places.setdefault(task.service_id, {}).setdefault(task.slot, set())
             running |= {task.node_id} if task.state == "running" else set()
+        completed = {(task.service_id, task.slot) for task in cluster.tasks if task.state == "complete"}
         for service_id, slot in drained.slots:
+            if (service_id, slot) in completed:
+                continue  # it ran elsewhere, and has finished
             service, slots = cluster.services.get(service_id), places.get(service_id, {})
             given_up = service is not None and slot not in slots and len(slots) >= service.replicas
             if service is not None and not given_up and not slots.get(slot, set()) - leaving:

@@ -58,6 +58,12 @@ def test_of_two_ready_nodes_that_claim_one_instance_neither_is_guessed() -> None
     assert dispute(claiming) == "claimed by two Ready nodes, ip-10-0-3-9 (a) and ip-10-0-3-1 (z)"
 
 
+def test_of_several_down_nodes_on_one_instance_the_newest_counts_whatever_its_id() -> None:
+    left = node(1, id="node-6", state="down", created_at=ago(600))
+    present = node(1, id="node-25", state="down", availability="drain", created_at=ago(60))
+    assert claimants([left, present], [instance(1)]) == {"i-0001": (present, left)}
+
+
 def test_all_nodes_that_claim_an_instance_are_told_the_one_that_counts_first() -> None:
     old, older, new = node(1, id="y", state="down"), node(1, id="x", state="unknown"), node(1, id="a")
     assert claimants([older, node(3), old, new], [instance(1), instance(2)]) == {"i-0001": (new, old, older)}

@@ -135,9 +135,13 @@ def members(group: Group) -> tuple[Instance, ...]:
     return tuple(instance for instance in group.instances if instance.phase in _COUNTED)
 
 
-def _weight(node: Node) -> tuple[bool, bool, bool, str]:
-    """The greatest of the nodes that claim one instance is the one that counts."""
-    return node.ready, bool(node.engine_labels.get(INSTANCE_LABEL)), node.availability == "active", node.id
+def _weight(node: Node) -> tuple[bool, bool, float, bool, str]:
+    """The greatest of the nodes that claim one instance is the one that counts: of several Down ones the newest, for
+    the others are what its engine was before it joined again.
+    """
+    joined = node.created_at.timestamp() if node.created_at is not None else 0.0
+    labelled = bool(node.engine_labels.get(INSTANCE_LABEL))
+    return node.ready, labelled, joined, node.availability == "active", node.id
 
 
 def _instance_id(node: Node, known: set[str], names: Mapping[str, str]) -> str | None:

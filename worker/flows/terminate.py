@@ -20,6 +20,7 @@ from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.scaling import Fate, Group, Instance
+from worker.ports.swarm import Node
 from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan, Intent
 from worker.requests.request import OpenRequest
@@ -89,11 +90,14 @@ class Termination:
         """Match anew: who is the instance now? Raises GaveUp where a node is that was not drained for it.
 
         An instance that had not joined when it was chosen may only have been slow; an engine that has left and joined
-        again has a new node id, and tasks on the very machine that is to go.
+        again has a new node id, and tasks on the very machine that is to go. Down by now, its slots may run nowhere.
         """
         group = await self._leadership.groups.describe(self._group_name)
         claiming = claimants(await self._leadership.swarm.nodes(), group.instances).get(node.instance_id, ())
-        others = [each for each in claiming if each.id != node.node_id and each.state != "down"]
+        ours = next((each for each in claiming if each.id == node.node_id), None)
+        others = [
+            each for each in claiming if each.id != node.node_id and (each.state != "down" or _joined_after(each, ours))
+        ]
         if others:
             raise GaveUp(departures.joined_meanwhile(node.name, [f"{each.hostname} ({each.id})" for each in others]))
 
@@ -223,3 +227,9 @@ class Termination:
 
 def _member(group: Group, node: DepartingNode) -> Instance | None:
     return next((instance for instance in group.instances if instance.id == node.instance_id), None)
+
+
+def _joined_after(node: Node, other: Node | None) -> bool:
+    if other is None or node.created_at is None or other.created_at is None:
+        return False
+    return node.created_at > other.created_at
