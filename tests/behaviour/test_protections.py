@@ -3,12 +3,15 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from shared.errors import Unavailable
 from shared.records import State
 from tests.behaviour.scenario import RESCHEDULED, Scenario, scenario
 from tests.behaviour.test_lease import FIFTEEN, Candidate, keeping, now
 from tests.fakes import InMemoryLeaseStore, people
 from worker.leadership.fence import Fence
+from worker.ports.swarm import Availability
 
 ENDED = {"complete", "shutdown", "failed", "rejected", "orphaned"}
 
@@ -173,7 +176,12 @@ async def test_a_node_is_not_terminated_while_a_task_still_stops_there() -> None
         assert tasks == []
 
 
-async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminated() -> None:
+@pytest.mark.parametrize(
+    ("availability", "said"), [("active", "active again"), ("pause", "to pause while it was drained")]
+)
+async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminated(
+    availability: Availability, said: str
+) -> None:
     async with scenario(workers=2) as s:
         process = await s.started()
         request = s.down()
@@ -181,12 +189,12 @@ async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminate
         def take_back(call: str) -> None:
             if call == "journal.save done" and s.record(request).plan.get("intent"):
                 for node in s.nodes():
-                    s.swarm.set_availability(node.id, "active")
+                    s.swarm.set_availability(node.id, availability)
 
         process.ports.watchers.append(take_back)
         record = await s.ended(request)
         assert record.state == State.FAILED
-        assert "active again" in record.message
+        assert said in record.message
         assert s.desired == [2]
 
 

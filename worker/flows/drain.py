@@ -190,11 +190,12 @@ class Drain:
 
         Raises GaveUp where somebody wants one of the nodes back.
         """
+        others = {"active", "pause"} if self._plan.draining == "done" else {"active"}  # not set by us, as far as known
         nodes = {node.id: node for node in await self._leadership.swarm.nodes()}
         for node in self._nodes:
             present = nodes.get(str(node.node_id))
-            if present is not None and present.availability == "active":
-                raise GaveUp(_revised(node, "active"))
+            if present is not None and present.availability in others:
+                raise GaveUp(_revised(node, present.availability))
         return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
 
     def _slots(self) -> list[displacement.Slot]:
