@@ -124,3 +124,21 @@ async def test_what_a_person_drains_before_we_have_paused_it_stays_drained() -> 
         assert record.state == State.FAILED
         assert "to drain while it was drained: it stays" in record.message
         assert s.swarm.cluster.nodes[node_id].availability == "drain"
+
+
+async def test_a_node_that_was_drained_by_hand_and_is_wanted_again_meanwhile_is_not_taken() -> None:
+    async with scenario(workers=3, lease_seconds=3) as s:
+        spare = s.node(s.workers[0])
+        s.swarm.set_availability(spare.id, "drain")
+        first = await s.started()
+        request = s.down()
+        first.ports.watchers.append(
+            lambda call: first.kill() if call == "journal.save done" and s.record(request).step == "drain" else None
+        )
+        await s.at(request, "drain")
+        s.swarm.set_availability(spare.id, "pause")
+        s.start()
+        record = await s.ended(request)
+        assert record.state == State.FAILED, record.message
+        assert s.swarm.cluster.nodes[spare.id].availability == "pause"
+        assert s.desired == [3]

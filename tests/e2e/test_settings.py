@@ -195,7 +195,10 @@ def test_label_keys_of_nodes_are_those_of_the_environment(
     before = len(env.said())
     code, message = _outcome(renamed, f"/v1/scale-nodes?scale={way}&type={kind}&service=labelled")
     bound = "scaled to the maximum" if way == "up" else "descaled to the minimum"
-    assert (code, message) == (200, f"{kind} nodes are already {bound} number of {number} nodes")
+    assert (code, message) == (
+        200,
+        f"{kind} nodes are already {bound} number of {number} {'node' if number == 1 else 'nodes'}",
+    )
     told = until(lambda: [one for one in env.said()[before:] if one.summary == message], "a notification")
     assert told[0].request == f"Scale nodes {way} on: aws, by: {by}, type: {kind}"
 

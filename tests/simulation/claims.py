@@ -165,12 +165,20 @@ class Claims:
             self._violate(f"{record.id}: of late {least} to {most} were up, but it says: {record.message}")
 
     def _long_ready(self, group: str) -> int:
-        """How many instances of a group live and have had their node Ready and Active in all that time."""
+        """How many instances of a group live and have had their node Ready and Active in all that time.
+
+        One that a second node claims is nobody's for the worker, and need not be counted.
+        """
         machines, since = self._world.machines, self._world.clockwork.now - LAG_SECONDS
+        disputed = {
+            instance_id
+            for node_id, instance_id in machines.baked.items()
+            if machines.instances.get(node_id) != instance_id
+        }
         return sum(
             machines.lives(instance_id) and self._world.fine_since.get(node_id, since) < since
             for node_id, instance_id in machines.instances.items()
-            if machines.group_of[instance_id] == group
+            if machines.group_of[instance_id] == group and instance_id not in disputed
         )
 
     def _seen_ready(self, group: str, seconds: float) -> list[int]:

@@ -67,4 +67,8 @@ def _weigh(world: "World") -> None:
     """The workers' capacity is no number of instances: nothing of it may be scaled."""
     world.groups.groups[WORKERS].unit = "weights"
     world.groups.follow(WORKERS)
+    history = world.groups.groups[WORKERS].history
+    weighted = history[-1]
+    history.clear()
+    history.append(weighted)  # it has always been so: no description shows another unit
     world.trace.counts["weighted group"] += 1

@@ -81,14 +81,18 @@ class Drain:
     async def _pause(self) -> None:
         """Let nothing new arrive. Where somebody has drained a node by hand, nothing arrives anyway."""
         for node in self._nodes:
-            if node.availability != "drain":
+            if not self._is_left_drained(node):
                 await self._set(node, "pause", {node.availability})
 
     async def _drain(self) -> None:
         await self._request.save(plan=self._plan.but(draining="begun"))
         for node in self._nodes:
-            await self._set(node, "drain", {"pause"})
+            await self._set(node, "drain", {"drain"} if self._is_left_drained(node) else {"pause"})
         await self._request.save(plan=self._plan.but(draining="done"))
+
+    def _is_left_drained(self, node: DepartingNode) -> bool:
+        """Somebody had drained it, so we did not pause it. The first version paused all of them."""
+        return node.availability == "drain" and bool(self._plan.chosen)
 
     async def _set(self, node: DepartingNode, availability: Availability, expected: Collection[Availability]) -> None:
         """Set it, unless somebody has set another since we looked. Raises GaveUp."""

@@ -30,7 +30,7 @@ async def give_back(leadership: Leadership, request: OpenRequest) -> None:
         if node.node_id is not None:
             leadership.watchdog.heartbeat(request.id)
             await _restore(
-                leadership, node, _set_by_us(down), promote=node.manager and node.instance_id in down.demoted
+                leadership, node, _set_by_us(down, node), promote=node.manager and node.instance_id in down.demoted
             )
 
 
@@ -70,11 +70,11 @@ async def _restore(
         log.info("node_left_as_somebody_set_it", node=node.name, availability=revised.availability)
 
 
-def _set_by_us(down: DownPlan) -> Collection[Availability]:
+def _set_by_us(down: DownPlan, node: DepartingNode) -> Collection[Availability]:
     """The availabilities that a node can have from us. Records of the first version do not say how far they came.
 
-    They do not say either why a node was chosen.
+    They do not say either why a node was chosen. One that somebody had drained was left as it was.
     """
-    if down.draining == "done":
+    if down.draining == "done" or (down.chosen and node.availability == "drain"):
         return {"drain"}
     return {"pause"} if down.draining is None and down.chosen else {"pause", "drain"}

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
@@ -41,6 +42,7 @@ async def test_idle_costs_nothing() -> None:
 
 @pytest.mark.slow
 async def test_twenty_thousand_tasks_on_a_thousand_nodes(tmp_path: Path) -> None:
+    before = psutil.Process().memory_info().rss
     async with SimulatedSwarm(INSTANT) as swarm, serve(swarm, tmp_path / "docker.sock"):
         lab = Lab.with_nodes(swarm, managers=3, workers=997)
         assert await settle(lab, 20_000) < 20
@@ -53,7 +55,8 @@ async def test_twenty_thousand_tasks_on_a_thousand_nodes(tmp_path: Path) -> None
         assert await drain(lab, 50) < 10
         lab.force()
         await until(lambda: lab.update_state() == "completed", within=60)
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 600 * 1024
+        # Of the process's peak, what earlier tests and their imports had taken is not the engine's.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < 500 * 1024**2
 
 
 async def fetch(api: aiohttp.ClientSession, path: str) -> float:
