@@ -311,6 +311,11 @@ class Environment:
         answer = self._control.http.patch(f"{self._control.url}/faults/{part}", json=settings, timeout=10)
         assert answer.status_code == 200, answer.text
 
+    def faults(self, part: str) -> dict[str, Any]:
+        """The faults of a part as they are now: what was counted off is gone."""
+        settings: dict[str, Any] = self._control.http.get(f"{self._control.url}/faults", timeout=10).json()[part]
+        return settings
+
     def mend(self) -> None:
         """No fault any more."""
         self._control.http.delete(f"{self._control.url}/faults", timeout=10).raise_for_status()

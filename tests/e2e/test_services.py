@@ -69,7 +69,8 @@ def test_a_service_scale_ends_within_a_second_while_a_node_scale_waits_for_its_n
 
 
 def _let_it_join(env: Environment) -> None:
-    """AWS replaces the instance that never joined, as a person would have it do."""
+    """AWS replaces the instance that never joined, as a person would have it do; its successor joins."""
+    until(lambda: env.faults("boot")["never_join_next"] == 0, "an instance that never joins")
     (stuck,) = _instances_without_node(env)
     env.client("autoscaling").terminate_instance_in_auto_scaling_group(
         InstanceId=stuck, ShouldDecrementDesiredCapacity=False
