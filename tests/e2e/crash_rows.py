@@ -127,7 +127,7 @@ class NodeScale(Act):
         super().check(setup, before, request)
         record = setup.caller.record(request) or {}
         after = self._after(before)
-        assert (record["nodes_before"], record["nodes_after"]) == (before.number, self._aimed(before))
+        assert (record["nodes_before"], record["nodes_after"]) == (before.number, after)
         assert setup.number(self._role) == after
         nodes = [node for node in setup.env.docker.nodes() if node["Spec"]["Role"] == self._role]
         assert [node["Status"]["State"] for node in nodes] == ["ready"] * after

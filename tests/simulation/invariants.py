@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MOMENT_SECONDS = 7.0
 """Between the worker's last look and the arrival of its call; what somebody else does then, nobody can see."""
-FINISHED_SECONDS = 15.0
-"""By then what finishes has finished, and been seen to."""
 LONG_SECONDS = 60.0
 """For so long a change by somebody else may explain that a number is not what it should be."""
 
@@ -94,17 +92,10 @@ class Judge:
             self.violate(4, f"{effect.request} scales {name}, whose capacity is no number of instances")
 
     def _check_work(self, effect: Effect) -> None:
-        """Work that has an end is not begun anew."""
+        """A job is not begun anew. Whether a task that may end has ended for good, a moment's look cannot tell."""
         service = effect.before
-        if isinstance(service, Service) and (service.mode.endswith("job") or self._is_finished(service, effect)):
-            self.violate(6, f"{effect.request} makes {service.name} begin anew, which is a job or has finished")
-
-    def _is_finished(self, service: Service, effect: Effect) -> bool:
-        if service.restarts_completed:
-            return False
-        tasks = [task for task in self._world.swarm.cluster.tasks if task.service_id == service.id]
-        going_on = any(task.alive and wanted(task) for task in tasks)
-        return any(task.state == "complete" for task in tasks) and not going_on and effect.time > FINISHED_SECONDS
+        if isinstance(service, Service) and service.mode.endswith("job"):
+            self.violate(6, f"{effect.request} makes {service.name} begin anew, which is a job")
 
     def _check_bounds(self, effect: Effect) -> None:
         settings, group = self._world.settings, self._world.groups.groups[effect.target]
