@@ -376,6 +376,20 @@ async def test_a_description_that_goes_back_is_no_base_for_the_next_plan(way: st
         assert s.desired == [3, 3 + one, 3 + 2 * one]
 
 
+async def test_a_description_of_before_somebody_lowered_the_group_is_no_raise_that_is_done() -> None:
+    async with scenario(workers=3, boot=1.0) as s:
+        process = await s.started()
+        await s.groups.set_desired("workers", 2)
+        gate = process.ports.hold("groups.refreshing")  # asked for last, when the plan has read the rest
+        request = s.up()
+        await s.until(lambda: "groups.refreshing" in process.ports.waiting)
+        s.groups.times.describe_lag = 20.0
+        gate.set()
+        record = await s.ended(request)
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 2, 3), record.message
+        assert s.desired == [3, 2, 3]
+
+
 async def test_what_somebody_else_sets_later_is_the_base_also_right_after_a_change_of_ours() -> None:
     async with scenario(boot=1.0) as s:
         await s.started()

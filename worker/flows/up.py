@@ -12,13 +12,14 @@ from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, expect
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
-from worker.flows.capacity import STALE_SECONDS
+from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
 from worker.flows.join_wait import JoinWait, awaited, begun
 from worker.flows.nodes import changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
+from worker.leadership.deadline import Deadline
 from worker.requests import wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
@@ -31,6 +32,8 @@ class ScaleUp:
         self._context = context
         self._leadership = context.leadership
         self._capacity = context.capacity
+        self._planned: dict[str, Deadline] = {}
+        """Requests that were planned here and not raised yet: how long a description may be older than their plan's."""
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
@@ -48,6 +51,7 @@ class ScaleUp:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on. What was raised stays: the next scale-down takes what never joins."""
+        self._planned.pop(request.id, None)
         if request.record.step in {"wait", "reschedule"}:
             # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
             await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
@@ -75,6 +79,7 @@ class ScaleUp:
             return
         survey, target = planned
         await permit(self._leadership, survey, up_refusal)
+        self._planned[request.id] = self._leadership.deadline(self._leadership.clock.now(), LAG)
         await request.enter(
             "apply",
             by=survey.limits.by,
@@ -102,6 +107,7 @@ class ScaleUp:
     async def _apply(self, request: OpenRequest) -> None:
         kind, after = node_type(request), int(request.record.nodes_after or 0)
         lower = await self._is_lower(request, after)
+        self._planned.pop(request.id, None)
         if lower:
             await self._leadership.change_groups.set_desired(group_name(self._leadership, request), after)
         now = await self._capacity.changed(kind, after, just_now=lower)
@@ -117,14 +123,18 @@ class ScaleUp:
         """Whether the desired capacity is below the target.
 
         Where Describe says no, but our own last result says yes, one of them is old: after a down it may be
-        Describe, and a raise that is left out then would be missing. Time tells, at most LAG.
+        Describe, and a raise that is left out then would be missing. The same where the plan was made from a lower
+        one and nothing was raised since. Time tells, at most LAG.
         """
 
         async def compared() -> bool | None:
             group, desired = await self._capacity.look(request)
             if group.desired < after:
                 return True
-            return False if desired >= after else None
+            settled = planned is None or planned.passed
+            return False if desired >= after and settled else None
+
+        planned = self._planned.get(request.id)
 
         with request.waiting_for(f"AWS to describe {group_name(self._leadership, request)} as it was changed last"):
             return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))
