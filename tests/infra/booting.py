@@ -15,7 +15,7 @@ from typing import Final
 
 from infra.cloudformation.embed import SCRIPT, bare
 from tests.infra.commands import Answer, Command, on_path
-from tests.infra.test_bootstrap import A_MINUTE, Cluster, Machine
+from tests.infra.machines import A_MINUTE, Cluster, Machine
 
 ALWAYS: Final = 10_000
 OF_THE_SYSTEM: Final = ("awk", "bash", "cut", "date", "flock", "grep", "mkdir", "rm", "sed", "shuf", "sleep", "sort")

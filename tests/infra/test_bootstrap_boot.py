@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from infra.cloudformation.embed import SCRIPT
-from infra.local.aws import EmbeddedAws
 from tests.infra.booting import ALWAYS, Machinery, ended
-from tests.infra.test_bootstrap import Cluster, made_cluster, until_all_in
+from tests.infra.machines import Cluster, until_all_in
 
 EFS: Final = "fs-12345678"
 LONG, SHORT = "60", "1"
@@ -73,18 +71,6 @@ JOINING: Final = {  # of a second manager
     "timeout": "replaced",
 }
 QUICK: Final = {"dnf", "aws dynamodb get-item"}
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        yield aws
-
-
-@pytest.fixture
-def cluster(aws: EmbeddedAws, tmp_path: Path) -> Iterator[Cluster]:
-    with made_cluster(aws, tmp_path) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from infra.lab import packages
 from infra.local.aws import EmbeddedAws
 from tests.infra.commands import AwsCommand, on_path
 from tests.infra.docker_swarm import DockerCommand
-from tests.infra.test_bootstrap import Cluster, Machine, nothing, until_all_in
+from tests.infra.machines import Cluster, Machine, nothing, until_all_in
 
 pytestmark = [
     pytest.mark.lab,
@@ -154,12 +154,6 @@ class RealCluster(Cluster):
 def _packages() -> None:
     """Who is root gets what is missing."""
     asyncio.run(packages.install(print))
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        yield aws
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from infra.local.aws import EmbeddedAws
 from infra.local.aws.templates import SWARM, for_emulator
 from tests.infra.commands import Answer, AwsCommand, on_path
 from tests.infra.docker_swarm import DockerCommand, Service
-from tests.infra.test_bootstrap import Cluster, Machine, nothing
+from tests.infra.machines import Cluster, Machine, nothing
 
 IMAGE: Final = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-scaler-worker:0.1.0"
 HOUR: Final = 3600
@@ -118,12 +118,6 @@ class Stack:
 
 
 SCRIPT: Final = SWARM.parent / "bootstrap" / "swarm-node.sh"
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        yield aws
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -69,12 +68,6 @@ def gathered(gathering: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
         process: (folder / process, gathering.gather(ROOT / "pyproject.toml", SITE, folder / process, process))
         for process in PROCESSES
     }
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws() as aws:
-        yield aws
 
 
 @pytest.mark.parametrize(("process", "other"), [("ingest", "docker"), ("worker", "sanic")])

@@ -50,7 +50,7 @@ class NodePool:
 
 def node_pools(settings: WorkerSettings) -> Mapping[Role, NodePool]:
     """The pools by the type that requests name."""
-    return {"worker": _worker_pool(settings), "manager": _manager_pool(settings)}
+    return {"worker": _node_pool(settings, "worker"), "manager": _node_pool(settings, "manager")}
 
 
 def replica_tunables(settings: WorkerSettings) -> Tunables:
@@ -70,28 +70,17 @@ def _tunable(settings: WorkerSettings, label: str, default: str) -> Tunable:
     return Tunable(getattr(settings, label), getattr(settings, default), default.upper())
 
 
-def _worker_pool(settings: WorkerSettings) -> NodePool:
+def _node_pool(settings: WorkerSettings, role: Role) -> NodePool:
     tunables = Tunables(
-        minimum=_tunable(settings, "min_scale_worker_node_label", "default_min_worker_nodes"),
-        maximum=_tunable(settings, "max_scale_worker_node_label", "default_max_worker_nodes"),
+        minimum=_tunable(settings, f"min_scale_{role}_node_label", f"default_min_{role}_nodes"),
+        maximum=_tunable(settings, f"max_scale_{role}_node_label", f"default_max_{role}_nodes"),
         steps={
-            "up": _tunable(settings, "scale_worker_node_up_by_label", "default_scale_worker_node_up_by"),
-            "down": _tunable(settings, "scale_worker_node_down_by_label", "default_scale_worker_node_down_by"),
+            "up": _tunable(settings, f"scale_{role}_node_up_by_label", f"default_scale_{role}_node_up_by"),
+            "down": _tunable(settings, f"scale_{role}_node_down_by_label", f"default_scale_{role}_node_down_by"),
         },
     )
-    return NodePool("worker", "worker", _group(settings, settings.aws_worker_asg), tunables, _cooldowns(settings))
-
-
-def _manager_pool(settings: WorkerSettings) -> NodePool:
-    tunables = Tunables(
-        minimum=_tunable(settings, "min_scale_manager_node_label", "default_min_manager_nodes"),
-        maximum=_tunable(settings, "max_scale_manager_node_label", "default_max_manager_nodes"),
-        steps={
-            "up": _tunable(settings, "scale_manager_node_up_by_label", "default_scale_manager_node_up_by"),
-            "down": _tunable(settings, "scale_manager_node_down_by_label", "default_scale_manager_node_down_by"),
-        },
-    )
-    return NodePool("manager", "manager", _group(settings, settings.aws_manager_asg), tunables, _cooldowns(settings))
+    group: str | None = getattr(settings, f"aws_{role}_asg")
+    return NodePool(role, role, _group(settings, group), tunables, _cooldowns(settings))
 
 
 def _group(settings: WorkerSettings, name: str | None) -> str:
