@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,12 +48,17 @@ class Machinery:
     folder: Path
     fails: dict[str, int] = field(default_factory=dict)
     """By how a command line begins: how many times it fails."""
+    exit_code: int = 1
+    """Of those that fail."""
+    hangs: str = ""
+    """How the command line begins that never ends."""
     done: list[str] = field(default_factory=list)
     signals: list[str] = field(default_factory=list)
     installed: bool = False
     mounted: bool = False
     unhealthy: bool = False
     off: bool = False
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def boot(self, **settings: str) -> tuple[int, str]:
         """From the script's start to its end: exit code and what the console shows."""
@@ -65,6 +71,7 @@ class Machinery:
             own = {"PATH": str(path), "PAUSE_SECONDS": "0", "INSTANCE_ID": "", "ADDRESS": "", **settings}
             process = self.machine.start("/bin/bash", str(script), "boot", **own)
             said, _ = process.communicate(timeout=2 * A_MINUTE)
+            self._over.set()
         return process.returncode, said
 
     @contextmanager
@@ -90,7 +97,9 @@ class Machinery:
             told = next((start for start, left in self.fails.items() if line.startswith(start) and left > 0), None)
             if told:
                 self.fails[told] -= 1
-                return 1, "", f"{told}: told to fail\n"
+                return self.exit_code, "", f"{told}: told to fail\n"
+            if self.hangs and line.startswith(self.hangs):
+                self._over.wait()
             return self._doing(name, line, arguments, stdin, environ)
 
         return command

@@ -54,14 +54,14 @@ FOR_EVER: Final = {
     "sort": "joined",
     "systemctl daemon-reload": "replaced",
     "systemctl enable": "replaced",
-    "timeout": "joined",
+    "timeout": "replaced",
     "tr": "replaced",
     "usermod": "replaced",
     "xargs": "joined",
 }
 # Where the command fails for ever and the boot succeeds all the same.
 WITHOUT: Final = {"aws cloudformation signal-resource", "awk", "cut", "docker network inspect", "grep", "iptables"} | {
-    *("rm", "shuf", "sleep", "sort", "timeout", "xargs"),
+    *("rm", "shuf", "sleep", "sort", "xargs"),
 }
 JOINING: Final = {  # of a second manager
     "aws dynamodb get-item": "replaced",
@@ -129,6 +129,30 @@ def test_a_package_mirror_that_never_answers_is_named_and_the_instance_replaced(
     assert re.search(r"GAVE UP after \d+ s: exit code 1 of: dnf install -y docker", said)
 
 
+@pytest.mark.parametrize("code", [2, 3, 124])
+def test_whatever_code_a_command_ends_with_the_instance_is_replaced(machinery: Machinery, code: int) -> None:
+    machinery.fails["dnf"], machinery.exit_code = ALWAYS, code
+    assert machinery.boot(BOOT_SECONDS=SHORT)[0] == code
+    assert (machinery.signals, ended(machinery)) == (["FAILURE"], "replaced")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("dnf", "an attempt hung, and was ended"),
+        ("docker info", "the engine's Swarm state is ''"),
+        ("mount ", "an attempt hung, and was ended"),
+        ("systemctl enable", "an attempt hung, and was ended"),
+    ],
+)
+def test_a_command_that_hangs_keeps_nobody_waiting(machinery: Machinery, command: str, reason: str) -> None:
+    machinery.hangs = command
+    code, said = machinery.boot(EFS=EFS, BOOT_SECONDS=SHORT, HANG_SECONDS=SHORT)
+    assert (code != 0, machinery.signals, ended(machinery)) == (True, ["FAILURE"], "replaced")
+    assert re.search(rf"GAVE UP after \d+ s: {reason}", said)
+
+
 def test_where_auto_scaling_cannot_be_told_the_machine_turns_itself_off(machinery: Machinery) -> None:
     machinery.fails |= {"dnf": ALWAYS, "aws autoscaling set-instance-health": ALWAYS}
     machinery.boot(BOOT_SECONDS=SHORT)
@@ -154,7 +178,7 @@ def test_who_comes_after_all_managers_are_lost_says_so_and_waits_for_a_person(cl
     [late] = cluster.launch("manager")
     machinery = Machinery(cluster, late, tmp_path)
     code, said = machinery.boot(BOOT_SECONDS=SHORT)
-    assert (code, machinery.signals, ended(machinery)) == (3, ["FAILURE"], "waiting")
+    assert (code, machinery.signals, ended(machinery)) == (86, ["FAILURE"], "waiting")
     assert "All managers of the Swarm are gone" in said
     assert len(cluster.docker.swarms) == 1
 

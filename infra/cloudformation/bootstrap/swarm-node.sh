@@ -38,7 +38,8 @@ IMDS_ADDRESS=169.254.169.254/32
 ROTATE_SECONDS=${ROTATE_SECONDS:-86400}
 RENEW_SECONDS=${RENEW_SECONDS:-21600} # half of the 12 hours that a login to ECR lasts
 JOIN_SECONDS=${JOIN_SECONDS:-60}
-BOOT_SECONDS=${BOOT_SECONDS:-840} # less than the template's PT15M
+BOOT_SECONDS=${BOOT_SECONDS:-840} # less than the template's PT15M, also with what follows it
+HANG_SECONDS=${HANG_SECONDS:-20} # no answer for so long is none
 PAUSE_SECONDS=${PAUSE_SECONDS:-5}
 # Overlay networks: outside the VPC (10.0.0.0/16), which the engine's own default pool would cover.
 OVERLAYS=${OVERLAYS:-10.128.0.0/9}
@@ -46,7 +47,7 @@ OVERLAYS=${OVERLAYS:-10.128.0.0/9}
 METADATA_BRIDGE=${METADATA_BRIDGE:-metadata0}
 METADATA_SUBNET=${METADATA_SUBNET:-100.127.254.0/24}
 ECR='[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?'
-NEEDS_A_PERSON=3
+NEEDS_A_PERSON=86 # no command that runs here ends with it
 export AWS_PAGER='' AWS_DEFAULT_OUTPUT=text
 
 say() { printf 'swarm-node: %s\n' "$*" >&2; }
@@ -107,7 +108,7 @@ claim() {
     local told
     told=$(table put-item \
         --item "{\"kind\":{\"S\":\"swarm\"},\"id\":{\"S\":\"founder\"},\"instance\":{\"S\":\"$INSTANCE_ID\"}}" \
-        --condition-expression 'attribute_not_exists(id) OR instance = :previous' \
+        --condition-expression '(attribute_not_exists(id) OR instance = :previous) AND attribute_not_exists(formed)' \
         --expression-attribute-values "{\":previous\":{\"S\":\"${1:-nobody}\"}}" 2>&1) && return 0
     [[ $told == *ConditionalCheckFailed* ]] || say "claim: $told"
     return 1
@@ -126,7 +127,7 @@ living() {
 # Being in the Swarm
 
 # state: LocalNodeState, and whether it is a manager
-state() { docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'; }
+state() { timeout "$HANG_SECONDS" docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}'; }
 
 enter() {
     local instance formed
@@ -134,7 +135,7 @@ enter() {
     formed=$(look swarm founder formed)
     if [[ -n $formed ]] && join "$formed"; then
         return 0
-    elif [[ -n $formed ]] && lost; then
+    elif [[ $ROLE == manager && -n $formed ]] && lost; then
         because "All managers of the Swarm are gone. No other is founded, since it would be empty: restore a backup," \
             "or delete the entry (swarm, founder) of the table $TABLE: docs/operations.md, 'All managers are lost'."
         return "$NEEDS_A_PERSON"
@@ -168,18 +169,21 @@ may_found() {
 
 # join SWARM: through any manager of the books
 join() {
-    local token address addresses
+    local token address addresses known
     token=$(look "token-$ROLE" current token) && addresses=$(managers address) || return 1
     [[ -n $token ]] || return 1
     for address in $(shuf <<<"$addresses"); do
         [[ $address != "$ADDRESS" ]] || continue
         if timeout "$JOIN_SECONDS" docker swarm join --token "$token" --advertise-addr "$ADDRESS" "$address:2377" >&2; then
-            # What could not be written down here is at the next round.
             printf '%s\n' "$1" >"$SETTINGS/swarm" || say "$SETTINGS/swarm could not be written"
-            [[ $ROLE == worker ]] || set_down manager "$INSTANCE_ID" address "$ADDRESS" || return 1
+            # A manager that is not in the books keeps them itself from the next round on.
+            [[ $ROLE == worker ]] || set_down manager "$INSTANCE_ID" address "$ADDRESS" || say "the books do not answer"
             return 0
         fi
-        # A join that timed out goes on in the background; nothing else can be tried beside it.
+        # A join that timed out goes on in the background; nothing else can be tried beside it. An engine that is in a
+        # Swarm by now (restored by a person, for one) is not taken out of it.
+        known=$(state) || return 1
+        [[ $known != active* ]] || return 1
         docker swarm leave --force >/dev/null 2>&1 || true
     done
     return 1
@@ -465,7 +469,7 @@ daemon_json() {
 
 # unit NAME ORDER COMMANDS: a service
 unit() {
-    printf '[Unit]\n%s\n[Service]\nType=oneshot\n%s\n' "$2" "$3" >"$ROOT/etc/systemd/system/$1.service"
+    printf '[Unit]\n%s\n[Service]\nType=oneshot\nTimeoutStartSec=600\n%s\n' "$2" "$3" >"$ROOT/etc/systemd/system/$1.service"
 }
 
 # timer NAME WHEN: what starts the service NAME
@@ -530,8 +534,10 @@ boot() {
     export REASON=$SETTINGS/reason
     while true; do
         rm -f "$REASON"
-        bash "$0" attempt
+        # What hangs in it must not keep CloudFormation and Auto Scaling waiting: this ends before they do.
+        timeout -k 5 $((BOOT_SECONDS + HANG_SECONDS - SECONDS)) bash "$0" attempt
         code=$?
+        [[ $code != 124 ]] || because "an attempt hung, and was ended"
         [[ $code != 0 ]] || break
         ((SECONDS < BOOT_SECONDS)) || break
         sleep $((PAUSE_SECONDS + RANDOM % (PAUSE_SECONDS + 1)))
@@ -579,7 +585,7 @@ main() {
     tend)
         facts
         exec 9>"$SETTINGS/lock"
-        flock 9
+        flock -w 120 9
         tend 9>&-
         ;;
     *) say "usage: swarm-node boot|attempt|guard|tend|groups|logins" && return 2 ;;
