@@ -69,7 +69,7 @@ class Services:
     @property
     def authorization(self) -> dict[str, str]:
         """The headers that ingest wants, if it has been given a token."""
-        token = given(self._settings, "WEBHOOK_TOKEN")
+        token = self._token
         return {"Authorization": f"Bearer {token}"} if token else {}
 
     @property
@@ -80,7 +80,12 @@ class Services:
             "WORKER_URLS": " ".join(filter(None, (worker.url for worker in self.workers))),
             "INGEST_PID": str(self.ingest.pid),
             "WORKER_PIDS": " ".join(str(worker.pid) for worker in self.workers),
-        }
+            "SCALER_URL": self.ingest.url or "",
+        } | ({"WEBHOOK_TOKEN": self._token, "SCALER_TOKEN": self._token} if self._token else {})
+
+    @property
+    def _token(self) -> str | None:
+        return given(self._settings, "WEBHOOK_TOKEN")
 
     async def start_worker(self) -> Child:
         """One more worker. The first takes the port that WORKER_PORT names, if any; 0 gives none of them one."""

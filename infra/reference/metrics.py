@@ -7,6 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from infra.reference.markdown import code, table
 from ingest.metrics import Metrics as IngestMetrics
+from rules.metrics import Metrics as RulesMetrics
+from rules.model import Decision, Problem
 from worker.metrics import Metrics as WorkerMetrics
 
 
@@ -20,6 +22,13 @@ def ingest() -> str:
 def worker() -> str:
     """What the worker counts."""
     return _table(generate_latest(WorkerMetrics().registry).decode())
+
+
+def rules() -> str:
+    """What `rules` counts."""
+    counted = RulesMetrics()
+    counted.decided(Decision((), (Problem("web", "memory", ""),)))  # labels are shown once they have a value
+    return _table(generate_latest(counted.registry).decode())
 
 
 def _table(text: str) -> str:

@@ -25,6 +25,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "variables of rules": variables.rules,
     "metrics of ingest": metrics.ingest,
     "metrics of worker": metrics.worker,
+    "metrics of rules": metrics.rules,
     "targets": targets.targets,
 }
 ROOMS: Mapping[str, Callable[[], str]] = {"rooms of the worker": rooms.rooms}

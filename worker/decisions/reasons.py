@@ -1,4 +1,4 @@
-"""Why a node or an instance is not taken: stable codes, which records, status and metrics share.
+"""Why a node or an instance is not taken: stable codes, which records and people share.
 
 The sentences beside them are written where the fact is known; this module knows only the codes.
 """

@@ -1,4 +1,4 @@
-"""Plain messages: the body is the request (docs/reference.md, "SQS")."""
+"""Plain messages: the body is the request (docs/reference.md, "The queue")."""
 
 from collections.abc import Mapping
 from typing import Any

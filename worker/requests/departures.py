@@ -64,15 +64,6 @@ def ended_by_others(node_type: str, node: str, group: str, desired: int, expecte
     )
 
 
-def would_not_fit(nodes: Sequence[str], reasons: Sequence[str]) -> str:
-    """A down is refused: tasks would have no place."""
-    shown = "; ".join(reasons[:5]) + (f"; and {len(reasons) - 5} more" if len(reasons) > 5 else "")
-    return (
-        f"Nothing was removed: what runs on {', '.join(nodes)} would not run elsewhere: {shown}. "
-        "Make room (or wait), then repeat the request"
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A task that keeps a drain from its end."""

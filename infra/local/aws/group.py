@@ -21,7 +21,6 @@ from infra.local.aws.refresh import Refreshes
 from infra.local.aws.world import World
 
 REMEMBERED_STATES: Final = 2000
-SUSPENDABLE: Final = ("Launch", "Terminate", "HealthCheck", "ReplaceUnhealthy", "AZRebalance")
 
 
 class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types

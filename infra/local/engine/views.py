@@ -15,7 +15,6 @@ from infra.local.engine.specs import Json, Mode, ServiceSpec
 from infra.local.engine.store import Store
 
 _MANAGER_PORT = 2377
-_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def dump(body: Any) -> str:

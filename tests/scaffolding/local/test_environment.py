@@ -21,6 +21,7 @@ from infra.local.aws import WORKER_ASG
 from infra.local.children import SetUpFailed
 from infra.local.environment import Environment
 from infra.local.facts import Eyes
+from infra.local.loopback import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,7 +30,7 @@ PATH = "/v1/scale-nodes?by=1&type=worker"
 ENV_FILE = {
     *("INGEST_URL", "WORKER_URLS", "INGEST_PID", "WORKER_PIDS", "DOCKER_HOST", "AWS_ENDPOINT_URL"),
     *("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SQS_QUEUE_URL", "SQS_DLQ_URL"),
-    *("DYNAMODB_TABLE", "AWS_MANAGER_ASG", "AWS_WORKER_ASG", "ALERTMANAGER_ADDRESS", "CONTROL_URL"),
+    *("DYNAMODB_TABLE", "AWS_MANAGER_ASG", "AWS_WORKER_ASG", "ALERTMANAGER_ADDRESS", "CONTROL_URL", "SCALER_URL"),
 }
 
 
@@ -181,18 +182,22 @@ async def test_another_environment_may_stand_beside_it_but_not_in_its_folder(pla
 async def test_what_cannot_be_set_up_says_why_and_leaves_nothing(
     tmp_path: Path, settings: dict[str, str], complaint: str
 ) -> None:
+    before = set(psutil.Process().children(recursive=True))
     with pytest.raises(SetUpFailed, match=f"(?s){complaint}"):
         await Environment(tmp_path, {**QUICK, **settings}, workers=1).__aenter__()
     assert not (tmp_path / "env").exists()
-    assert not [child for child in psutil.Process().children() if child.name() in {"ingest", "worker"}]
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 async def test_settings_and_ports_are_passed_on(tmp_path: Path) -> None:
-    port = 32_123
+    port = next(free_ports())
     given = {"WEBHOOK_TOKEN": "secret", "SERVER_PREFIX": "/scaler", "INGEST_PORT": str(port), "WORKER_PORT": "0"}
     async with Environment(tmp_path, {**QUICK, **given}, workers=1) as environment, Eyes(environment) as eyes:
         assert environment.url == f"http://127.0.0.1:{port}"
         assert environment.variables["WORKER_URLS"] == ""
+        told = (tmp_path / "env").read_text()
+        assert "export WEBHOOK_TOKEN=secret\nexport SCALER_TOKEN=secret\n" in told
+        assert f"export SCALER_URL={environment.url}\n" in told
         status, location, _ = await eyes.post(f"/scaler{PATH}&scale=up", b"", "text/plain")
         assert status == 202
         assert location.startswith("/scaler/v1/requests/")
