@@ -13,6 +13,7 @@ import pytest
 from shared.records import Layout, Record, State
 from tests.behaviour.other_versions import NAMES, load, put, size
 from tests.behaviour.scenario import RESCHEDULED, Scenario, scenario
+from worker.requests.plans import DepartingNode
 
 DOWN = [name for name in NAMES if name.startswith("down_")]
 UP = [name for name in NAMES if name.startswith("up_")]
@@ -195,6 +196,12 @@ async def test_a_nested_document_that_is_empty_has_its_defaults(part: str) -> No
             s.start()
             await s.ended(request, within=2400)
             assert min(s.desired) >= least(name)
+    assert names
+
+
+def test_a_node_of_which_nothing_is_written_was_active() -> None:
+    """Else an undo would leave it paused."""
+    assert DepartingNode.parse({}).availability == "active"
 
 
 @pytest.mark.parametrize("field", sorted(set(load_document("down_at_drain_with_slots")) - {"plan", "type", "scale"}))

@@ -138,12 +138,25 @@ async def test_credentials_that_come_back_in_time_are_no_loss(metadata: Metadata
     losing.cancel()
 
 
-async def test_lasting_credentials_are_looked_at_without_a_call(metadata: Metadata) -> None:
+async def test_lasting_credentials_are_looked_at_without_a_call(
+    metadata: Metadata, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = await proved(ending=False)
-    asked = metadata.asked
+    asked, looks, enough = metadata.asked, 0, asyncio.Event()
+    look = session.get_credentials
+
+    async def counted() -> Any:
+        nonlocal looks
+        found = await look()
+        looks += 1
+        if looks == 5:
+            enough.set()
+        return found
+
+    monkeypatch.setattr(session, "get_credentials", counted)
     losing = asyncio.create_task(lost(session, SHORT, timedelta(0), PAUSE))
-    for _ in range(50):
-        await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        await enough.wait()
     losing.cancel()
     assert metadata.asked == asked
 
