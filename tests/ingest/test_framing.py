@@ -52,3 +52,10 @@ def test_trailers_are_taken_whole_or_not_at_all(section: bytes, rest: bytes) -> 
         assert buffer == whole or buffer.startswith(b"\r\n0\r\n\r\n")
     else:
         assert buffer == whole
+
+
+@pytest.mark.parametrize("end", range(len(b"\r\n0\r\nA: b\r\n\r")))
+def test_trailers_of_which_some_are_still_to_come_are_waited_for(end: int) -> None:
+    buffer = bytearray(b"\r\n0\r\nA: b\r\n\r"[:end])
+    assert not without_trailers(buffer)
+    assert buffer == b"\r\n0\r\nA: b\r\n\r"[:end]
