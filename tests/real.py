@@ -4,7 +4,7 @@ CI runs one that failed once more (`infra.ci.again`). Given by folder, in its co
 tests never have it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,13 @@ import pytest
 REAL = pytest.mark.real
 
 
-def mark(items: Iterable[pytest.Item], folder: Path, *, only: str | None = None) -> None:
-    """Mark the tests in a folder; `only` those that have another mark too."""
+def mark(
+    items: Iterable[pytest.Item], folder: Path, *, only: str | None = None, modules: Collection[str] | None = None
+) -> None:
+    """Mark the tests in a folder: all, or `only` those that have another mark too, and those in `modules`."""
     for item in items:
-        if folder in item.path.parents and (only is None or item.get_closest_marker(only)):
+        if folder not in item.path.parents:
+            continue
+        everything = only is None and modules is None
+        if everything or (only and item.get_closest_marker(only)) or item.path.stem in (modules or ()):
             item.add_marker(REAL)

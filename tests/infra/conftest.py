@@ -12,7 +12,7 @@ from tests.real import mark
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow ones run scripts, emulators and engines as processes."""
-    mark(items, Path(__file__).parent, only="slow")
+    mark(items, Path(__file__).parent, only="slow", modules={"test_slack"})
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from tests.real import mark
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones start ingest as a process."""
-    mark(items, Path(__file__).parent, only="slow")
+    """These start ingest as a process."""
+    mark(items, Path(__file__).parent, only="slow", modules={"test_process"})
 
 
 @pytest.fixture(autouse=True, scope="session")

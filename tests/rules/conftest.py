@@ -13,8 +13,14 @@ from typing import Any, TypeVar
 import pytest
 
 from infra.local.engine import SimulatedSwarm, serve
+from tests.real import mark
 
 T = TypeVar("T")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These start `rules`, its companion, or Prometheus as a process."""
+    mark(items, Path(__file__).parent, modules={"test_process", "test_prometheus", "test_sighup"})
 
 
 class Swarm:

@@ -18,6 +18,10 @@ from infra.ci.outcomes import Failure, Outcomes
 TESTS = Path(__file__).parents[2]
 LOGIC = {"unit", "behaviour", "simulation"}
 PROCESSES = {"e2e", "lab"}
+MODULES = {
+    *("rules/test_process.py", "rules/test_prometheus.py", "rules/test_sighup.py", "ingest/test_process.py"),
+    *("infra/test_slack.py", "scaffolding/engine/test_command_line.py"),
+}
 
 HEAD = """
     import pathlib, pytest
@@ -186,7 +190,9 @@ def test_a_handful_of_real_tests_is_repeated() -> None:
 def test_logic_never_has_the_mark_and_tests_of_processes_always(request: pytest.FixtureRequest) -> None:
     """Of the tests that are run together with this one: in `make test`, all of those folders."""
     for item in request.session.items:
-        (folder, *_) = item.path.relative_to(TESTS).parts
+        path = item.path.relative_to(TESTS)
+        folder = path.parts[0]
         marked = item.get_closest_marker("real") is not None
         assert not (folder in LOGIC and marked), item.nodeid
         assert not (folder in PROCESSES and not marked), item.nodeid
+        assert not (str(path) in MODULES and not marked), item.nodeid
