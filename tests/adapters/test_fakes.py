@@ -8,21 +8,16 @@ import pytest
 from shared.errors import Unavailable
 from tests.fakes import (
     Hooks,
-    InMemoryAlerts,
     InMemoryGroups,
     InMemoryInbox,
-    InMemoryJournal,
     InMemoryLeaseStore,
     InMemorySwarm,
     Launcher,
     LoopClock,
     Scripted,
 )
-from worker.ports.alerts import AlertSink
-from worker.ports.queue import Inbox
-from worker.ports.scaling import GroupChanges, Groups
-from worker.ports.storage import Journal, LeaseItem, LeaseStore
-from worker.ports.swarm import ServiceChange, Swarm, SwarmChanges
+from worker.ports.storage import LeaseItem
+from worker.ports.swarm import ServiceChange
 
 pytestmark = pytest.mark.looptime
 
@@ -38,16 +33,6 @@ class Fakes:
         self.swarm = InMemorySwarm()
         self.launcher = Launcher(self.groups, self.swarm, {"managers": "manager", "workers": "worker"})
         self.demo = self.swarm.create("demo", 6)
-
-
-async def test_they_are_the_ports() -> None:
-    """For the type checker, mostly."""
-    fakes = Fakes()
-    groups: tuple[Groups, GroupChanges] = (fakes.groups, fakes.groups)
-    swarm: tuple[Swarm, SwarmChanges] = (fakes.swarm, fakes.swarm)
-    queues: tuple[Inbox, Journal] = (InMemoryInbox(fakes.clock), InMemoryJournal(fakes.clock))
-    others: tuple[LeaseStore, AlertSink] = (InMemoryLeaseStore(), InMemoryAlerts())
-    assert all((*groups, *swarm, *queues, *others))
 
 
 async def test_a_raised_capacity_becomes_a_ready_node_after_the_boot() -> None:

@@ -71,23 +71,25 @@ def test_a_message_in_the_queue_does_the_same(env: Environment) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "replicas", "message"),
     [
-        ({"action": "scale-service", "service": "demo", "scale": "down", "by": 2}, "Scaling demo from 6 to 4"),
-        ({"action": "scale-service", "service": "demo", "scale": "up", "by": 2}, "Scaling demo from 4 to 5"),
-        ({"action": "reschedule-services"}, "demo rescheduled"),
-        ({"action": "reschedule-service", "service": "demo"}, "Rescheduled service: demo"),
+        ({"action": "scale-service", "service": "demo", "scale": "down", "by": 2}, 6, "Scaling demo from 6 to 4"),
+        ({"action": "scale-service", "service": "demo", "scale": "up", "by": 2}, 4, "Scaling demo from 4 to 5"),
+        ({"action": "reschedule-services"}, 6, "demo rescheduled"),
+        ({"action": "reschedule-service", "service": "demo"}, 6, "Rescheduled service: demo"),
     ],
     ids=lambda value: value["action"] if isinstance(value, dict) else "",
 )
 def test_the_other_bodies_of_the_contract_work_from_the_queue(
-    env: Environment, body: dict[str, Any], message: str
+    env: Environment, body: dict[str, Any], replicas: int, message: str
 ) -> None:
-    record = env.caller.ended(env.send(body))
+    env.set_replicas("demo", replicas)
+    try:
+        record = env.caller.ended(env.send(body))
+    finally:
+        env.set_replicas("demo", 6)
     assert record["state"] == "succeeded"
     assert record["message"].startswith(message)
-    if record["message"].startswith("Scaling demo from 4"):
-        env.set_replicas("demo", 6)
 
 
 def test_an_sns_envelope_is_unwrapped_and_unknown_fields_stay_in_the_record(env: Environment) -> None:

@@ -2,8 +2,9 @@
 
 Every `*.patch` here says in its first lines what the change does (`What:`), and which tests should find it (`Tests:`,
 paths for pytest, or `simulate`: that many schedules of the simulation). SAMPLE=n draws n of them, always the same for
-one FROM (a commit; HEAD unless given). Exit 1 where a change is found by nothing or its patch does not apply any more:
-refresh the patch with the code that it changes. Exit 2 where a variable is wrong.
+one FROM (a commit; HEAD unless given). First the same tests must pass without a change. Exit 1 where they do not, and
+where a change is found by nothing or its patch does not apply any more: refresh the patch with the code that it
+changes. Exit 2 where a variable is wrong.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from queue import SimpleQueue
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-COPIED = ("ingest", "worker", "shared", "infra", "tests", "pyproject.toml")
+COPIED = ("ingest", "worker", "rules", "shared", "infra", "tests", "pyproject.toml")
 AT_ONCE = 2
 TEST_SECONDS = 300.0
 """A change that makes the tests hang has been found, too."""
@@ -64,7 +65,12 @@ def main() -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    began, verdicts = time.monotonic(), list(judged(mutants))
+    began = time.monotonic()
+    trouble = unchanged(mutants)
+    if trouble is not None:
+        _say(f"Without any change a test fails already, so none of them would show anything: {trouble}")
+        return 1
+    verdicts = list(judged(mutants))
     bad = [verdict for verdict in verdicts if verdict.found_by is None]
     _say(f"{len(verdicts)} careless changes, {len(bad)} not found, in {time.monotonic() - began:.0f} s")
     return 1 if bad else 0
@@ -112,6 +118,18 @@ def judged(mutants: Sequence[Mutant]) -> Sequence[Verdict]:
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(judge, mutants))
+
+
+def unchanged(mutants: Sequence[Mutant]) -> str | None:
+    """The test that fails without any change; None where all pass, as they have to."""
+    tests = sorted({test for mutant in mutants for test in mutant.tests if mutant.tests != ("simulate",)})
+    simulated = any(mutant.tests == ("simulate",) for mutant in mutants)
+    runs = [Mutant("none", "nothing is changed", tuple(tests))] if tests else []
+    runs += [Mutant("none", "nothing is changed", ("simulate",))] if simulated else []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = copy_tree(Path(folder) / "unchanged")
+        verdicts = [_asked(run, copy) for run in runs]
+    return next((each.found_by or each.trouble for each in verdicts if each.found_by or each.trouble), None)
 
 
 def copy_tree(folder: Path) -> Path:

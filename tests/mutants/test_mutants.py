@@ -1,10 +1,11 @@
 """The set of careless changes, and how a sample is drawn."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.__main__ import FOLDER, ROOT, Mutant, copy_tree, drawn, tried
+from tests.mutants.__main__ import FOLDER, ROOT, Mutant, copy_tree, drawn, tried, unchanged
 
 PATCHES = sorted(FOLDER.glob("*.patch"))
 MUTANTS = [Mutant.read(path) for path in PATCHES]
@@ -13,6 +14,25 @@ MUTANTS = [Mutant.read(path) for path in PATCHES]
 def test_there_are_forty_at_least_and_their_tests_exist() -> None:
     assert len(MUTANTS) >= 40
     assert not [(each.name, test) for each in MUTANTS for test in each.tests if not (ROOT / test).exists()]
+
+
+def test_each_of_them_still_applies() -> None:
+    command = ["git", "apply", "--check", "--unidiff-zero"]
+    codes = [
+        subprocess.run([*command, path], cwd=ROOT, capture_output=True, check=False).returncode for path in PATCHES
+    ]
+    broken = [path.name for path, code in zip(PATCHES, codes, strict=True) if code]
+    assert broken == []
+
+
+def test_a_test_that_fails_without_any_change_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_red.py").write_text("def test_red(): assert False\n")
+    monkeypatch.setattr("tests.mutants.__main__.ROOT", tmp_path)
+    monkeypatch.setattr("tests.mutants.__main__.COPIED", ("tests",))
+    assert unchanged([Mutant("x", "something", ("tests/test_red.py",))]) == "tests/test_red.py::test_red"
+    (tmp_path / "tests" / "test_red.py").write_text("def test_red(): pass\n")
+    assert unchanged([Mutant("x", "something", ("tests/test_red.py",))]) is None
 
 
 def test_a_sample_is_the_same_for_one_commit(monkeypatch: pytest.MonkeyPatch) -> None:
