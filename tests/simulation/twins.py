@@ -27,7 +27,7 @@ from worker.leadership.fence import FencedJournal
 from worker.leadership.lease import Lease
 from worker.ports.scaling import Group
 from worker.ports.storage import Overtaken
-from worker.requests.plans import DepartingNode
+from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
 
@@ -140,7 +140,7 @@ async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) ->
     touched = request.record.step in {"drain", "terminate"}
     await fail(down._leadership, request, reason, request.record.nodes_before)
     if touched:
-        await give_back(down._leadership, request)
+        await give_back(down._context, request, DownPlan.parse(request.record.plan))
 
 
 @_instead(Termination, "_check_claims")

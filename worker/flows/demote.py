@@ -6,7 +6,7 @@ from shared.errors import NotFound
 from worker.decisions.quorum import demotion_refusal
 from worker.errors import GaveUp
 from worker.leadership.period import Leadership
-from worker.requests.plans import DepartingNode, DownPlan
+from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
 
 POLL_SECONDS = 1.0
@@ -39,7 +39,7 @@ async def demote(leadership: Leadership, request: OpenRequest, node: DepartingNo
 
 async def _began(leadership: Leadership, request: OpenRequest, node: DepartingNode) -> datetime:
     """When the demotion began, journaled before it does: the worker before us may have begun it."""
-    plan = DownPlan.parse(request.record.plan)
+    plan = DrainPlan.parse(request.record.plan)
     if node.instance_id not in plan.demoted:
         now = leadership.clock.now()
         await request.save(plan=plan.but(demoted={**plan.demoted, node.instance_id: now}))

@@ -21,7 +21,7 @@ from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit_node_scale
-from worker.flows.drain import Drain
+from worker.flows.drain import drain_asked_for
 from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
 from worker.flows.nodes import fail, headline, node_type
@@ -55,7 +55,7 @@ class ScaleDown:
             case "plan":
                 await self._plan(request)
             case "drain":
-                await Drain(self._leadership, request).run()
+                await drain_asked_for(self._context, request).run()
                 await request.enter("terminate")
             case "terminate":
                 await Termination(self._context, request).run()
@@ -146,8 +146,8 @@ class ScaleDown:
             return None
 
     async def _undo(self, request: OpenRequest) -> None:
-        await give_back(self._leadership, request)
         down = DownPlan.parse(request.record.plan)
+        await give_back(self._context, request, down)
         terminated = _terminated(down)
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())

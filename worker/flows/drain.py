@@ -1,78 +1,104 @@
-"""Draining: moving everything off the nodes that will go.
+"""Draining: moving everything off some nodes, whatever for: they will go, or shall only be empty.
 
 What the nodes were is journaled before they are touched, so that whoever comes next can give them back as they were.
-Swarm's drain stops a task before its replacement runs, and uses a restart attempt up. So services that update
-start-first, or have no attempt left, are moved before it, from nodes that only take nothing new (`pause`): they avoid
-the nodes until the drain is set, which has Swarm replace their tasks there and no others. Tasks emit no events: they
-are looked at every second.
+Swarm's drain stops a task before its replacement runs, and uses a restart attempt up. So services that mind move before
+it (`rolling_move`), from nodes that only take nothing new (`pause`). Tasks emit no events: they are looked at every
+second. How long it may take, and what becomes of what does not move, the caller says (`Terms`).
 """
 
 from collections.abc import Collection, Sequence
-from functools import partial
+from dataclasses import dataclass
 
 import structlog
 
 from shared.errors import NotFound
 from worker.decisions import displacement
-from worker.decisions.restarts import update_running
 from worker.errors import GaveUp, Revised
-from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, Service, ServiceChange, Task
+from worker.flows.flow import Context
+from worker.flows.rolling_move import POLL_SECONDS, RollingMove
+from worker.leadership.deadline import Deadline
+from worker.ports.swarm import Availability, Service, Task
 from worker.requests import departures
 from worker.requests.departures import Problem
-from worker.requests.plans import DepartingNode, DownPlan
+from worker.requests.owners import taken_by
+from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
 
-POLL_SECONDS = 1.0
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a drain has to keep to."""
+
+    deadline: Deadline
+    """By then everything has to run elsewhere."""
+    forced: bool = False
+    """The machines go whatever is said here: what does not fit, or does not move in time, is named, not refused. It
+    goes on whatever a person sets meanwhile."""
+    move_by: Deadline | None = None
+    """Until when services may move at their own pace, before the drain. None: until the deadline."""
+
+
+def drain_asked_for(context: Context, request: OpenRequest) -> "Drain":
+    """The drain of a request that may be refused: within DRAIN_TIMEOUT from the beginning of its step `drain`."""
+    leadership = context.leadership
+    deadline = leadership.deadline(request.entered("drain"), leadership.settings.drain_timeout)
+    return Drain(context, request, Terms(deadline))
 
 
 class Drain:
-    """Moves everything off the nodes of a scale-down."""
+    """Moves everything off the nodes of a request."""
 
-    def __init__(self, leadership: Leadership, request: OpenRequest) -> None:
-        self._leadership = leadership
+    def __init__(self, context: Context, request: OpenRequest, terms: Terms) -> None:
+        self._requests = context.requests
+        self._leadership = context.leadership
         self._request = request
+        self._terms = terms
         self._nodes = [node for node in self._plan.nodes if node.node_id is not None]
         self._ids = frozenset(node.node_id for node in self._nodes if node.node_id)
-        self._deadline = leadership.deadline(request.entered("drain"), leadership.settings.drain_timeout)
 
     @property
-    def _plan(self) -> DownPlan:
-        return DownPlan.parse(self._request.record.plan)
+    def _plan(self) -> DrainPlan:
+        return DrainPlan.parse(self._request.record.plan)
 
-    async def run(self) -> None:
-        """Return when every task of the nodes runs elsewhere. Raises GaveUp."""
+    async def run(self) -> Sequence[Problem]:
+        """Return when every task of the nodes runs elsewhere.
+
+        What does not: raises GaveUp; where the departure is forced, it is returned at the deadline.
+        """
         if not self._nodes:
-            return
+            return ()
         if self._plan.slots is None:
             await self._note_active()
             await self._pause()
             await self._note_slots()
         if self._plan.draining is None:
-            await self._move_ahead()
+            move_by = self._terms.move_by or self._terms.deadline
+            await RollingMove(self._leadership, self._request, self._ids, move_by).run()
         if self._plan.draining != "done":
             await self._note_slots()  # the move takes time: what runs there now counts, not what ran before it
             await self._check_nothing_is_lost()
             await self._drain()
-        await self.emptied()
+        return await self.emptied()
 
-    async def emptied(self) -> None:
-        """Return once nothing runs on the nodes, and all that did runs elsewhere. Raises GaveUp."""
+    async def emptied(self) -> Sequence[Problem]:
+        """Return once nothing runs on the nodes, and all that did runs elsewhere. Else as `run`."""
 
         async def moved() -> bool | None:
             problems[:] = await self._problems()
             return None if problems else True
 
         problems: list[Problem] = []
+        deadline = self._terms.deadline
         if not self._nodes:
-            return
+            return ()
         names = ", ".join(node.name for node in self._nodes)
-        with self._request.waiting_for(f"what ran on {names} to run elsewhere", seconds=self._deadline.remaining):
-            over = await self._leadership.poll(self._request.id, moved, every=POLL_SECONDS, deadline=self._deadline)
-        if not over:
-            raise GaveUp(departures.drain_stuck(names, self._deadline.timeout, problems))
+        with self._request.waiting_for(f"what ran on {names} to run elsewhere", seconds=deadline.remaining):
+            over = await self._leadership.poll(self._request.id, moved, every=POLL_SECONDS, deadline=deadline)
+        if not over and not self._terms.forced:
+            raise GaveUp(departures.drain_stuck(names, deadline.timeout, problems))
+        return problems
 
     async def is_over(self) -> bool:
         """Whether that is so at this moment. Raises GaveUp where somebody wants one of the nodes back."""
@@ -91,20 +117,21 @@ class Drain:
         await self._request.save(plan=self._plan.but(draining="done"))
 
     def _is_left_drained(self, node: DepartingNode) -> bool:
-        """Somebody had drained it, so we did not pause it. The first version paused all of them."""
-        return node.availability == "drain" and bool(self._plan.chosen)
+        """Somebody had drained it, so we did not pause it."""
+        return node.availability == "drain" and not self._plan.of_first_version
 
     async def _set(self, node: DepartingNode, availability: Availability, expected: Collection[Availability]) -> None:
         """Set it, unless somebody has set another since we looked. Raises GaveUp."""
         self._leadership.watchdog.heartbeat(self._request.id)
+        self._check_owned(node)
         try:
             await self._leadership.change_swarm.update_node(
-                str(node.node_id), availability=availability, expected=expected
+                str(node.node_id), availability=availability, expected=None if self._terms.forced else expected
             )
         except NotFound:
             log.info("departing_node_gone", request=self._request.id, node=node.name)
         except Revised as revised:
-            raise GaveUp(_revised(node, revised.availability)) from revised
+            raise GaveUp(departures.revised(node.name, revised.availability)) from revised
 
     async def _note_active(self) -> None:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
@@ -116,7 +143,7 @@ class Drain:
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere; with what ran there before."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        await self._check_not_revived()
+        await self._check_still_wanted()
         self._check_nothing_is_cut_off(displacement.holders(tasks, services))
         slots = {*self._slots(), *displacement.slots(self._ids, tasks, services)}
         if self._plan.slots is None or slots != set(self._slots()):
@@ -125,103 +152,51 @@ class Drain:
     def _check_nothing_is_cut_off(self, holders: frozenset[str]) -> None:
         """What cannot move may have begun there after the plan, before the nodes were paused. Raises GaveUp."""
         names = ", ".join(node.name for node in self._nodes if node.node_id in holders)
-        if names:
-            raise GaveUp(
-                f"A job, or a task that must not be moved, has just begun on {names} and would be cut off: it stays. "
-                "Wait until it has ended, then repeat the request"
-            )
-
-    async def _move_ahead(self) -> None:
-        """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes."""
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        wanted = {service.id for service in displacement.to_update(self._ids, tasks, services)}
-        for service in services:
-            if service.id in wanted or service.id in self._plan.avoiding:
-                await self._roll(service, moved=service.id not in wanted)
-
-    async def _roll(self, service: Service, *, moved: bool) -> None:
-        """The service avoids the nodes until its tasks are gone from there and the update has ended.
-
-        `moved`: they are gone already, by the worker before us.
-        """
-        self._request.waits(f"its turn at the service {service.name}")
-        async with self._leadership.turn(self._request.id, service.id):
-            self._request.works()
-            ids = tuple(sorted(self._ids))
-            if service.id not in self._plan.avoiding:
-                await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
-            try:
-                if not moved:
-                    await self._update(service, avoid=ids)
-                with self._request.waiting_for(f"{service.name} to move", seconds=self._deadline.remaining):
-                    rolled = partial(self._rolled_off, service)
-                    await self._leadership.poll(self._request.id, rolled, every=POLL_SECONDS, deadline=self._deadline)
-                await self._update(service, allow=ids)
-            except NotFound:
-                log.info("moved_service_gone", request=self._request.id, service=service.name)
-            avoiding = tuple(each for each in self._plan.avoiding if each != service.id)
-            await self._request.save(plan=self._plan.but(avoiding=avoiding))
-
-    async def _update(self, service: Service, *, avoid: tuple[str, ...] = (), allow: tuple[str, ...] = ()) -> None:
-        change = ServiceChange(request_id=self._request.id, avoid=avoid, allow=allow)
-        await self._leadership.change_swarm.update_service(service.id, change)
-
-    async def _rolled_off(self, service: Service) -> bool | None:
-        """Nothing of the service is left on the nodes and its update is over; or it is stuck."""
-        tasks = await self._leadership.swarm.tasks(service_id=service.id)
-        present = await self._leadership.swarm.service(service.id)
-        moved = not displacement.left(self._ids, tasks, [present]) and not update_running(present)
-        return moved or _halted(present) or _no_room(tasks) or None
+        if names and not self._terms.forced:
+            raise GaveUp(departures.just_begun(names))
 
     async def _check_nothing_is_lost(self) -> None:
         """Raises GaveUp where Swarm would not start again what the drain is about to stop."""
+        if self._terms.forced:
+            return
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
         lost = displacement.lost_by_drain(self._ids, tasks, services)
         if lost:
             raise GaveUp(departures.lost_by_drain([str(slot) for slot in lost[: departures.NAMED]]))
 
     async def _problems(self) -> Sequence[Problem]:
-        """Why the nodes cannot go yet: what still runs there, or does not run elsewhere."""
+        """Why the nodes are not empty yet: what still runs there, or does not run elsewhere."""
         tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        left = displacement.left(await self._check_not_revived(), tasks, services)
+        left = displacement.left(await self._check_still_wanted(), tasks, services)
         unsettled = displacement.unsettled(self._slots(), tasks, services, self._ids)
         stopping = {(task.service_id, task.slot) for task in left if task.told_to_stop}
         slots = [Problem(str(each), (each.service_id, each.slot) in stopping) for each in unsettled]
         return slots or [Problem(_task_text(task, services), task.told_to_stop) for task in left]
 
-    async def _check_not_revived(self) -> frozenset[str]:
+    async def _check_still_wanted(self) -> frozenset[str]:
         """The ids of the nodes that are up: on one that is down nothing runs, whatever its tasks still say.
 
-        Raises GaveUp where somebody wants one of the nodes back.
+        Raises GaveUp where somebody wants one of the nodes back, or a departure has taken one over.
         """
         others = {"active", "pause"} if self._plan.draining == "done" else {"active"}  # not set by us, as far as known
         nodes = {node.id: node for node in await self._leadership.swarm.nodes()}
         for node in self._nodes:
+            self._check_owned(node)
             present = nodes.get(str(node.node_id))
-            if present is not None and present.availability in others:
-                raise GaveUp(_revised(node, present.availability))
+            if present is not None and present.availability in others and not self._terms.forced:
+                raise GaveUp(departures.revised(node.name, present.availability))
         return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
+
+    def _check_owned(self, node: DepartingNode) -> None:
+        """Raises GaveUp where a departure that nobody can stop has taken the node over: it is drained for that."""
+        other = taken_by(self._requests, self._request, node)
+        if other is not None and not self._terms.forced:
+            raise GaveUp(departures.taken_over(node.name, other))
 
     def _slots(self) -> list[displacement.Slot]:
         return list(self._plan.slots or ())
 
 
-def _revised(node: DepartingNode, availability: str) -> str:
-    """Somebody has another wish for a node than its removal."""
-    if availability == "active":
-        return f"Somebody made {node.name} active again while it was drained: it stays"
-    return f"Somebody set the availability of {node.name} to {availability} while it was drained: it stays"
-
-
 def _task_text(task: Task, services: Sequence[Service]) -> str:
     name = next((service.name for service in services if service.id == task.service_id), task.service_id)
     return f"{name}.{task.slot or task.node_id} ({task.state}{': ' + task.error if task.error else ''})"
-
-
-def _no_room(tasks: Sequence[Task]) -> bool:
-    """There is no room for two of it at once: it has to move the other way."""
-    return any(task.state == "pending" and task.desired == "running" and task.error for task in tasks)
-
-
-def _halted(service: Service) -> bool:
-    return service.update_state in {"paused", "rollback_paused", "rollback_completed", "completed"}

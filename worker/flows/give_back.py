@@ -10,10 +10,12 @@ import structlog
 from shared.errors import NotFound
 from worker.decisions import displacement
 from worker.errors import Revised
+from worker.flows.flow import Context
 from worker.leadership.period import Leadership
 from worker.ports.swarm import Availability, ServiceChange
 from worker.requests import departures
-from worker.requests.plans import DepartingNode, DownPlan
+from worker.requests.owners import taken_by
+from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -22,32 +24,35 @@ NAMED = 5
 """At most so many tasks are named in a message."""
 
 
-async def give_back(leadership: Leadership, request: OpenRequest) -> None:
-    """Restore role and availability of the nodes that have not been terminated. Safe to repeat."""
-    down = DownPlan.parse(request.record.plan)
-    await _allow_again(leadership, request, down)
-    for node in down.remaining:
-        if node.node_id is not None:
+async def give_back(context: Context, request: OpenRequest, plan: DrainPlan) -> None:
+    """Restore role and availability of the nodes that have not been terminated. Safe to repeat.
+
+    One that a departure has taken over is that one's to give back.
+    """
+    leadership = context.leadership
+    await _allow_again(leadership, request, plan)
+    for node in plan.remaining:
+        if node.node_id is not None and taken_by(context.requests, request, node) is None:
             leadership.watchdog.heartbeat(request.id)
             await _restore(
-                leadership, node, _set_by_us(down, node), promote=node.manager and node.instance_id in down.demoted
+                leadership, node, _set_by_us(plan, node), promote=node.manager and node.instance_id in plan.demoted
             )
 
 
-async def _allow_again(leadership: Leadership, request: OpenRequest, down: DownPlan) -> None:
+async def _allow_again(leadership: Leadership, request: OpenRequest, plan: DrainPlan) -> None:
     """No service avoids the nodes any more."""
-    ids = tuple(node.node_id for node in down.nodes if node.node_id is not None)
-    for service_id in down.avoiding:
+    ids = tuple(node.node_id for node in plan.nodes if node.node_id is not None)
+    for service_id in plan.avoiding:
         try:
             await leadership.change_swarm.update_service(service_id, ServiceChange(request_id=request.id, allow=ids))
         except NotFound:
             log.info("moved_service_gone", request=request.id, service=service_id)
 
 
-async def abandoned(leadership: Leadership, down: DownPlan) -> str:
+async def abandoned(leadership: Leadership, plan: DrainPlan) -> str:
     """After an undo: what does not run and will not be started again by Swarm, in a sentence. Empty: nothing."""
     tasks, services = await leadership.swarm.tasks(), await leadership.swarm.services()
-    lost = displacement.abandoned(list(down.slots or ()), tasks, services)
+    lost = displacement.abandoned(list(plan.slots or ()), tasks, services)
     if not lost:
         return ""
     names = [f"{slot.service}.{slot.slot}" for slot in lost]
@@ -70,11 +75,11 @@ async def _restore(
         log.info("node_left_as_somebody_set_it", node=node.name, availability=revised.availability)
 
 
-def _set_by_us(down: DownPlan, node: DepartingNode) -> Collection[Availability]:
+def _set_by_us(plan: DrainPlan, node: DepartingNode) -> Collection[Availability]:
     """The availabilities that a node can have from us. Records of the first version do not say how far they came.
 
-    They do not say either why a node was chosen. One that somebody had drained was left as it was.
+    One that somebody had drained was left as it was.
     """
-    if down.draining == "done" or (down.chosen and node.availability == "drain"):
+    if plan.draining == "done" or (node.availability == "drain" and not plan.of_first_version):
         return {"drain"}
-    return {"pause"} if down.draining is None and down.chosen else {"pause", "drain"}
+    return {"pause"} if plan.draining is None and not plan.of_first_version else {"pause", "drain"}

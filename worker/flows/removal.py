@@ -7,7 +7,7 @@ import structlog
 from shared.errors import NotFound, Refused
 from worker.flows.flow import Context
 from worker.leadership.period import TICK_SECONDS, Leadership
-from worker.requests.plans import DownPlan
+from worker.requests.plans import DrainPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ async def remove_nodes(context: Context, request: OpenRequest) -> None:
 
     leadership = context.leadership
     deadline = leadership.deadline(request.entered("remove"), REMOVE_TIMEOUT)
-    waiting = [node.node_id for node in DownPlan.parse(request.record.plan).nodes if node.node_id is not None]
+    waiting = [node.node_id for node in DrainPlan.parse(request.record.plan).nodes if node.node_id is not None]
     with request.waiting_for("the terminated nodes to be Down in the Swarm", seconds=deadline.remaining):
         await leadership.poll(request.id, removed, every=TICK_SECONDS, deadline=deadline)
 

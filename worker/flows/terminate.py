@@ -14,7 +14,7 @@ from worker.decisions.matching import claimants
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.demote import demote
-from worker.flows.drain import Drain
+from worker.flows.drain import drain_asked_for
 from worker.flows.flow import Context
 from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
@@ -32,6 +32,7 @@ class Termination:
     """Terminates those of a request's instances that have not been terminated."""
 
     def __init__(self, context: Context, request: OpenRequest) -> None:
+        self._context = context
         self._leadership = context.leadership
         self._capacity = context.capacity
         self._request = request
@@ -84,7 +85,7 @@ class Termination:
     async def _look(self, node: DepartingNode) -> None:
         """Once more, for since the drain there may have been a take-over, or another node may have died."""
         await self._check_claims(node)
-        await Drain(self._leadership, self._request).emptied()
+        await drain_asked_for(self._context, self._request).emptied()
 
     async def _check_claims(self, node: DepartingNode) -> None:
         """Match anew: who is the instance now? Raises GaveUp where a node is that was not drained for it.
@@ -109,7 +110,7 @@ class Termination:
         self._call_lag(node, anew=True)
         try:
             await self._check_claims(node)
-            ready = node.node_id is None or await Drain(self._leadership, self._request).is_over()
+            ready = node.node_id is None or await drain_asked_for(self._context, self._request).is_over()
         except (GaveUp, Unavailable):
             await self._note(intent=None)
             raise

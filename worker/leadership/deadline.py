@@ -1,7 +1,8 @@
 """Deadlines: moments by the event loop's clock, which no step of the wall clock moves."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,7 @@ class Deadline:
     def passed(self) -> bool:
         """Nothing remains."""
         return self.remaining <= 0
+
+    def earlier(self, seconds: float) -> Self:
+        """The moment so many seconds before it, but not before its beginning."""
+        return replace(self, timeout=max(0.0, self.timeout - seconds))

@@ -1,4 +1,7 @@
-"""What is said to people of a scale-down: its end, what stops it, and what an undo leaves. The rest is `wording`'s."""
+"""What is said to people of nodes that are drained and go: the end, what stops it, what an undo leaves.
+
+The rest is `wording`'s.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +41,26 @@ def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
     return (
         f"{node} has joined the Swarm after all, as {', '.join(claiming)}: it stays. Repeat the request if it should "
         "go all the same"
+    )
+
+
+def taken_over(node: str, other: str) -> str:
+    """A departure that nobody can stop has taken a node over."""
+    return f"{node} leaves by itself meanwhile, which request {other} sees to: it is not given back"
+
+
+def revised(node: str, availability: str) -> str:
+    """Somebody has another wish for a node than what it is drained for."""
+    if availability == "active":
+        return f"Somebody made {node} active again while it was drained: it stays"
+    return f"Somebody set the availability of {node} to {availability} while it was drained: it stays"
+
+
+def just_begun(nodes: str) -> str:
+    """Something that cannot move runs on nodes that have been paused, and did not when they were chosen."""
+    return (
+        f"A job, or a task that must not be moved, has just begun on {nodes} and would be cut off: it stays. "
+        "Wait until it has ended, then repeat the request"
     )
 
 

@@ -81,10 +81,15 @@ class Intent(Document):
     at: Moment | None = None
 
 
-class DownPlan(Plan):
-    """Scaling nodes down."""
+class DrainPlan(Plan):
+    """Nodes that are drained, whatever for: the part that all plans with a drain share.
+
+    Read from the plan of any of them, it keeps what is that plan's own.
+    """
 
     nodes: tuple[DepartingNode, ...] = Field(default=(), alias="leaving")
+    forced: bool = False
+    """The machines go, whoever wants them: such a departure takes its nodes over from other requests (`owners`)."""
     slots: tuple[tuple[str, int], ...] | None = None
     """Service id and slot of each task that ran on the nodes when they were paused. None: not looked at yet."""
     draining: Literal["begun", "done"] | None = None
@@ -92,11 +97,28 @@ class DownPlan(Plan):
     avoiding: tuple[str, ...] = ()
     """Ids of the services that avoid the nodes at the moment, so that their tasks move before the drain."""
     chosen: Mapping[str, str] = Field(default_factory=dict)
-    """Name of each node to why it was chosen."""
-    passed_over: tuple[Mapping[str, str], ...] = ()
-    """Those that would have cost less, with code and sentence."""
+    """Name of each node to why it goes. The first version wrote none."""
     demoted: Mapping[str, Moment] = Field(default_factory=dict)
     """Instance id to when its manager's demotion began."""
+    why: str = ""
+    """Why it is undone."""
+
+    @property
+    def of_first_version(self) -> bool:
+        """That version paused all nodes, also those that somebody had drained, and noted less of it."""
+        return not self.chosen
+
+    @property
+    def remaining(self) -> tuple[DepartingNode, ...]:
+        """The nodes that can still be given back."""
+        return self.nodes
+
+
+class DownPlan(DrainPlan):
+    """Scaling nodes down."""
+
+    passed_over: tuple[Mapping[str, str], ...] = ()
+    """Those that would have cost less, with code and sentence."""
     intent: Intent | None = None
     terminated: tuple[str, ...] = ()
     """Ids of the instances that were terminated, by us or by others."""
@@ -104,8 +126,6 @@ class DownPlan(Plan):
     """Names of those among them that others terminated."""
     desired_after: int | None = Field(default=None, alias="left")
     """The desired capacity after the newest termination."""
-    why: str = ""
-    """Why it is undone."""
 
     @property
     def remaining(self) -> tuple[DepartingNode, ...]:
