@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from shared.fields import (
     AskedBy,
@@ -20,19 +21,23 @@ from shared.fields import (
     Reason,
     RequestId,
     Role,
+    Seconds,
     ServiceName,
     Source,
     Version,
 )
 
-Lane = Literal["nodes", "services"]
-"""What waits for what: requests of one lane are done in turn, those of different lanes never wait for each other."""
+Lane = Literal["nodes", "services", "none"]
+"""What waits for what: requests of one lane are done in turn, those of different lanes never wait for each other.
+
+What steers the scaler itself waits in none.
+"""
 
 
 class Request(BaseModel):
     """What every request may say. Unknown fields are kept."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, serialize_by_alias=True)
 
     action: str
     id: RequestId | None = None
@@ -73,6 +78,16 @@ class RescheduleService(Request):
     service: ServiceName
 
 
+class PauseScaling(Request):
+    """Let no node scale begin: for some seconds, or until a resume."""
+
+    seconds: Seconds | None = Field(default=None, alias="for")
+
+
+class ResumeScaling(Request):
+    """End a pause."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A field that an HTTP caller gives in the query or as a label. `example` is a value that would do."""
@@ -110,6 +125,11 @@ class Action:
     description: str
     example: tuple[str, str] = ("", "")
     """Query and body of a call, for the documentation."""
+
+    @property
+    def fields(self) -> Mapping[str, FieldInfo]:
+        """The fields of its messages, by the names that messages have for them."""
+        return {item.alias or name: item for name, item in self.model.model_fields.items()}
 
     @property
     def route(self) -> str:
@@ -185,6 +205,30 @@ _RESCHEDULE_SERVICE = Action(
     example=("?service=web", ""),
 )
 
-_BY_NAME = {action.name: action for action in (_SCALE_NODES, _SCALE_SERVICE, _RESCHEDULE_SERVICES, _RESCHEDULE_SERVICE)}
+_PAUSE = Action(
+    name="pause",
+    model=PauseScaling,
+    lane="none",
+    alert_name="scale_nodes",
+    parameters=(Parameter("for", "Seconds until it ends by itself. Without it: until resumed.", "7200"),),
+    summary="Let no node scale begin",
+    description="Node scales and replacements end as `skipped` meanwhile. What has begun goes on, and so do services. "
+    "The later of a pause and a resume counts, by when each was requested.",
+    example=("?for=7200&reason=maintenance", ""),
+)
+_RESUME = Action(
+    name="resume",
+    model=ResumeScaling,
+    lane="none",
+    alert_name="scale_nodes",
+    summary="End a pause",
+    description="Node scales begin again; those that were skipped are not made up for.",
+    example=("", ""),
+)
+
+_BY_NAME = {
+    action.name: action
+    for action in (_SCALE_NODES, _SCALE_SERVICE, _RESCHEDULE_SERVICES, _RESCHEDULE_SERVICE, _PAUSE, _RESUME)
+}
 ACTIONS: Mapping[str, Action] = MappingProxyType(_BY_NAME)
 """All actions by name."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 MAX_BY = 10_000
 MAX_ID_BYTES = 512
+MAX_SECONDS = 30 * 24 * 3600
 
 Direction = Literal["up", "down"]
 Role = Literal["worker", "manager"]
@@ -28,6 +29,18 @@ def _whole_number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_BY:
         raise ValueError(f"Incorrect by: {shown(value)}, by can only be a whole number from 1 to {MAX_BY}")
     return value
+
+
+def _seconds(value: object) -> object:
+    """A time in seconds, as people and label values write it: a JSON number, or ASCII digits and a point."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MAX_SECONDS:
+        raise ValueError(f"must be a number of seconds above 0, at most {MAX_SECONDS}")
+    return float(value)
+
+
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 def _rfc3339(value: object) -> object:
@@ -72,6 +85,7 @@ RequestId = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_
 By = Annotated[int, BeforeValidator(_whole_number)]
 Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
 OptionalMoment = Annotated[Moment | None, BeforeValidator(_rfc3339)]
+Seconds = Annotated[float, BeforeValidator(_seconds)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
 Reason = Annotated[str, Field(max_length=1000)]

@@ -61,7 +61,7 @@ def parse_body(body: str | bytes) -> dict[str, Any]:
     if size > MAX_REQUEST_BYTES:
         raise InvalidRequest(f"The request is {size} bytes long, {MAX_REQUEST_BYTES} are allowed")
     value = parse_object(body)
-    read = {name for action in ACTIONS.values() for name in action.model.model_fields}
+    read = {name for action in ACTIONS.values() for name in action.fields}
     return {_storable(key): item if key in read else _storable(item) for key, item in value.items()}
 
 
@@ -94,7 +94,7 @@ def parse_request(value: Mapping[str, Any]) -> Request:
     if action is None:
         given = "No action" if name is None else f"Unknown action: {shown(name)}"
         raise InvalidRequest(f"{given}, action can only be one of {', '.join(ACTIONS)}", field="action")
-    refuse_dry_run(value.keys() - action.model.model_fields.keys())
+    refuse_dry_run(value.keys() - action.fields.keys())
     try:
         return action.model.model_validate(value)
     except ValidationError as error:

@@ -5,7 +5,7 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 
 ==================  ===========================================================================================
 `pk`                `cluster#NAME`: everything of one cluster is one partition
-`sk`                `request#ID`, `dedup#HASH`, `lease`, `group#worker`, `group#manager`
+`sk`                `request#ID`, `dedup#HASH`, `lease`, `paused`, `group#worker`, `group#manager`
 `token`             fencing token of the worker that may write the record
 `revision`          rises with every write of the record; each write names the one it was made from
 `open_at`           requested_at and id; only while the worker still has to do something (sparse index `open`)

@@ -21,6 +21,7 @@ from worker.leadership.eligibility import SwarmEligibility
 from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSwarm
 from worker.leadership.lease import HeldLease, Lease
 from worker.leadership.memory import Memory
+from worker.leadership.pausing import Pausing
 from worker.leadership.period import Leadership, ServiceLocks
 from worker.leadership.swarm_events import SwarmEvents
 from worker.leadership.watchdog import Watchdog
@@ -129,5 +130,6 @@ class Worker:
             events=SwarmEvents(ports.swarm, check_seconds=settings.reschedule_ticker_interval.total_seconds()),
             watchdog=Watchdog(),
             memory=Memory(journal, held.token),
+            pausing=Pausing(journal, held.token, self._clock),
             service_locks=ServiceLocks(),
         )

@@ -1,10 +1,11 @@
 """What Alertmanager is told, from the worker's own sentences: each with values as an example."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from infra.reference.markdown import code, table
 from shared.alertmanager import Alert
+from shared.pause import Pause
 from shared.records import Record
 from worker.requests import departures, notices, wording
 
@@ -39,6 +40,9 @@ def _events() -> Iterator[tuple[str, Alert]]:
     yield from _up()
     yield from _down()
     yield from _services()
+    pause = Pause(_RECORD.requested_at, _RECORD.requested_at + timedelta(hours=2), "alice at 10.0.0.7", "maintenance")
+    yield "paused", wording.pausing("pending", wording.pause_request("pause"), wording.paused(pause))
+    yield "resumed", wording.pausing("success", wording.pause_request("resume"), wording.resumed(pause))
     away = notices.outage(_RECORD, "AWS to answer", 63, "DescribeAutoScalingGroups: no answer in time")
     yield "AWS or Docker have not answered for a minute", away
     yield "they answer again", notices.outage_over(_RECORD, "AWS to answer")

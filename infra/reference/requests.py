@@ -76,7 +76,7 @@ def record() -> str:
 def _names() -> list[str]:
     """`action` first, then what is asked, then what every request may say."""
     every = list(Request.model_fields)
-    own = [name for action in ACTIONS.values() for name in action.model.model_fields if name not in every]
+    own = [name for action in ACTIONS.values() for name in action.fields if name not in every]
     return ["action", *dict.fromkeys(own), *(name for name in every if name != "action")]
 
 
@@ -89,7 +89,7 @@ def _meaning(name: str) -> str:
 def _of(name: str) -> str:
     if name in Request.model_fields:
         return "every request"
-    models = {action.name: action.model.model_fields for action in ACTIONS.values()}
+    models = {action.name: action.fields for action in ACTIONS.values()}
     users = {action: fields[name] for action, fields in models.items() if name in fields}
     return ", ".join(f"{code(action)}{_needed(field)}" for action, field in users.items())
 

@@ -10,6 +10,7 @@ import pytest
 from infra.local.aws import EmbeddedAws
 from shared.clock import SystemClock
 from shared.errors import Refused, Unavailable
+from shared.pause import Pause
 from shared.records import Layout, Record, State, Step
 from tests.adapters.conftest import CALL
 from tests.adapters.eventually import tries
@@ -17,7 +18,7 @@ from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.table import PAGE
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Journal, Overtaken
+from worker.ports.storage import GroupMemory, Journal, Overtaken, PauseMemory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -250,6 +251,25 @@ class TestMemory:
         await journal.remember("worker", GroupMemory(desired=1, up_ended_at=NOON), 1)
         await journal.remember("worker", GroupMemory(down_ended_at=NOON, revision=1), 1)
         assert await journal.recall("worker", 1) == GroupMemory(down_ended_at=NOON, revision=1)
+
+    async def test_the_pause_is_recalled_as_it_was_written(self, journal: Journal) -> None:
+        assert await journal.recall_pause(1) == PauseMemory()
+        for revision, pause in enumerate((Pause(NOON, NOON, "alice", "why"), Pause(NOON), None), 1):
+            memory = PauseMemory("r", NOON, pause, revision)
+            await journal.remember_pause(memory, 1)
+            assert await journal.recall_pause(1) == memory
+        assert await journal.open() == []
+
+    async def test_a_write_of_the_pause_is_fenced_and_never_goes_back(self, journal: Journal) -> None:
+        later = PauseMemory("r", NOON, None, 2)
+        await journal.remember_pause(later, 1)
+        with pytest.raises(Unavailable):
+            await journal.remember_pause(PauseMemory("p", NOON, Pause(NOON), 1), 1)
+        assert await journal.recall_pause(2) == later
+        for write in (journal.remember_pause(PauseMemory("p", NOON, Pause(NOON), 3), 1), journal.recall_pause(1)):
+            with pytest.raises(Fenced):
+                await write
+        assert await journal.recall_pause(2) == later
 
     async def test_a_write_that_arrives_late_wipes_nothing_out(self, journal: Journal) -> None:
         later = GroupMemory(desired=3, revision=2)

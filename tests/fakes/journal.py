@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from typing import Any
 
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
@@ -9,7 +10,7 @@ from shared.messages import Role
 from shared.records import Layout, Record, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken, PauseMemory
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_KEY_BYTES = 1024
@@ -28,8 +29,8 @@ class InMemoryJournal(Port):
         self.records: dict[str, Record] = {}
         self.holders: dict[str, str] = {}
         """Dedup keys, and who holds them."""
-        self.memories: dict[Role, tuple[int, GroupMemory]] = {}
-        """What is remembered, and with which token."""
+        self.memories: dict[str, tuple[int, Any]] = {}
+        """What is remembered of what, and with which token."""
         self.writes: list[Record] = []
         """Every state of every record, in the order of the writes."""
 
@@ -87,21 +88,39 @@ class InMemoryJournal(Port):
     @hooked
     async def recall(self, node_type: Role, token: int) -> GroupMemory:
         """What is remembered of a node type; claims it for our token."""
-        return self._put(node_type, token, self.memories.get(node_type, (0, GroupMemory()))[1])
+        memory: GroupMemory = self._recall(node_type, token, GroupMemory())
+        return memory
 
     @hooked
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """Write it down, unless a later write of ours stands there."""
-        holder, present = self.memories.get(node_type, (0, memory))
-        if holder == token and present != memory and memory.revision <= present.revision:
-            raise Unavailable(f"memory of {node_type} nodes: a later write of ours stands there")
-        self._put(node_type, token, memory)
+        self._remember(node_type, memory, token)
 
-    def _put(self, node_type: Role, token: int, memory: GroupMemory) -> GroupMemory:
-        holder = self.memories.get(node_type, (0, memory))[0]
+    @hooked
+    async def recall_pause(self, token: int) -> PauseMemory:
+        """Who paused or resumed last; claims it for our token."""
+        memory: PauseMemory = self._recall("the pause", token, PauseMemory())
+        return memory
+
+    @hooked
+    async def remember_pause(self, memory: PauseMemory, token: int) -> None:
+        """Write it down, unless a later write of ours stands there."""
+        self._remember("the pause", memory, token)
+
+    def _recall(self, what: str, token: int, nothing: Any) -> Any:
+        return self._put(what, token, self.memories.get(what, (0, nothing))[1])
+
+    def _remember(self, what: str, memory: Any, token: int) -> None:
+        holder, present = self.memories.get(what, (0, memory))
+        if holder == token and present != memory and memory.revision <= present.revision:
+            raise Unavailable(f"memory of {what}: a later write of ours stands there")
+        self._put(what, token, memory)
+
+    def _put(self, what: str, token: int, memory: Any) -> Any:
+        holder = self.memories.get(what, (0, memory))[0]
         if holder > token:
-            raise Fenced(f"memory of {node_type} nodes: written with token {token}, but {holder} stands there")
-        self.memories[node_type] = (token, memory)
+            raise Fenced(f"memory of {what}: written with token {token}, but {holder} stands there")
+        self.memories[what] = (token, memory)
         return memory
 
     def _write(self, record: Record) -> None:

@@ -182,6 +182,12 @@ BAD = [
     ),
     (UP, '{"dryRun": true}', "dryRun: a dry run is not available in this version"),
     (f"{UP}&reason={'r' * 1001}", "", "Incorrect reason: rrr"),
+    *(
+        (f"/v1/pause?for={value}", "", f"Incorrect for: {value} (must be a number of seconds above 0, at most 2592000)")
+        for value in ("0", "-1", "abc", "2592001", "1e3", "nan")
+    ),
+    ("/v1/pause?fr=60", "", "Unknown parameter: fr, did you mean for? (known here: for, wait, reason, dry_run)"),
+    ("/v1/resume?for=60", "", "Unknown parameter: for"),
     (f"{UP}&type=manager", "", "type is given 2 times in the query"),
     (f"{UP}&by=1&by=1", "", "by is given 2 times in the query"),
     (f"{UP}&wait=1&wait=1", "", "wait is given 2 times in the query"),
@@ -737,3 +743,15 @@ async def test_a_preference_that_makes_no_sense_is_ignored(service: Service) -> 
 
 def void(_value: object) -> None:
     """Nothing, of a value that is in the way."""
+
+
+# --- Steering ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_pause_is_queued_with_its_seconds_and_its_reason(service: Service) -> None:
+    assert (await service.post("/v1/pause?for=7200&reason=maintenance")).code == 202
+    assert (await service.post("/v1/pause")).code == 202
+    assert (await service.post("/v1/resume")).code == 202
+    first, second, third = service.inbox.messages
+    assert (first["action"], first["for"], first["reason"]) == ("pause", 7200, "maintenance")
+    assert ("for" in second, third["action"]) == (False, "resume")

@@ -9,7 +9,14 @@ from ingest.openapi import description
 from ingest.translate import FOR_ALL
 from tests.ingest.serving import Service
 
-V1 = {"/v1/scale-nodes", "/v1/scale-service", "/v1/reschedule-services", "/v1/reschedule-service"}
+V1 = {
+    "/v1/scale-nodes",
+    "/v1/scale-service",
+    "/v1/reschedule-services",
+    "/v1/reschedule-service",
+    "/v1/pause",
+    "/v1/resume",
+}
 REST = {
     "/v1/requests",
     "/v1/requests/{id}",
@@ -69,6 +76,8 @@ def test_parameters_come_from_the_models() -> None:
         "/v1/scale-service": {"service", "scale", "by", *FOR_ALL},
         "/v1/reschedule-services": {*FOR_ALL},
         "/v1/reschedule-service": {"service", *FOR_ALL},
+        "/v1/pause": {"for", *FOR_ALL},
+        "/v1/resume": {*FOR_ALL},
     }
 
 

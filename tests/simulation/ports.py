@@ -109,7 +109,7 @@ class JournalPort(_Port):
     """DynamoDB: the journal."""
 
     port = "journal"
-    fenced = frozenset({"create", "save", "claim", "first_of", "recall", "remember"})
+    fenced = frozenset({"create", "save", "claim", "first_of", "recall", "remember", "recall_pause", "remember_pause"})
 
     create = _carried("create", lambda record: record.id)
     get = _carried("get")
@@ -118,6 +118,8 @@ class JournalPort(_Port):
     first_of = _carried("first_of")
     recall = _carried("recall")
     remember = _carried("remember", lambda _type, memory, _token: str(memory.desired))
+    recall_pause = _carried("recall_pause")
+    remember_pause = _carried("remember_pause", lambda memory, _token: str(memory.pause))
 
     @property
     def target(self) -> Any:

@@ -9,6 +9,7 @@ from tests.fakes.clock import START
 from tests.unit.build import settings
 from worker.decisions.pools import node_pools
 from worker.leadership.memory import Memory
+from worker.leadership.pausing import Pausing
 from worker.leadership.period import Leadership, ServiceLocks
 from worker.leadership.swarm_events import SwarmEvents
 from worker.leadership.watchdog import Watchdog
@@ -52,6 +53,7 @@ class Desk:
             events=SwarmEvents(self.swarm, check_seconds=60.0),
             watchdog=Watchdog(),
             memory=Memory(self.journal, TOKEN),
+            pausing=Pausing(self.journal, TOKEN, self.clock),
             service_locks=ServiceLocks(),
         )
 

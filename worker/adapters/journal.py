@@ -1,4 +1,4 @@
-"""The journal over DynamoDB: records, dedup items, and what is remembered of a node type.
+"""The journal over DynamoDB: records, dedup items, what is remembered of a node type, and the pause.
 
 Every write is one item, conditional on the fencing token (or on being the first), and safe to repeat: the SDK
 repeats a write whose answer was lost, and finds its own doing then. What a record says is not this module's business.
@@ -15,10 +15,11 @@ import structlog
 from shared.clock import Clock, parse_rfc3339, rfc3339
 from shared.errors import Unavailable
 from shared.messages import Role
+from shared.pause import SORT, Pause
 from shared.records import OPEN_INDEX, Layout, Record, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Overtaken
+from worker.ports.storage import GroupMemory, Overtaken, PauseMemory
 
 log = structlog.get_logger()
 
@@ -87,16 +88,30 @@ class DynamoJournal:
 
     async def recall(self, node_type: Role, token: int) -> GroupMemory:
         """What is remembered of a node type; claims it for our token. Raises Fenced."""
-        found = await self._table.claim(self._layout.key(f"group#{node_type}"), token, _FREE_OR_OURS)
-        if isinstance(found, Present):
-            raise _fenced(f"memory of {node_type} nodes", token, found)
-        return _memory(found)
+        return _memory(await self._recall(f"group#{node_type}", f"memory of {node_type} nodes", token))
 
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """Write it down. Raises Fenced."""
         what = f"memory of {node_type} nodes"
-        item = {**self._layout.key(f"group#{node_type}"), "token": number(token), **_attributes(memory)}
-        present = await self._table.put(item, _later_than_what_stands(token, memory.revision))
+        await self._remember(f"group#{node_type}", what, _attributes(memory), memory.revision, token)
+
+    async def recall_pause(self, token: int) -> PauseMemory:
+        """Who paused or resumed last; claims it for our token. Raises Fenced."""
+        return _pause_memory(await self._recall(SORT, "the pause", token))
+
+    async def remember_pause(self, memory: PauseMemory, token: int) -> None:
+        """Write it down. Raises Fenced."""
+        await self._remember(SORT, "the pause", _pause_attributes(memory), memory.revision, token)
+
+    async def _recall(self, sort: str, what: str, token: int) -> Item:
+        found = await self._table.claim(self._layout.key(sort), token, _FREE_OR_OURS)
+        if isinstance(found, Present):
+            raise _fenced(what, token, found)
+        return found
+
+    async def _remember(self, sort: str, what: str, attributes: Item, revision: int, token: int) -> None:
+        item = {**self._layout.key(sort), "token": number(token), "revision": number(revision), **attributes}
+        present = await self._table.put(item, _later_than_what_stands(token, revision))
         if present is None or present.item == item:
             return
         if present.item is not None and present.item["token"] == number(token):
@@ -143,7 +158,6 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
     desired = {} if memory.desired is None else {"desired": number(memory.desired)}
     members = {"members": text(json.dumps(dict(memory.members)))} if memory.members else {}
     return {
-        "revision": number(memory.revision),
         **desired,
         **members,
         **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None},
@@ -153,8 +167,36 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
 def _memory(item: Item) -> GroupMemory:
     moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
     desired = int(item["desired"]["N"]) if "desired" in item else None
-    revision = int(item.get("revision", {"N": "0"})["N"])
-    return GroupMemory(desired=desired, revision=revision, members=_members(item), **moments)
+    return GroupMemory(desired=desired, revision=_revision(item), members=_members(item), **moments)
+
+
+def _revision(item: Item) -> int:
+    return int(item.get("revision", {"N": "0"})["N"])
+
+
+def _pause_attributes(memory: PauseMemory) -> dict[str, Any]:
+    document = {
+        "request": memory.request,
+        "requested_at": None if memory.requested_at is None else rfc3339(memory.requested_at),
+        SORT: None if memory.pause is None else memory.pause.document(),
+    }
+    return {"document": text(json.dumps(document))}
+
+
+def _pause_memory(item: Item) -> PauseMemory:
+    """What cannot be read is no pause: a cluster that nobody can resume would be worse than one that scales."""
+    try:
+        document = json.loads(item["document"]["S"]) if "document" in item else {}
+        requested_at, paused = document.get("requested_at"), document.get(SORT)
+        return PauseMemory(
+            request=str(document.get("request", "")),
+            requested_at=None if requested_at is None else parse_rfc3339(requested_at),
+            pause=None if paused is None else Pause.parse(paused),
+            revision=_revision(item),
+        )
+    except (ValueError, AttributeError, KeyError, TypeError):
+        log.warning("pause_unreadable", item=item.get("sk"))
+        return PauseMemory(revision=_revision(item))
 
 
 def _members(item: Item) -> dict[str, str]:

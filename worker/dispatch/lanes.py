@@ -2,7 +2,7 @@
 
 Node scales share a lane. What stands at its head begins when nothing of the lane runs, or when it is a scale-up that
 may join the scale-ups of its type that are waiting for their nodes already. Requests about services have no lane to
-wait in: they only take turns at one and the same service.
+wait in: they only take turns at one and the same service. What steers the scaler itself waits for nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

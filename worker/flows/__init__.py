@@ -7,6 +7,7 @@ from worker.flows.batches import Batches
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.flow import Context, Flow
+from worker.flows.pauses import Pauses
 from worker.flows.replicas import ScaleService
 from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
@@ -21,6 +22,8 @@ FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("scale-service", None): ScaleService,
     ("reschedule-services", None): Reschedule,
     ("reschedule-service", None): Reschedule,
+    ("pause", None): Pauses,
+    ("resume", None): Pauses,
 }
 """(action, direction) to its flow; None: whatever the direction."""
 

@@ -15,8 +15,18 @@ async def admit(leadership: Leadership, request: OpenRequest) -> None:
 
 
 async def admit_node_scale(leadership: Leadership, request: OpenRequest) -> None:
-    """The same for a node scale, which a cool-down may stop too."""
-    await _begin(request, _stale(leadership, request) or await _cooling(leadership, request))
+    """The same for a node scale, which a pause or a cool-down may stop too."""
+    reason = _stale(leadership, request) or await paused(leadership) or await _cooling(leadership, request)
+    await _begin(request, reason)
+
+
+async def paused(leadership: Leadership) -> str | None:
+    """Why no node scale or replacement may begin now: by whom it was paused, until when. None: it may.
+
+    To be asked once, before anything is begun: what has begun goes on.
+    """
+    pause = await leadership.pausing.present()
+    return None if pause is None else wording.paused_since(pause)
 
 
 async def _begin(request: OpenRequest, reason: str | None) -> None:

@@ -16,7 +16,7 @@ from shared.messages import Role
 from shared.records import Record
 from worker.leadership.lease import HeldLease, Lease
 from worker.ports.scaling import GroupChanges
-from worker.ports.storage import GroupMemory, Journal
+from worker.ports.storage import GroupMemory, Journal, PauseMemory
 from worker.ports.swarm import Availability, ServiceChange, SwarmChanges
 
 T = TypeVar("T")
@@ -115,6 +115,14 @@ class FencedJournal:
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """See Journal."""
         await self.fence.allow(lambda: self.inner.remember(node_type, memory, token))
+
+    async def recall_pause(self, token: int) -> PauseMemory:
+        """See Journal."""
+        return await self.fence.allow(lambda: self.inner.recall_pause(token))
+
+    async def remember_pause(self, memory: PauseMemory, token: int) -> None:
+        """See Journal."""
+        await self.fence.allow(lambda: self.inner.remember_pause(memory, token))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from shared.messages import Role
 from worker.decisions.pools import NodePool
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory
+from worker.leadership.pausing import Pausing
 from worker.leadership.swarm_events import SHORTEST_SECONDS, SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.ports.scaling import GroupChanges, Groups
@@ -45,6 +46,7 @@ class Leadership:
     events: SwarmEvents
     watchdog: Watchdog
     memory: Memory
+    pausing: Pausing
     service_locks: "ServiceLocks"
     graces: dict[str, Deadline] = field(default_factory=dict)
     terminated: dict[str, int | None] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shared.errors import Unavailable
 from shared.messages import Role
+from shared.pause import Pause
 from shared.records import Record
 
 
@@ -22,6 +23,20 @@ class GroupMemory:
     """Instances that were seen in the group, those of today last: their ids, and the hostnames that EC2 gave them."""
     revision: int = 0
     """Rises with every write, also with one whose answer never came: it may arrive late, and must not come last."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseMemory:
+    """Who paused or resumed the cluster last. The one that was requested last counts, in whatever order they come."""
+
+    request: str = ""
+    """The id of the request."""
+    requested_at: datetime | None = None
+    """None: nobody ever did."""
+    pause: Pause | None = None
+    """None: it was resumed."""
+    revision: int = 0
+    """As in `GroupMemory`."""
 
 
 class Overtaken(Unavailable):
@@ -72,6 +87,14 @@ class Journal(Protocol):
 
         A write that arrives after a later one of ours changes nothing, and raises Unavailable.
         """
+        ...
+
+    async def recall_pause(self, token: int) -> PauseMemory:
+        """Who paused or resumed last; claims it for our token. Raises Fenced."""
+        ...
+
+    async def remember_pause(self, memory: PauseMemory, token: int) -> None:
+        """Write it down, as `remember` does."""
         ...
 
 

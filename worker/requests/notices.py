@@ -12,10 +12,10 @@ AWS = "AWS to answer"
 
 def signed(alert: Alert, record: Record) -> Alert:
     """The alert with the request's id and who asked: for the link and the name in Slack."""
-    return replace(alert, id=record.id, asked_by=_asker(record))
+    return replace(alert, id=record.id, asked_by=asker(record))
 
 
-def _asker(record: Record) -> str:
+def asker(record: Record) -> str:
     """Who asked, in a word or two: the alerts, or a person at an address. Empty where nobody says."""
     asked = record.asked_by or {}
     alerts = asked.get("alerts")
@@ -46,6 +46,8 @@ def _about(record: Record, status: Status, summary: str) -> Alert:
             return wording.nodes(status, request, summary)
         case "scale-service":
             return wording.service(status, str(record.scale), str(record.service), summary)
+        case "pause" | "resume":
+            return wording.pausing(status, wording.pause_request(record.action), summary)
         case _:
             request = wording.one_request(record.service) if record.service else wording.ALL_REQUEST
             return wording.rescheduled(request, status, summary)

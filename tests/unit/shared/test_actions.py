@@ -32,7 +32,7 @@ def test_no_other_module_names_an_action_or_its_alert() -> None:
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS.keys())
 def test_each_entry_agrees_with_its_model(action: Action) -> None:
     assert ACTIONS[action.name] is action
-    fields = action.model.model_fields
+    fields = action.fields
     assert [item.name for item in action.parameters if item.name not in fields] == []
     assert action.sentences.keys() <= {item.name for item in action.parameters}
     required = {name for name, item in fields.items() if item.is_required()} - {"action"}

@@ -1,0 +1,146 @@
+"""While the cluster is paused no node scale begins; everything else goes on."""
+
+import pytest
+
+from shared.errors import Unavailable
+from shared.pause import Pause
+from shared.records import State
+from tests.behaviour.scenario import scenario
+from tests.fakes.clock import START
+
+pytestmark = pytest.mark.looptime(idle_timeout=1)
+
+BY_ALICE = {"asked_by": {"user": "alice", "address": "10.0.0.7"}, "reason": "maintenance"}
+SECONDS = 3600.0
+
+
+async def test_while_paused_node_scales_are_skipped_with_who_why_and_until_when() -> None:
+    async with scenario() as s:
+        await s.started()
+        paused = await s.ended(s.ask("pause", id="p", **{"for": SECONDS}, **BY_ALICE))
+        assert paused.state is State.SUCCEEDED
+        assert paused.message.startswith("Node scales are paused until 2026-11-")
+        assert paused.message.endswith(" by alice at 10.0.0.7 (maintenance)")
+        for request in (s.up(), s.down()):
+            record = await s.ended(request)
+            assert record.state is State.SKIPPED
+            assert record.message.startswith("Paused since 2026-11-")
+            assert " by alice at 10.0.0.7 (maintenance): no node scale begins." in record.message
+        assert s.desired == [1]
+        assert ("scale_nodes", "pause", "pending", "Pause node scales", paused.message) in s.told
+
+
+async def test_it_ends_by_itself() -> None:
+    async with scenario() as s:
+        await s.started()
+        await s.ended(s.ask("pause", **{"for": 600}))
+        await s.passes(599)
+        assert (await s.ended(s.up())).state is State.SKIPPED
+        await s.passes(2)
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
+async def test_without_a_time_it_lasts_until_somebody_resumes() -> None:
+    async with scenario() as s:
+        await s.started()
+        assert "until somebody resumes" in (await s.ended(s.ask("pause"))).message
+        await s.passes(100_000)
+        assert "until somebody resumes" in (await s.ended(s.up())).message
+        resumed = await s.ended(s.ask("resume"))
+        assert resumed.state is State.SUCCEEDED
+        assert resumed.message.startswith("Node scales go on, paused since ")
+        assert ("scale_nodes", "pause", "success", "Resume node scales", resumed.message) in s.told
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
+async def test_what_has_begun_and_services_go_on() -> None:
+    async with scenario(boot=60.0) as s:
+        s.swarm.create("web", 2)
+        await s.started()
+        begun = s.up()
+        await s.at(begun, "wait")
+        await s.ended(s.ask("pause"))
+        assert (await s.ended(s.ask("scale-service", service="web", scale="up"))).state is State.SUCCEEDED
+        assert (await s.ended(begun)).state is State.SUCCEEDED
+
+
+async def test_one_that_waited_for_its_turn_when_the_pause_began_is_skipped() -> None:
+    async with scenario(boot=60.0) as s:
+        await s.started()
+        await s.at(s.up(), "wait")
+        behind = s.down()
+        await s.ended(s.ask("pause"))
+        assert (await s.ended(behind)).message.startswith("Paused since ")
+
+
+async def test_the_later_requested_one_counts_in_whatever_order_they_come() -> None:
+    async with scenario() as s:
+        await s.started()
+        earlier, later = "2026-11-01T09:00:00Z", "2026-11-01T09:00:01Z"
+        assert (await s.ended(s.ask("resume", id="r", requested_at=later))).state is State.SKIPPED
+        late = await s.ended(s.ask("pause", requested_at=earlier))
+        assert (late.state, late.message) == (State.SKIPPED, "Request r paused or resumed later, and counts")
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+        assert (await s.ended(s.ask("pause", id="p"))).state is State.SUCCEEDED
+        assert (await s.ended(s.ask("resume", requested_at=earlier))).state is State.SKIPPED
+        assert (await s.ended(s.up())).state is State.SKIPPED
+
+
+async def test_one_that_comes_when_its_time_is_over_pauses_nothing() -> None:
+    async with scenario() as s:
+        await s.started()
+        record = await s.ended(s.ask("pause", requested_at="2026-11-01T09:00:00Z", **{"for": 60}))
+        assert (record.state, record.message) == (
+            State.SKIPPED,
+            "The pause was to end at 2026-11-01T09:01:00Z, and that is over",
+        )
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
+async def test_a_resume_without_a_pause_has_nothing_to_do() -> None:
+    async with scenario() as s:
+        await s.started()
+        record = await s.ended(s.ask("resume"))
+        assert (record.state, record.message) == (State.SKIPPED, "Node scales are not paused")
+
+
+async def test_it_survives_take_overs() -> None:
+    async with scenario() as s:
+        first = await s.started()
+        await s.ended(s.ask("pause"))
+        first.kill()
+        second = await s.started()
+        assert (await s.ended(s.up())).state is State.SKIPPED
+        await s.ended(s.ask("resume"))
+        await second.stop()
+        await s.started()
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("call", ["journal.remember_pause", "journal.remember_pause done"])
+async def test_a_worker_that_dies_over_it_leaves_it_to_the_next(call: str) -> None:
+    async with scenario() as s:
+        first = await s.started()
+        first.ports.hold(call.removesuffix(" done"), after=call.endswith("done"))
+        request = s.ask("pause")
+        await s.until(lambda: bool(first.ports.waiting))
+        first.kill()
+        await s.started()
+        assert (await s.ended(request)).state is State.SUCCEEDED
+        assert (await s.ended(s.up())).state is State.SKIPPED
+
+
+async def test_while_the_table_does_not_say_whether_it_is_paused_no_node_scale_begins() -> None:
+    async with scenario() as s:
+        process = await s.started()
+        process.ports.refuse("journal.recall_pause", Unavailable("no answer"))
+        request = s.up()
+        await s.until(lambda: "journal.recall_pause" in process.ports.calls)
+        assert s.record(request).step is None
+        assert (await s.ended(request)).state is State.SUCCEEDED
+
+
+def test_a_pause_is_read_as_it_was_written() -> None:
+    pause = Pause(START, None, "alice", "maintenance")
+    assert Pause.parse(pause.document()) == pause
+    assert Pause.parse({"since": pause.document()["since"], "by": 7}) == Pause(START)

@@ -1,0 +1,78 @@
+"""Pausing and resuming: whether node scales may begin. The order that was requested last counts.
+
+It is never stale: who paused while no worker was active meant what comes after that.
+"""
+
+from datetime import timedelta
+
+from shared.actions import PauseScaling
+from shared.alertmanager import Alert, Status
+from shared.pause import Pause
+from shared.records import State
+from worker.flows.flow import Context
+from worker.leadership.pausing import is_later
+from worker.ports.storage import PauseMemory
+from worker.requests import notices, wording
+from worker.requests.request import OpenRequest
+
+
+class Pauses:
+    """The flow of both actions."""
+
+    def __init__(self, context: Context) -> None:
+        self._leadership = context.leadership
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request."""
+        match request.record.step:
+            case None:
+                await request.enter("apply")
+            case _:
+                await self._apply(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """End a request that cannot go on."""
+        await request.end(State.FAILED, reason, _alert(request, "error", reason))
+
+    def retry_budget(self, _request: OpenRequest) -> timedelta:
+        """How long it may go on failing."""
+        return self._leadership.settings.request_max_age
+
+    async def _apply(self, request: OpenRequest) -> None:
+        order = _order(request)
+        until = None if order.pause is None else order.pause.until
+        if until is not None and until <= request.now():
+            await request.end(State.SKIPPED, wording.pause_over(until))
+            return
+        last = await self._leadership.pausing.change(order)
+        if is_later(last, order):
+            await request.end(State.SKIPPED, wording.outdone(last.request))
+        elif order.pause is not None:
+            summary = wording.paused(order.pause)
+            await request.end(State.SUCCEEDED, summary, _alert(request, "pending", summary))
+        else:
+            await self._resumed(request, last)
+
+    @staticmethod
+    async def _resumed(request: OpenRequest, last: PauseMemory) -> None:
+        pause = last.pause if last.pause is not None and last.pause.holds(request.now()) else None
+        if pause is None and last.request != request.id:
+            await request.end(State.SKIPPED, wording.NOT_PAUSED)
+            return
+        summary = wording.resumed(pause)
+        await request.end(State.SUCCEEDED, summary, _alert(request, "success", summary))
+
+
+def _alert(request: OpenRequest, status: Status, summary: str) -> Alert:
+    return wording.pausing(status, wording.pause_request(request.record.action), summary)
+
+
+def _order(request: OpenRequest) -> PauseMemory:
+    """What a request wants, the same whenever it is asked."""
+    record, pause = request.record, None
+    if record.action == "pause":
+        seconds = PauseScaling.model_validate(record.request).seconds
+        until = None if seconds is None else record.requested_at + timedelta(seconds=seconds)
+        by = notices.asker(record) or record.source
+        pause = Pause(request.entered("apply"), until, by, record.reason or "")
+    return PauseMemory(record.id, record.requested_at, pause)
