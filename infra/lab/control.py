@@ -73,6 +73,11 @@ class LabControl:
             for one in self._machines.by_name.values()
         ]
 
+    def instance_of(self, name: str) -> str:
+        """The instance id of a machine, by its name; what is no machine's is given back."""
+        machine = self._machines.by_name.get(name)
+        return machine.instance.instance_id if machine else name
+
     async def _show_machines(self, _request: web.Request) -> web.Response:
         return web.json_response(self.machines())
 

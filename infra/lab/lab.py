@@ -31,6 +31,7 @@ from infra.lab.sweep import remember, sweep
 from infra.local import children
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws, deploy, deploy_swarm
 from infra.local.folder import claimed, told
+from infra.local.incidents import IncidentDesk
 from infra.local.launcher import BootKnobs, Launcher, Role
 from infra.local.loopback import free_ports, served
 from infra.local.surroundings import OWN, boot_delay
@@ -203,7 +204,9 @@ class Lab:
 
     async def _start_control(self) -> None:
         control = LabControl(self.machines, self.boot, self.aws.knobs, self.monitoring, self.services)
-        self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(control.app()))
+        groups = {role: self._variables[f"AWS_{role.upper()}_ASG"] for role in _NODES}
+        app = IncidentDesk(self.aws.incidents, groups, control.instance_of).add_to(control.app())
+        self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(app))
 
     def _worker_socket(self, number: int) -> Path:
         """Of one manager after the other."""

@@ -7,7 +7,8 @@
 ``POST /nodes/NAME/return``        and boots again
 
 The parts: `boot` (machines), `aws`, `docker`, `alertmanager`. Wrong input: 400, and what is wrong with it. What each
-fault does is the business of whose fault it is; `python -m infra.local.fault` types all this for a person.
+fault does is the business of whose fault it is, what AWS does by itself that of `incidents`;
+`python -m infra.local.fault` types all this for a person.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,7 +34,7 @@ class BadFault(ValueError):
     """A fault that there is not, or that cannot be so; the text is for a person."""
 
 
-class _Change(BaseModel):
+class Change(BaseModel):
     """Some of a part's settings; those that are not named stay."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -43,7 +44,10 @@ class _Change(BaseModel):
         return self.model_dump(exclude_unset=True)
 
 
-class BootChange(_Change):
+Checked = TypeVar("Checked", bound=Change)
+
+
+class BootChange(Change):
     """How machines boot: see `launcher.BootKnobs`."""
 
     boot_delay_seconds: Seconds = 0.0
@@ -52,14 +56,14 @@ class BootChange(_Change):
     never_join_instances: list[str] = []
 
 
-class Times(_Change):
+class Times(Change):
     """An error so many times."""
 
     code: str
     times: Count
 
 
-class AwsChange(_Change):
+class AwsChange(Change):
     """Faults and speeds of AWS: see `aws.knobs`."""
 
     refuse_launches: dict[str, str] | str | None = None
@@ -70,12 +74,13 @@ class AwsChange(_Change):
     down: list[str] | str | None = None
     lose_answers: dict[str, Count] | None = None
     pending_seconds: Seconds = 0.0
+    proceed_seconds: Seconds = 0.0
     terminating_seconds: Seconds = 0.0
     launch_retry_seconds: Seconds = 0.0
     health_check_seconds: Seconds = 0.0
 
 
-class ApiRule(_Change):
+class ApiRule(Change):
     """Calls of the Docker API whose path starts so: late, with an error, or cut off."""
 
     prefix: Annotated[str, Field(pattern="^/")] = "/"
@@ -86,7 +91,7 @@ class ApiRule(_Change):
     method: Literal["", "GET", "HEAD", "POST", "DELETE"] = ""
 
 
-class DockerChange(_Change):
+class DockerChange(Change):
     """What the Swarm does wrong: see `engine.faults`. Nodes by name or id."""
 
     api: list[ApiRule] = []
@@ -96,7 +101,7 @@ class DockerChange(_Change):
     missing_images: list[str] = []
 
 
-class AlertmanagerChange(_Change):
+class AlertmanagerChange(Change):
     """What its stand-in does wrong."""
 
     fault: Fault = "none"
@@ -144,15 +149,15 @@ class Control:
 
     def set_boot(self, change: object) -> None:
         """Raises BadFault, as the others do."""
-        self._boot.set(**_checked(BootChange, change))
+        self._boot.set(**checked(BootChange, change).named())
 
     def set_aws(self, change: object) -> None:
         """None as a value: back to the default."""
-        self._aws.set(**_checked(AwsChange, change))
+        self._aws.set(**checked(AwsChange, change).named())
 
     def set_docker(self, change: object) -> None:
         """What no fault holds back any more goes on at once."""
-        named, faults = _checked(DockerChange, change), self._swarm.faults
+        named, faults = checked(DockerChange, change).named(), self._swarm.faults
         if "unstoppable_nodes" in named:
             named["unstoppable_nodes"] = [self._node_id(name) for name in named["unstoppable_nodes"]]
         if "api" in named:
@@ -163,7 +168,7 @@ class Control:
 
     def set_alertmanager(self, change: object) -> None:
         """Whether it answers."""
-        self._receiver.fault = _checked(AlertmanagerChange, change).get("fault", self._receiver.fault)
+        self._receiver.fault = checked(AlertmanagerChange, change).named().get("fault", self._receiver.fault)
 
     def clear(self) -> None:
         """No fault any more."""
@@ -198,6 +203,11 @@ class Control:
             self._swarm.return_node(node_id)
         return web.json_response({"node": self._node_name(node_id), "alive": self._swarm.membership.is_alive(node_id)})
 
+    def instance_of(self, name: str) -> str:
+        """The instance id of a node, by its name or id; what is no node's is given back."""
+        nodes = [node for node in self._swarm.nodes if name in (node.machine.hostname, node.id)]
+        return nodes[-1].machine.engine_labels.get("instance_id", name) if nodes else name
+
     def _node_id(self, name: str) -> str:
         """By name or id, whether the Swarm has a leader or not. Where names come back, the newest node counts."""
         named = [node.id for node in self._swarm.nodes if name in (node.machine.hostname, node.id)]
@@ -211,11 +221,12 @@ class Control:
         return node.machine.hostname if node else node_id
 
 
-def _checked(model: type[_Change], change: object) -> dict[str, Any]:
+def checked(model: type[Checked], change: object) -> Checked:
+    """What a body asks for. Raises BadFault."""
     if not isinstance(change, dict):
         raise BadFault("give a JSON object of settings")
     try:
-        return model.model_validate(change).named()
+        return model.model_validate(change)
     except ValidationError as error:
         known = ", ".join(model.model_fields)
         problems = [_problem(problem) for problem in error.errors()]

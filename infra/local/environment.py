@@ -38,6 +38,7 @@ from infra.local.control import Control
 from infra.local.engine import SimulatedSwarm, serve
 from infra.local.engine.model import NodeState
 from infra.local.folder import claimed, told
+from infra.local.incidents import IncidentDesk
 from infra.local.launcher import BootKnobs, Launcher, Role, SimulatedMachines
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
@@ -53,6 +54,7 @@ DEMO: Final[Mapping[str, Any]] = {
     "UpdateConfig": {"Parallelism": 1, "Monitor": 10**9, "Order": "stop-first"},
 }
 _GROUPS: Final[Mapping[str, Role]] = {MANAGER_ASG: "manager", WORKER_ASG: "worker"}
+_GROUP_NAMES: Final[Mapping[Role, str]] = {role: group for group, role in _GROUPS.items()}
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that Linux takes
 _SET_UP_SECONDS: Final = 30.0
 
@@ -193,7 +195,9 @@ class Environment:
     async def _start_neighbours(self) -> None:
         control = Control(self.boot, self.aws.knobs, self.swarm, self.receiver)
         self._variables["ALERTMANAGER_ADDRESS"] = await self._exits.enter_async_context(served(self.receiver.app()))
-        self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(control.app()))
+        incidents = IncidentDesk(self.aws.incidents, _GROUP_NAMES, control.instance_of)
+        app = incidents.add_to(control.app())
+        self._variables["CONTROL_URL"] = await self._exits.enter_async_context(served(app))
 
     async def _start_services(self) -> None:
         http = await self._exits.enter_async_context(aiohttp.ClientSession())

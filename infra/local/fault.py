@@ -16,6 +16,11 @@ stuck NAME                         tasks of that service, or on that node, do no
 freeze SERVICE, unfreeze           its rolling updates make no progress
 alertmanager hang|fail|ok          it does not answer, answers 500, is well
 lose NODE, return NODE             the node's machine dies, boots again
+interrupt NODE [20]                AWS takes the node's machine as a spot instance, with 120 s (20 s) of notice
+recommend-rebalance NODE           AWS recommends to replace it
+retire NODE [DAYS]                 AWS announces the end of its hardware, in 14 days
+rebalance-zones [GROUP]            AWS evens out the zones of the group `worker`, or `manager`; unprotected ones only
+refresh [GROUP [Wait|Ignore]]      AWS replaces its instances, one after the other; Wait: an hour for protected ones
 set PART JSON                      any setting of `show`: set boot '{"next_boot_delays": [1, 60]}'
 """
 
@@ -71,7 +76,7 @@ def call_of(command: str, values: Sequence[str]) -> Call:
         raise Mistyped(f"there is no command {command}; there are: {', '.join(_COMMANDS)}")
     make, fewest, most = _COMMANDS[command]
     if not fewest <= len(values) <= most:
-        wanted = str(fewest) if fewest == most else f"{fewest} or {most}"
+        wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise Mistyped(f"{command} takes {wanted} value(s), not {len(values)}")
     return make(*values)
 
@@ -140,6 +145,18 @@ def _alertmanager(fault: str) -> Call:
     return _patch("alertmanager", fault="none" if fault == "ok" else fault)
 
 
+def _interrupt(node: str, seconds: str = "") -> Call:
+    return "POST", f"/instances/{node}/interrupt", {"notice_seconds": _number(seconds)} if seconds else {}
+
+
+def _retire(node: str, days: str = "") -> Call:
+    return "POST", f"/instances/{node}/retire", {"days": _number(days)} if days else {}
+
+
+def _refresh(group: str = "worker", protected: str = "Refresh") -> Call:
+    return "POST", f"/groups/{group}/refresh", {"protected": protected}
+
+
 def _set(part: str, text: str) -> Call:
     try:
         return "PATCH", f"/faults/{part}", json.loads(text)
@@ -169,6 +186,11 @@ _COMMANDS: Final[Mapping[str, tuple[Callable[..., Call], int, int]]] = {
     "alertmanager": (_alertmanager, 1, 1),
     "lose": (lambda node: ("POST", f"/nodes/{node}/lose", None), 1, 1),
     "return": (lambda node: ("POST", f"/nodes/{node}/return", None), 1, 1),
+    "interrupt": (_interrupt, 1, 2),
+    "recommend-rebalance": (lambda node: ("POST", f"/instances/{node}/recommend-rebalance", {}), 1, 1),
+    "retire": (_retire, 1, 2),
+    "rebalance-zones": (lambda group="worker": ("POST", f"/groups/{group}/rebalance-zones", {}), 0, 1),
+    "refresh": (_refresh, 0, 2),
     "set": (_set, 2, 2),
 }
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 KEPT: Final = 1000
 
-Status = Literal["PreInService", "InProgress", "Successful", "Failed", "Cancelled"]
+Status = Literal["PreInService", "InProgress", "MidLifecycleAction", "Successful", "Failed", "Cancelled"]
 
 _SENTENCES: Final = {
     "InsufficientInstanceCapacity": (
@@ -50,6 +50,10 @@ class Activity:
     start: datetime = field(default_factory=now)
     end: datetime | None = None
     activity_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def wait(self) -> None:
+        """It waits for whoever is to complete a lifecycle action."""
+        self.status, self.progress = "MidLifecycleAction", 60
 
     def finish(self, status: Status = "Successful", message: str | None = None) -> None:
         """It has ended so."""
@@ -105,6 +109,16 @@ class History:
         message = (
             "Instance became unhealthy while waiting for instance to be in InService state. "
             f"Termination Reason: {reason}"
+        )
+        activity.description += f".  Status Reason: {message}"
+        activity.finish("Cancelled", message)
+
+    @staticmethod
+    def launch_abandoned(activity: Activity, token: str, reason: str) -> None:
+        """A launch hook ended with ABANDON."""
+        message = (
+            "Instance failed to complete user's Lifecycle Action: "
+            f"Lifecycle Action with token {token} was abandoned: {reason}"
         )
         activity.description += f".  Status Reason: {message}"
         activity.finish("Cancelled", message)

@@ -15,7 +15,8 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.autoscaling.urls import url_bases as moto_url_bases
 from moto.core.responses import ActionResult, EmptyResult
 
-from infra.local.aws.group import Group, no_such_instance
+from infra.local.aws.group import Group
+from infra.local.aws.refusals import already_exists, no_such_instance
 from infra.local.aws.world import World, world_of
 
 DEFAULT_PAGE: Final = 100
@@ -144,9 +145,17 @@ class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no t
         self.autoscaling_backend.delete_auto_scaling_group(self._get_param("AutoScalingGroupName"), force)
         return EmptyResult()
 
+    def update_auto_scaling_group(self) -> ActionResult:
+        """With capacity rebalancing, which moto leaves out."""
+        rebalance = self._get_bool_param("CapacityRebalance")
+        if rebalance is not None:
+            self._group().capacity_rebalance = rebalance
+        return super().update_auto_scaling_group()
+
     def start_instance_refresh(self) -> ActionResult:
         """Its id."""
-        return ActionResult({"InstanceRefreshId": self._group().refreshes.start()})
+        preferences = self._get_param("Preferences", {})
+        return ActionResult({"InstanceRefreshId": self._group().refreshes.start(preferences)})
 
     def cancel_instance_refresh(self) -> ActionResult:
         """Its id."""
@@ -155,6 +164,45 @@ class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no t
     def describe_instance_refreshes(self) -> ActionResult:
         """Newest first."""
         return self._page("InstanceRefreshes", self._group().refreshes.all(), "InstanceRefreshId")
+
+    def put_lifecycle_hook(self) -> ActionResult:
+        """One more, or another than before."""
+        self._group().put_hook(
+            self._get_param("LifecycleHookName"),
+            transition=self._get_param("LifecycleTransition"),
+            heartbeat_timeout=self._get_int_param("HeartbeatTimeout"),
+            default_result=self._get_param("DefaultResult"),
+            target_arn=self._get_param("NotificationTargetARN"),
+            role_arn=self._get_param("RoleARN"),
+            metadata=self._get_param("NotificationMetadata"),
+        )
+        return ActionResult({})
+
+    def describe_lifecycle_hooks(self) -> ActionResult:
+        """All of a group, or those of some names."""
+        group = self._group()
+        hooks = group.hooks.all(self._get_param("LifecycleHookNames", []))
+        return ActionResult({"LifecycleHooks": [hook.as_aws(group.name) for hook in hooks]})
+
+    def delete_lifecycle_hook(self) -> ActionResult:
+        """One less."""
+        self._group().delete_hook(self._get_param("LifecycleHookName"))
+        return ActionResult({})
+
+    def complete_lifecycle_action(self) -> ActionResult:
+        """By token, or by instance."""
+        self._group().lifecycle.complete(*self._action(), self._get_param("LifecycleActionResult"))
+        return ActionResult({})
+
+    def record_lifecycle_action_heartbeat(self) -> ActionResult:
+        """The same."""
+        self._group().lifecycle.heartbeat(*self._action())
+        return ActionResult({})
+
+    def _action(self) -> tuple[str, str | None, str | None]:
+        """The hook, and the token or the instance."""
+        hook: str = self._get_param("LifecycleHookName")
+        return hook, self._get_param("LifecycleActionToken"), self._get_param("InstanceId")
 
     def _group(self) -> Group:
         group: Group = self.autoscaling_backend.autoscaling_groups[self._get_param("AutoScalingGroupName")]
@@ -174,14 +222,6 @@ class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no t
         page = items[start : start + size]
         following = page[-1][key] if start + size < len(items) else None
         return ActionResult({name: page, "NextToken": following})
-
-
-def already_exists(name: str) -> Exception:
-    """AWS's answer to a name that is taken."""
-    error: Exception = ValidationError(
-        "AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
-    )
-    return error
 
 
 url_bases = moto_url_bases

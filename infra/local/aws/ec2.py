@@ -1,4 +1,7 @@
-"""EC2's instances in time: a terminated one is shutting down for a while before it is terminated."""
+"""EC2's instances in time: a terminated one is shutting down for a while before it is terminated.
+
+EventBridge hears of each state that an instance comes into.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from moto.core.base_backend import BackendDict
 from moto.ec2 import urls as moto_urls
 from moto.ec2.models import EC2Backend, ec2_backends
 
-from infra.local.aws.world import World, world_of
+from infra.local.aws import messages
+from infra.local.aws.eventbridge import emit
+from infra.local.aws.world import REGION, World, world_of
 
 PENDING = ("pending", 0)
 RUNNING = ("running", 16)
@@ -41,23 +46,32 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
         return before
 
     def stop_instances(self, instance_ids: list[str]) -> Any:
-        """moto's; whoever follows the instances hears of it."""
-        self.world.instance_changes += 1
-        return super().stop_instances(instance_ids)
+        """moto's, at once; whoever follows the instances hears of it."""
+        stopped = super().stop_instances(instance_ids)
+        self._changed(instance_ids, "stopping", "stopped")
+        return stopped
 
     def start_instances(self, instance_ids: list[str]) -> Any:
         """The same."""
-        self.world.instance_changes += 1
-        return super().start_instances(instance_ids)
+        started = super().start_instances(instance_ids)
+        self._changed(instance_ids, "pending", "running")
+        return started
 
     def put(self, instance: Any, state: tuple[str, int]) -> None:
         """Put an instance into a state that moto would skip."""
         instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no setter
-        self.world.instance_changes += 1
+        self._changed([instance.id], state[0])
 
     def _finish(self, instance_ids: list[str]) -> None:
         super().terminate_instances(instance_ids)
+        self._changed(instance_ids, "terminated")
+
+    def _changed(self, instance_ids: list[str], *states: str) -> None:
         self.world.instance_changes += 1
+        place = messages.Place(self.account_id, REGION)
+        for instance_id in instance_ids:
+            for state in states:
+                emit(self.world, messages.state_change(place, instance_id, state))
 
 
 def _state(instance: Any) -> Any:

@@ -8,13 +8,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from localstack_client.session import Session
-from moto.autoscaling.models import autoscaling_backends
 
 from infra.local.aws import alarms as _alarms  # noqa: F401 - being defined, CloudFormation finds it
 from infra.local.aws import autoscaling, ec2, sqs, tracking
 from infra.local.aws import queue_policies as _queue_policies  # noqa: F401 - the same
+from infra.local.aws import stack_hooks as _stack_hooks  # noqa: F401 - the same
 from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
+from infra.local.aws.incidents import Incidents
 from infra.local.aws.knobs import Knobs
 from infra.local.aws.request import Handler
 from infra.local.aws.server import Server
@@ -66,10 +67,14 @@ class EmbeddedAws:
         """How often an EC2 instance has changed its state: whoever follows them need only look when it moves."""
         return self._world.instance_changes
 
-    def rebalance(self, group: str) -> None:
-        """AZRebalance, now: where zones are uneven, one instance more and an unprotected one less."""
-        with self._world.lock:
-            autoscaling_backends[self.account_id][REGION].autoscaling_groups[group].rebalance()
+    @property
+    def incidents(self) -> Incidents:
+        """What AWS does by itself."""
+        return Incidents(self._world)
+
+    def skip(self, seconds: float) -> None:
+        """So much time passes at once in here: what is due within it is done on return."""
+        self._world.timers.skip(seconds)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Gateway:
         self._open = True
         self._polls = LongPolls(world, self._carry_out, self._wanted)
         world.knobs.on_change(self._polls.bells.ring_all)
+        world.ring, world.ring_all = self._polls.bells.ring, self._polls.bells.ring_all
 
     def close(self) -> None:
         """End the long polls in flight."""

@@ -31,6 +31,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # {key: how many}: the call takes effect, then the connection is dropped instead of an answer
     "lose_answers": {},
     "pending_seconds": 0.5,
+    # Pending:Proceed and, before EC2 begins to end an instance, Terminating:Proceed
+    "proceed_seconds": 0.2,
     "terminating_seconds": 1.0,
     "launch_retry_seconds": 3.0,
     "health_check_seconds": 0.5,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +35,10 @@ class World:
     timers: Timers = field(init=False)
     instance_changes: int = 0
     """How often an EC2 instance has changed its state."""
+    ring: Callable[[str], None] = field(default=lambda _queue: None)
+    """Wakes those who wait for a message of a queue: for messages that are sent from inside."""
+    ring_all: Callable[[], None] = field(default=lambda: None)
+    """The same for all queues."""
 
     def __post_init__(self) -> None:
         self.timers = Timers(self.lock)

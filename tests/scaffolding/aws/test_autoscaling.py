@@ -4,90 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from infra.local.aws import EmbeddedAws, Size, create_group, create_network
+from infra.local.aws import EmbeddedAws
 from infra.local.aws.deploy import ZONES
+from tests.scaffolding.aws.asg import Asg, refused
 from tests.scaffolding.aws.waiting import eventually
-
-
-class Asg:
-    """One group, asked through the API."""
-
-    def __init__(self, aws: EmbeddedAws, name: str) -> None:
-        self.name = name
-        self.api = aws.session().client("autoscaling")
-        self.ec2 = aws.session().client("ec2")
-
-    def described(self) -> dict[str, Any]:
-        [group] = self.api.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
-        found: dict[str, Any] = group
-        return found
-
-    def instances(self, state: str = "InService") -> list[str]:
-        found = self.described()["Instances"]
-        return [one["InstanceId"] for one in found if state in ("", one["LifecycleState"])]
-
-    def ready(self, number: int) -> list[str]:
-        """The instances, once exactly so many are in service and no other is there."""
-        eventually(lambda: len(self.instances()) == number == len(self.instances("")))
-        return self.instances()
-
-    def desire(self, number: int) -> None:
-        self.api.set_desired_capacity(AutoScalingGroupName=self.name, DesiredCapacity=number)
-
-    def terminate(self, instance: str, decrement: bool = True) -> dict[str, Any]:
-        answer: dict[str, Any] = self.api.terminate_instance_in_auto_scaling_group(
-            InstanceId=instance, ShouldDecrementDesiredCapacity=decrement
-        )
-        return answer["Activity"]  # type: ignore[no-any-return]
-
-    def protect(self, instances: list[str], protected: bool) -> None:
-        self.api.set_instance_protection(
-            AutoScalingGroupName=self.name, InstanceIds=instances, ProtectedFromScaleIn=protected
-        )
-
-    def suspend(self, *processes: str) -> None:
-        self.api.suspend_processes(AutoScalingGroupName=self.name, ScalingProcesses=list(processes))
-
-    def resume(self, *processes: str) -> None:
-        self.api.resume_processes(AutoScalingGroupName=self.name, ScalingProcesses=list(processes))
-
-    def activities(self) -> list[dict[str, Any]]:
-        answer: dict[str, Any] = self.api.describe_scaling_activities(AutoScalingGroupName=self.name)
-        return answer["Activities"]  # type: ignore[no-any-return]
-
-    def machine(self, instance: str) -> dict[str, Any]:
-        [reservation] = self.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
-        found: dict[str, Any] = reservation["Instances"][0]
-        return found
-
-    def machine_state(self, instance: str) -> str:
-        return str(self.machine(instance)["State"]["Name"])
-
-
-@pytest.fixture(scope="session")
-def subnets(embedded: EmbeddedAws) -> list[str]:
-    return create_network(embedded.session())
-
-
-@pytest.fixture
-def make_group(aws: EmbeddedAws, subnets: list[str], unique: Callable[[str], str]) -> Iterator[Callable[..., Asg]]:
-    made: list[Asg] = []
-
-    def make(low: int, high: int, desired: int, protect_new: bool = True) -> Asg:
-        group = Asg(aws, unique("group"))
-        create_group(aws.session(), group.name, Size(low, high, desired), subnets, protect_new=protect_new)
-        made.append(group)
-        return group
-
-    yield make
-    for group in made:
-        group.api.delete_auto_scaling_group(AutoScalingGroupName=group.name, ForceDelete=True)
 
 
 @pytest.fixture
@@ -96,13 +21,6 @@ def group(make_group: Callable[..., Asg]) -> Asg:
     group = make_group(1, 4, 2)
     group.ready(2)
     return group
-
-
-def refused(call: Callable[[], Any], code: str, text: str) -> None:
-    with pytest.raises(ClientError) as caught:
-        call()
-    assert caught.value.response["Error"]["Code"] == code
-    assert text in caught.value.response["Error"]["Message"]
 
 
 def test_desired_capacity_stays_inside_the_groups_bounds(group: Asg) -> None:
@@ -298,7 +216,7 @@ def test_rebalancing_moves_an_unprotected_instance_to_the_empty_zone(
         if one["AvailabilityZone"] == ZONES[0]:
             group.terminate(one["InstanceId"])
     before = set(group.ready(4))
-    aws.rebalance(group.name)
+    aws.incidents.rebalance_zones(group.name)
     eventually(lambda: len(before - set(group.instances(""))) == 1)
     group.ready(4)
     zones = Counter(one["AvailabilityZone"][-1] for one in group.described()["Instances"])
@@ -307,7 +225,7 @@ def test_rebalancing_moves_an_unprotected_instance_to_the_empty_zone(
 
 def test_rebalancing_leaves_protected_instances_alone(aws: EmbeddedAws, group: Asg) -> None:
     before = group.instances()
-    aws.rebalance(group.name)
+    aws.incidents.rebalance_zones(group.name)
     assert group.instances("") == before
 
 

@@ -1,0 +1,92 @@
+"""How a group's instances go: held by terminate hooks, shut down, gone.
+
+Whom a scale-in takes is `placement`'s choice, how many the group's. Both results of a hook lead on: AWS only tells
+with them whether the other hooks are waited for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from infra.local.aws import placement
+from infra.local.aws.activities import Activity, at
+from infra.local.aws.lifecycle import Outcome
+from infra.local.aws.messages import TERMINATING
+
+if TYPE_CHECKING:
+    from infra.local.aws.group import Group
+
+
+class Terminations:
+    """Of one group."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._activities: dict[str, list[Activity]] = defaultdict(list)
+
+    def shrink(self, number: int) -> None:
+        """So many less, of those that are not protected."""
+        group = self._group
+        if group.suspended("Terminate"):
+            return
+        chosen = placement.victims(group.members(), number)
+        if len(chosen) < number:
+            group.history.all_protected(f"{at()} {group.why}.  {at()} group reached equilibrium.")
+        for instance_id in chosen:
+            left = len(group.members())
+            self.take_out(
+                group.member(instance_id),
+                f"{at()} {group.why}.  {at()} an instance was taken out of service in response to a difference "
+                f"between desired and actual capacity, shrinking the capacity from {left} to {left - 1}.  "
+                f"{at()} instance {instance_id} was selected for termination.",
+            )
+
+    def take_out(self, state: Any, cause: str) -> Activity:
+        """Terminate, through the hooks; asked again for an instance that is going, it is only said again."""
+        group = self._group
+        details = {"Subnet ID": state.instance.subnet_id or "", "Availability Zone": state.availability_zone}
+        activity = group.history.terminating(state.instance_id, cause, details)
+        self._activities[state.instance_id].append(activity)
+        if state.lifecycle_state.startswith("Terminating"):
+            if state.lifecycle_state == "Terminating:Wait":
+                activity.wait()
+            return activity
+        group.lifecycle.drop(state.instance_id)
+        hooks = group.hooks.of(TERMINATING)
+        if hooks:
+            state.lifecycle_state = "Terminating:Wait"
+            activity.wait()
+            group.lifecycle.hold(state.instance_id, hooks, lambda how: self._waited(state, how))
+        else:
+            state.lifecycle_state = "Terminating"
+            self._shut_down(state)
+        return activity
+
+    def take_out_at_once(self, state: Any, cause: str) -> None:
+        """No hook holds it, nor the one that does: the group is being deleted."""
+        group = self._group
+        group.lifecycle.drop(state.instance_id)
+        if state.lifecycle_state in ("Terminating", "Terminating:Proceed"):
+            return
+        details = {"Subnet ID": state.instance.subnet_id or "", "Availability Zone": state.availability_zone}
+        self._activities[state.instance_id].append(group.history.terminating(state.instance_id, cause, details))
+        state.lifecycle_state = "Terminating"
+        self._shut_down(state)
+
+    def _waited(self, state: Any, _how: Outcome) -> None:
+        group = self._group
+        state.lifecycle_state = "Terminating:Proceed"
+        group.later("proceed_seconds", lambda: self._shut_down(state))
+        group.changed()
+
+    def _shut_down(self, state: Any) -> None:
+        self._group.ec2_backend.terminate_instances([state.instance_id])
+        self._group.later("terminating_seconds", lambda: self._gone(state))
+
+    def _gone(self, state: Any) -> None:
+        group = self._group
+        for activity in self._activities.pop(state.instance_id, []):
+            activity.finish()
+        group.instance_states = [other for other in group.instance_states if other is not state]
+        group.changed()
