@@ -1,6 +1,7 @@
 """The groups' contract, over memory and over Auto Scaling and EC2."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ from tests.adapters.conftest import CALL, unique
 from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
 from worker.adapters.autoscaling import AwsGroups
+from worker.adapters.machines import Machines
 from worker.ports.scaling import Activities, Activity, Fate, Group, GroupChanges, Groups, Instance, Phase
 
 EVER = datetime.min.replace(tzinfo=UTC)
@@ -247,18 +249,27 @@ class TestOverAws:
 
 
 class StubbedEc2:
-    """EC2 with more instances than a page or a filter holds, some of which it does not show yet."""
+    """EC2 with more instances than a page holds, some of which do not carry their group's tag yet, or do not show."""
 
-    def __init__(self, hidden: set[str]) -> None:
+    def __init__(self, *, tagged: Sequence[str] = (), hidden: Collection[str] = (), seconds: float = 0.0) -> None:
+        self.tagged = tagged
         self.hidden = hidden
-        self.asked: list[int] = []
+        self.seconds = seconds
+        self.asked: list[tuple[str, int]] = []
+        """What was filtered by, and how many values that had; each page once."""
+        self.told = asyncio.Event()
+        """Set with the last page."""
 
     async def describe_instances(self, **arguments: Any) -> dict[str, Any]:
         """Two pages for each question."""
-        values = arguments["Filters"][0]["Values"]
-        self.asked.append(len(values))
-        half = len(values) // 2
-        page = values[half:] if arguments.get("NextToken") else values[:half]
+        wanted = arguments["Filters"][0]
+        self.asked.append((wanted["Name"], len(wanted["Values"])))
+        await asyncio.sleep(self.seconds)
+        found = self.tagged if wanted["Name"].startswith("tag:") else wanted["Values"]
+        half = len(found) // 2
+        if arguments.get("NextToken"):
+            self.told.set()
+        page = found[half:] if arguments.get("NextToken") else found[:half]
         machines = [
             {"InstanceId": one, "State": {"Name": "running"}, "PrivateDnsName": f"{one}.internal"}
             for one in page
@@ -267,35 +278,69 @@ class StubbedEc2:
         return {"Reservations": [{"Instances": machines}], **({} if arguments.get("NextToken") else {"NextToken": "2"})}
 
 
-async def test_many_instances_come_in_pages_and_a_new_one_that_ec2_does_not_show_has_empty_fields() -> None:
-    members = [f"i-{number}" for number in range(450)]
-    described = {
-        "AutoScalingGroupName": "large",
-        "DesiredCapacity": 450,
-        "MinSize": 0,
-        "MaxSize": 500,
-        "Instances": [{"InstanceId": one, "LifecycleState": "Pending"} for one in members],
-    }
+class LargeGroup:
+    """One group whose instances are pending."""
 
-    class StubbedAutoScaling:
-        async def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
-            return {"AutoScalingGroups": [described]}
+    def __init__(self, members: Sequence[str]) -> None:
+        self.members = members
+        self.answered = asyncio.Event()
 
-    ec2 = StubbedEc2({"i-449"})
-    group = await AwsGroups(StubbedAutoScaling(), ec2, CALL).describe("large")
-    assert ec2.asked == [200, 200, 200, 200, 50, 50]
-    assert [one.id for one in group.instances] == members
-    assert group.instances[0].private_dns_name == "i-0.internal"
+    async def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+        """It."""
+        await self.answered.wait()
+        described = {
+            "AutoScalingGroupName": "large",
+            "DesiredCapacity": 450,
+            "MinSize": 0,
+            "MaxSize": 500,
+            "Instances": [{"InstanceId": one, "LifecycleState": "Pending"} for one in self.members],
+        }
+        return {"AutoScalingGroups": [described]}
+
+
+MANY = [f"i-{number}" for number in range(450)]
+TAG = "tag:aws:autoscaling:groupName"
+
+
+async def test_a_groups_instances_come_in_pages_while_the_group_is_described_and_only_new_ones_are_asked_for() -> None:
+    ec2, autoscaling = StubbedEc2(tagged=[*MANY[:448], "i-gone"], hidden={"i-449"}), LargeGroup(MANY)
+    describing = asyncio.ensure_future(AwsGroups(autoscaling, ec2, CALL).describe("large"))
+    await asyncio.wait_for(ec2.told.wait(), 5)  # all pages, though the group is not described yet
+    autoscaling.answered.set()
+    group = await describing
+    assert ec2.asked == [(TAG, 1), (TAG, 1), ("instance-id", 2), ("instance-id", 2)]
+    assert [one.id for one in group.instances] == MANY
+    assert [group.instances[number].private_dns_name for number in (0, 448)] == ["i-0.internal", "i-448.internal"]
     assert group.instances[449] == Instance(id="i-449", phase=Phase.PENDING)
+
+
+async def test_named_instances_are_asked_for_in_filters_of_their_longest_all_at_once() -> None:
+    ec2 = StubbedEc2()
+    asking = asyncio.ensure_future(Machines(ec2, CALL).named(MANY))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert ec2.asked == [("instance-id", 200), ("instance-id", 200), ("instance-id", 50)]
+    assert sorted(await asking) == sorted(MANY)
+
+
+@pytest.mark.parametrize(("calls", "text"), [(0.5, "no answer in time"), (4.0, None)])
+async def test_each_page_has_the_time_of_a_call(calls: float, text: str | None) -> None:
+    ec2 = StubbedEc2(tagged=MANY, seconds=0.05)
+    asking = Machines(ec2, timedelta(seconds=0.05 * calls)).of_group("large")
+    if text is None:
+        assert len(await asking) == 450
+    else:
+        with pytest.raises(Unavailable, match="DescribeInstances"):
+            await asking
 
 
 @pytest.mark.parametrize("answer", [{}, {"Activity": {}}, {"Activity": {"Cause": "in response to a user request."}}])
 async def test_a_termination_whose_answer_does_not_name_the_capacity_left_says_none(answer: dict[str, Any]) -> None:
-    class StubbedAutoScaling:
+    class Terminates:
         async def terminate_instance_in_auto_scaling_group(self, **_: Any) -> dict[str, Any]:
             return answer
 
-    assert await AwsGroups(StubbedAutoScaling(), StubbedEc2(set()), CALL).terminate("i-1") is None
+    assert await AwsGroups(Terminates(), StubbedEc2(), CALL).terminate("i-1") is None
 
 
 class StubbedAutoScaling:
@@ -317,12 +362,12 @@ class StubbedAutoScaling:
 
 async def described(**group: Any) -> Group:
     """The group, of which AWS says this."""
-    return await AwsGroups(StubbedAutoScaling(group), StubbedEc2(set()), CALL).describe("group")
+    return await AwsGroups(StubbedAutoScaling(group), StubbedEc2(), CALL).describe("group")
 
 
 async def recorded(*activities: dict[str, Any]) -> Activities:
     """The activities, of which AWS says this."""
-    return await AwsGroups(StubbedAutoScaling(None, activities), StubbedEc2(set()), CALL).activities("group")
+    return await AwsGroups(StubbedAutoScaling(None, activities), StubbedEc2(), CALL).activities("group")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ class InterceptedPorts(Scripted):
         self.waiting: list[str] = []
         """Calls that are being held."""
         self.watchers: list[Callable[[str], None]] = []
+        self.latency = 0.0
+        """Seconds that each call is on its way."""
 
     def hold(self, call: str, *, after: bool = False) -> asyncio.Event:
         """These calls wait until the event is set; `after`: once they have taken effect."""
@@ -40,6 +42,8 @@ class InterceptedPorts(Scripted):
     async def before(self, call: str) -> None:
         """Wait, raise, or let it through."""
         self._live()
+        if self.latency:
+            await asyncio.sleep(self.latency)
         await self._wait(call)
         if self.away & {call, call.partition(".")[0]}:
             self.calls.append(call)

@@ -132,10 +132,11 @@ async def test_a_worker_that_dies_over_it_leaves_it_to_the_next(call: str) -> No
 
 async def test_while_the_table_does_not_say_whether_it_is_paused_no_node_scale_begins() -> None:
     async with scenario() as s:
-        process = await s.started()
-        process.ports.refuse("journal.recall_pause", Unavailable("no answer"))
+        process = s.start()
+        process.ports.refuse("journal.recall_pause", *[Unavailable("no answer")] * 2)
+        await s.until(lambda: "journal.recall_pause" in process.ports.calls)  # early, for the first that comes
         request = s.up()
-        await s.until(lambda: "journal.recall_pause" in process.ports.calls)
+        await s.until(lambda: process.ports.calls.count("journal.recall_pause") == 2)
         assert s.record(request).step is None
         assert (await s.ended(request)).state is State.SUCCEEDED
 

@@ -380,11 +380,15 @@ async def test_a_description_of_before_somebody_lowered_the_group_is_no_raise_th
     async with scenario(workers=3, boot=1.0) as s:
         process = await s.started()
         await s.groups.set_desired("workers", 2)
-        gate = process.ports.hold("groups.refreshing")  # asked for last, when the plan has read the rest
+        gate = process.ports.hold("groups.refreshing")  # asked for beside all else, which the plan reads meanwhile
         request = s.up()
-        await s.until(lambda: "groups.refreshing" in process.ports.waiting)
-        s.groups.times.describe_lag = 20.0
+        await s.at(request, "plan")
+        writing = process.ports.hold("journal.save")  # of the target
         gate.set()
+        await s.until(lambda: "journal.save" in process.ports.waiting)
+        s.groups.times.describe_lag = 20.0
+        await s.passes(2)  # so the raise is preceded by another look
+        writing.set()
         record = await s.ended(request)
         assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 2, 3), record.message
         assert s.desired == [3, 2, 3]

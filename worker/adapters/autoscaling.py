@@ -5,12 +5,14 @@ told; an instance that EC2 does not show yet has those fields empty, and whoever
 """
 
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.at_once import AtOnce
 from shared.errors import NotFound
 from worker.adapters.calls import calling
+from worker.adapters.machines import Machines
 from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
@@ -29,8 +31,6 @@ _UNITS: Mapping[str, CapacityUnit] = {"vcpu": "vCPUs", "memory-mib": "MiB of mem
 """DesiredCapacityType, where it is not `units`."""
 _ABANDONED = "Lifecycle Action"
 """In the message of a launch that was cancelled by the result of a lifecycle hook."""
-_FILTER_VALUES = 200
-"""The most values that one filter of EC2 takes."""
 
 
 class AwsGroups:
@@ -38,18 +38,28 @@ class AwsGroups:
 
     def __init__(self, autoscaling_client: Any, ec2_client: Any, call_timeout: timedelta) -> None:
         self._autoscaling = autoscaling_client
-        self._ec2 = ec2_client
+        self._machines = Machines(ec2_client, call_timeout)
         self._call_timeout = call_timeout
 
     async def describe(self, name: str) -> Group:
         """The group with its instances. Raises NotFound."""
+        async with AtOnce() as at_once:
+            describing = at_once.ask(self._described(name))
+            tagged = at_once.ask(self._machines.of_group(name))
+        found, machines = describing.result(), tagged.result()
+        ids = [member["InstanceId"] for member in found.get("Instances", [])]
+        if missing := [each for each in ids if each not in machines]:
+            machines |= await self._machines.named(missing)
+        return _group(found, machines)
+
+    async def _described(self, name: str) -> Mapping[str, Any]:
         async with calling("DescribeAutoScalingGroups", self._call_timeout):
             answer = await self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
-            found = [group for group in answer["AutoScalingGroups"] if group["AutoScalingGroupName"] == name]
-            if not found:
-                raise NotFound(f"There is no Auto Scaling group {name}")
-            machines = await self._machines([member["InstanceId"] for member in found[0].get("Instances", [])])
-        return _group(found[0], machines)
+        found: list[Mapping[str, Any]] = answer["AutoScalingGroups"]
+        group = next((group for group in found if group["AutoScalingGroupName"] == name), None)
+        if group is None:
+            raise NotFound(f"There is no Auto Scaling group {name}")
+        return group
 
     async def activities(self, name: str) -> Activities:
         """The newest activities, at most 100."""
@@ -69,8 +79,7 @@ class AwsGroups:
         EC2 does not know an instance either in its first seconds: ask about those that have been seen running.
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-termination-works.html
         """
-        async with calling("DescribeInstances", self._call_timeout):
-            machines = await self._machines(instance_ids)
+        machines = await self._machines.named(instance_ids)
         terminated = {each for each, machine in machines.items() if machine["State"]["Name"] == "terminated"}
         forgotten = set(instance_ids).intersection(members).difference(machines)
         return frozenset(terminated | forgotten)
@@ -92,26 +101,6 @@ class AwsGroups:
                 InstanceId=instance_id, ShouldDecrementDesiredCapacity=True
             )
         return _lowered_to(answer.get("Activity") or {})
-
-    async def _machines(self, instance_ids: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """What EC2 knows of the instances. A filter batches over unknown ids; naming them would be an error."""
-        found: dict[str, Mapping[str, Any]] = {}
-        for start in range(0, len(instance_ids), _FILTER_VALUES):
-            some = list(instance_ids[start : start + _FILTER_VALUES])
-            async for machine in self._pages([{"Name": "instance-id", "Values": some}]):
-                found[machine["InstanceId"]] = machine
-        return found
-
-    async def _pages(self, filters: list[dict[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
-        more: Mapping[str, Any] = {}
-        while True:
-            page = await self._ec2.describe_instances(Filters=filters, **more)
-            for reservation in page["Reservations"]:
-                for machine in reservation["Instances"]:
-                    yield machine
-            if not page.get("NextToken"):
-                return
-            more = {"NextToken": page["NextToken"]}
 
 
 def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:

@@ -38,9 +38,20 @@ class Executor:
     async def run(self) -> None:
         """Work until cancelled. Raises LeadershipOver."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._recall())
             tasks.create_task(self._sweep())
             tasks.create_task(self._dispatch(tasks))
             tasks.create_task(Upkeep(self._requests).run())
+
+    async def _recall(self) -> None:
+        """Read early what the first node scale would wait for. Where that fails, it reads it itself."""
+        try:
+            await self._leadership.pausing.present()
+            for kind, pool in self._leadership.pools.items():
+                if pool.group:
+                    await self._leadership.memory.of(kind)
+        except (Unavailable, Refused) as error:
+            log.info("memory_not_recalled_yet", error=str(error))
 
     async def _sweep(self) -> None:
         """Claim what is open: at once, then now and then."""

@@ -11,13 +11,16 @@ from worker.requests.request import OpenRequest
 
 async def admit(leadership: Leadership, request: OpenRequest) -> None:
     """Begin a request with its step `plan`, or end it as skipped where it is stale."""
-    await _begin(request, _stale(leadership, request))
+    reason = _stale(leadership, request)
+    if reason is None:
+        await request.enter("plan")
+    else:
+        await request.end(State.SKIPPED, reason)
 
 
-async def admit_node_scale(leadership: Leadership, request: OpenRequest) -> None:
-    """The same for a node scale, which a pause or a cool-down may stop too."""
-    reason = _stale(leadership, request) or await paused(leadership) or await _cooling(leadership, request)
-    await _begin(request, reason)
+async def no_node_scale_now(leadership: Leadership, request: OpenRequest) -> str | None:
+    """Why a node scale, which a pause or a cool-down may stop too, does not begin. None: it does."""
+    return _stale(leadership, request) or await paused(leadership) or await _cooling(leadership, request)
 
 
 async def paused(leadership: Leadership) -> str | None:
@@ -27,13 +30,6 @@ async def paused(leadership: Leadership) -> str | None:
     """
     pause = await leadership.pausing.present()
     return None if pause is None else wording.paused_since(pause)
-
-
-async def _begin(request: OpenRequest, reason: str | None) -> None:
-    if reason is None:
-        await request.enter("plan")
-    else:
-        await request.end(State.SKIPPED, reason)
 
 
 def _stale(leadership: Leadership, request: OpenRequest) -> str | None:

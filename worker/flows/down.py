@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from shared.at_once import AtOnce
 from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import down_refusal
@@ -20,7 +21,6 @@ from worker.decisions.refusals import Refusal
 from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
 from worker.flows import nodes
-from worker.flows.admission import admit_node_scale
 from worker.flows.drain import drain_asked_for
 from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
@@ -50,9 +50,7 @@ class ScaleDown:
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
         match request.record.step:
-            case None:
-                await admit_node_scale(self._leadership, request)
-            case "plan":
+            case None | "plan":
                 await self._plan(request)
             case "drain":
                 await drain_asked_for(self._context, request).run()
@@ -90,7 +88,7 @@ class ScaleDown:
             return
         survey, target = planned
         count = target.before - target.after
-        await permit(self._leadership, survey, partial(down_refusal, count=count))
+        permit(survey, partial(down_refusal, count=count))
         choice = await self._choose(request, survey, count)
         by_id = {node.id: node for node in survey.nodes}
         changing = wording.changing(node_type(request), target.before, target.after)
@@ -110,13 +108,15 @@ class ScaleDown:
 
     async def _choose(self, request: OpenRequest, survey: Survey, count: int) -> Choice:
         """The victims, managers' leader last. Raises GaveUp where there are none, or they must not go."""
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        async with AtOnce() as at_once:
+            tasks = at_once.ask(self._leadership.swarm.tasks())
+            services = at_once.ask(self._leadership.swarm.services())
         chosen = choose(
             count,
             group=survey.group,
             nodes=survey.nodes,
-            tasks=tasks,
-            services=services,
+            tasks=tasks.result(),
+            services=services.result(),
             node_type=node_type(request),
             own_node_id=self._leadership.identity.node_id,
             now=self._leadership.clock.now(),
@@ -139,8 +139,10 @@ class ScaleDown:
     async def _up(self, request: OpenRequest) -> int | None:
         """How many nodes of the group are up now. None: it cannot be seen, and nothing waits for that."""
         try:
-            group = await self._leadership.groups.describe(nodes.group_name(self._leadership, request))
-            return up_count(group, await self._leadership.swarm.nodes(), node_type(request))
+            async with AtOnce() as at_once:
+                group = at_once.ask(self._leadership.groups.describe(nodes.group_name(self._leadership, request)))
+                listed = at_once.ask(self._leadership.swarm.nodes())
+            return up_count(group.result(), listed.result(), node_type(request))
         except (Unavailable, Refused) as error:
             log.warning("nodes_not_counted", request=request.id, error=str(error))
             return None

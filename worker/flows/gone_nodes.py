@@ -4,7 +4,7 @@ EC2 forgets a terminated instance after an hour, and its hostname at once. So wh
 remembered. A node that is not known to have been on a terminated instance is left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -20,13 +20,16 @@ from worker.requests.request import OpenRequest
 log = structlog.get_logger()
 
 
-async def remove_gone_nodes(leadership: Leadership, request: OpenRequest, group: Group) -> frozenset[str]:
-    """Remove all there are, and remember who is in the pool's group now. The ids of those that were removed.
+async def remove_gone_nodes(
+    leadership: Leadership, request: OpenRequest, group: Group, nodes: Sequence[Node]
+) -> frozenset[str]:
+    """Remove all there are among the nodes, which were just listed, and remember who is in the pool's group now.
 
-    One that Swarm refuses to remove is logged, and costs nothing else. Raises Unavailable.
+    The ids of those that were removed. One that Swarm refuses to remove is logged, and costs nothing else.
+    Raises Unavailable.
     """
     await remember_members(leadership, node_type(request), group)
-    down = [node for node in await leadership.swarm.nodes() if node.state == "down"]
+    down = [node for node in nodes if node.state == "down"]
     if not down:
         return frozenset()
     instances = {node.id: await _instances(leadership, node_type(request), node) for node in down}

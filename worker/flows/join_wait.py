@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from shared.at_once import AtOnce
 from worker.decisions.matching import matched, members
 from worker.decisions.readiness import Expectation, Progress, excluded_names, progress
 from worker.errors import GaveUp
@@ -58,8 +59,10 @@ class JoinWait:
             )
 
     async def _look(self) -> bool | None:
-        group = await self._leadership.groups.describe(self._group_name)
-        nodes = await self._leadership.swarm.nodes()
+        async with AtOnce() as at_once:
+            describing = at_once.ask(self._leadership.groups.describe(self._group_name))
+            listing = at_once.ask(self._leadership.swarm.nodes())
+        group, nodes = describing.result(), listing.result()
         await self._capacity.confirm(self._kind, group)
         found = progress(self._expectation, group, nodes, self._kind)
         if found.done and group.desired >= self._expectation.target:

@@ -1,8 +1,10 @@
-"""The survey: what a node scale is planned from. Reads only."""
+"""The survey: what a node scale is planned from. Reads only, and all that it can at once."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shared.at_once import AtOnce
 from shared.errors import NotFound
 from worker.decisions.bounds import Limits, node_limits
 from worker.decisions.preflight import EVER
@@ -15,6 +17,9 @@ from worker.ports.storage import GroupMemory
 from worker.ports.swarm import Node
 from worker.requests.request import OpenRequest
 
+OLD_SECONDS = 2.0
+"""What was read so long before the group was described is read again beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -23,6 +28,8 @@ class Survey:
     group: Group
     """Without the instances that the group's activities name as ended, be the description as old as it may."""
     activities: Activities
+    refreshing: bool
+    """An instance refresh runs."""
     nodes: Sequence[Node]
     memory: GroupMemory
     desired: int
@@ -41,28 +48,43 @@ class Survey:
         return (*self.limits.warnings, unprotected)
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What is read beside the description of the group."""
+
+    activities: Activities
+    refreshing: bool
+    labels: Mapping[str, str]
+    nodes: Sequence[Node]
+
+
 async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRequest) -> Survey:
     """Look at everything. Raises Unavailable, Refused."""
-    pool = leadership.pools[node_type(request)]
-    group, desired = await capacity.look(request, fresh=direction(request) == "down")
-    activities = await leadership.groups.activities(group_name(leadership, request))
-    labels = await _labels(leadership, request.record.service)
+    began = asyncio.get_running_loop().time()
+    async with AtOnce() as at_once:
+        described = at_once.ask(capacity.look(request, fresh=direction(request) == "down"))
+        beside = at_once.ask(_around(leadership, request))
+    (group, desired), around = described.result(), beside.result()
+    if asyncio.get_running_loop().time() - began > OLD_SECONDS:  # AWS had to be asked more than once
+        around = await _around(leadership, request)
+    pool, kind = leadership.pools[node_type(request)], node_type(request)
     return Survey(
-        group=without_ended(group, activities, leadership.terminated),
-        activities=activities,
-        nodes=await leadership.swarm.nodes(),
-        memory=await leadership.memory.of(node_type(request)),
+        group=without_ended(group, around.activities, leadership.terminated),
+        activities=around.activities,
+        refreshing=around.refreshing,
+        nodes=around.nodes,
+        memory=await leadership.memory.of(kind),
         desired=desired,
-        limits=node_limits(pool, labels, direction(request), request.record.by, group),
+        limits=node_limits(pool, around.labels, direction(request), request.record.by, group),
     )
 
 
-async def permit(leadership: Leadership, survey: Survey, refusal: Callable[..., str | None]) -> None:
+def permit(survey: Survey, refusal: Callable[..., str | None]) -> None:
     """Ask whether the group can be scaled at all now. Raises GaveUp with the reason where it cannot."""
     reason = refusal(
         survey.group,
         activities=survey.activities,
-        refreshing=await leadership.groups.refreshing(survey.group.name),
+        refreshing=survey.refreshing,
         since=survey.memory.desired_at or EVER,
     )
     if reason is not None:
@@ -76,6 +98,16 @@ def without_ended(group: Group, activities: Activities, by_us: Collection[str]) 
     """
     recorded = activities.applied_to(group)
     return replace(recorded, instances=tuple(each for each in recorded.instances if each.id not in by_us))
+
+
+async def _around(leadership: Leadership, request: OpenRequest) -> _Around:
+    name = group_name(leadership, request)
+    async with AtOnce() as at_once:
+        activities = at_once.ask(leadership.groups.activities(name))
+        refreshing = at_once.ask(leadership.groups.refreshing(name))
+        labels = at_once.ask(_labels(leadership, request.record.service))
+        nodes = at_once.ask(leadership.swarm.nodes())
+    return _Around(activities.result(), refreshing.result(), labels.result(), nodes.result())
 
 
 async def _labels(leadership: Leadership, service: str | None) -> Mapping[str, str]:

@@ -11,7 +11,6 @@ from shared.records import State
 from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, expect
 from worker.flows import nodes
-from worker.flows.admission import admit_node_scale
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
 from worker.flows.join_wait import JoinWait, awaited, begun
@@ -24,6 +23,9 @@ from worker.requests import wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
+LOOK_AGAIN_SECONDS = 1.0
+"""A plan that has read the group so long ago does so once more before the raise."""
+
 
 class ScaleUp:
     """The flow of one direction."""
@@ -34,13 +36,13 @@ class ScaleUp:
         self._capacity = context.capacity
         self._planned: dict[str, Deadline] = {}
         """Requests that were planned here and not raised yet: how long a description may be older than their plan's."""
+        self._looked: dict[str, float] = {}
+        """When that was that the plan has read, by the clock that runs on while the machine is suspended."""
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
         match request.record.step:
-            case None:
-                await admit_node_scale(self._leadership, request)
-            case "plan":
+            case None | "plan":
                 await self._plan(request)
             case "apply":
                 await self._apply(request)
@@ -51,7 +53,7 @@ class ScaleUp:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on. What was raised stays: the next scale-down takes what never joins."""
-        self._planned.pop(request.id, None)
+        self._forget(request)
         if request.record.step in {"wait", "reschedule"}:
             # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
             await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
@@ -74,12 +76,14 @@ class ScaleUp:
         return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
+        looked = self._leadership.clock.uptime()
         planned = await plan(self._context, request)
         if planned is None:
             return
         survey, target = planned
-        await permit(self._leadership, survey, up_refusal)
+        permit(survey, up_refusal)
         self._planned[request.id] = self._leadership.deadline(self._leadership.clock.now(), LAG)
+        self._looked[request.id] = looked
         await request.enter(
             "apply",
             by=survey.limits.by,
@@ -106,8 +110,8 @@ class ScaleUp:
 
     async def _apply(self, request: OpenRequest) -> None:
         kind, after = node_type(request), int(request.record.nodes_after or 0)
-        lower = await self._is_lower(request, after)
-        self._planned.pop(request.id, None)
+        lower = self._just_planned(request) or await self._is_lower(request, after)
+        self._forget(request)
         if lower:
             await self._leadership.change_groups.set_desired(group_name(self._leadership, request), after)
         now = await self._capacity.changed(kind, after, just_now=lower)
@@ -118,6 +122,15 @@ class ScaleUp:
         applied = UpPlan.parse(request.record.plan).but(applied_at=now)
         seconds = self._leadership.settings.reschedule_timeout.total_seconds()
         await request.enter("wait", message=begun(request), plan=applied, waits=awaited(request), seconds=seconds)
+
+    def _just_planned(self, request: OpenRequest) -> bool:
+        """Whether the plan has only just seen that the desired capacity is below its target: once is enough."""
+        looked = self._looked.get(request.id)
+        return looked is not None and self._leadership.clock.uptime() - looked < LOOK_AGAIN_SECONDS
+
+    def _forget(self, request: OpenRequest) -> None:
+        self._planned.pop(request.id, None)
+        self._looked.pop(request.id, None)
 
     async def _is_lower(self, request: OpenRequest, after: int) -> bool:
         """Whether the desired capacity is below the target.

@@ -147,6 +147,10 @@ class OpenRequest:
             if self.unwritten:
                 await self._save({})
 
+    def note(self, **changes: Any) -> None:
+        """Change the record here; its next write takes that along."""
+        self.record = self.record.but(**changes)
+
     async def save(self, *, plan: Document | None = None, **changes: Any) -> None:
         """Write changes of the record into the journal.
 
