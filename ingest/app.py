@@ -19,7 +19,8 @@ from ingest.bad_requests import BadRequests
 from ingest.connection import Deadlines
 from ingest.headers import cross_site, header
 from ingest.outcomes import Outcomes
-from ingest.ports import Inbox, Journal
+from ingest.overview import Overview
+from ingest.ports import Counts, Inbox, Journal
 from ingest.posts import Posts
 from ingest.reads import Reads, Status
 from ingest.settings import IngestSettings
@@ -39,6 +40,7 @@ class Parts:
     settings: IngestSettings
     inbox: Inbox
     journal: Journal
+    counts: Counts
     outcomes: Outcomes
     bad_requests: BadRequests
     clock: Clock
@@ -55,8 +57,9 @@ def create_app(parts: Parts) -> App:
     routes = Routes(app, guard)
     posts = Posts(parts.settings, parts.inbox, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted)
     status = Status(parts.inbox, counted, parts.settings)
+    overview = Overview(parts.journal, parts.counts, parts.clock, parts.settings.scaler_cluster)
     for prefix in _prefixes(parts.settings):
-        _add_routes(routes, prefix, posts, Reads(parts.journal), status)
+        _add_routes(routes, prefix, posts, Reads(parts.journal, overview), status)
     routes.get("/metrics", status.metrics)
     app.on_request(_begun)
     app.on_response(partial(_answered, counted))  # type: ignore[no-untyped-call]  # Sanic's
@@ -69,6 +72,7 @@ def _add_routes(routes: "Routes", prefix: str, posts: Posts, reads: Reads, statu
         routes.post(f"{prefix}{action.route}", partial(posts.post, action, prefix))
     routes.get(f"{prefix}/v1/requests/<request_id:str>", reads.one)
     routes.get(f"{prefix}/v1/requests", reads.newest)
+    routes.get(f"{prefix}/v1/status", reads.status)
     routes.get(f"{prefix}/readyz", status.ready)
     routes.get(f"{prefix}/docs", status.docs)
     routes.get(f"{prefix}/docs/openapi.json", status.openapi)

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
+from ingest.situation import Lease, Stored
 from shared.aws import CALL_ERRORS, translated
 from shared.errors import Unavailable
 from shared.records import TIME_INDEX, Layout, Record, State, record_of
+from shared.status import Heartbeat, Status, unpacked
 
 ATTEMPT = timedelta(seconds=2)
 """The longest time for one attempt of a call (the client's own time-out)."""
@@ -53,6 +55,14 @@ class DynamoJournal:
             raise Unavailable(f"DynamoDB: the list took longer than {LIST.total_seconds():g} seconds") from error
         return newest
 
+    async def status(self) -> Stored:
+        """What the active worker has written for those who look, and the lease. Raises Unavailable."""
+        keys = [self._layout.key(sort) for sort in ("status", "heartbeat", "lease")]
+        answer = await self._call("batch_get_item", RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
+        if answer.get("UnprocessedKeys"):
+            raise Unavailable("DynamoDB: it left a part of the status for later")
+        return _stored({item["sk"]["S"]: item for item in answer.get("Responses", {}).get(self._table, [])})
+
     async def _all(self, limit: int, state: State | None) -> AsyncIterator[Record]:
         """Page after page; one of DynamoDB's ends at 1 MB. `limit` is how many one page needs at the most."""
         more = {"Limit": limit} if state is None else _in_state(state)
@@ -85,6 +95,35 @@ class DynamoJournal:
                 return await getattr(self._client, name)(**parameters)
         except CALL_ERRORS as error:
             raise translated(error, "DynamoDB") from error
+
+
+def _stored(items: Mapping[str, Mapping[str, Any]]) -> Stored:
+    """What cannot be read is as if it was not there: the next worker writes it anew."""
+    status, heartbeat, lease = (items.get(sort) for sort in ("status", "heartbeat", "lease"))
+    said, beat = _document(status), _document(heartbeat)
+    return Stored(
+        status=None if said is None else Status.parse(said),
+        status_token=_number(status, "token"),
+        status_revision=_number(status, "revision"),
+        heartbeat=Heartbeat.parse(beat or {}),
+        heartbeat_token=_number(heartbeat, "token"),
+        lease=None if lease is None else _lease(lease),
+    )
+
+
+def _document(item: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    try:
+        return None if item is None else unpacked(item["document"]["B"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _number(item: Mapping[str, Any] | None, name: str) -> int:
+    return int((item or {}).get(name, {}).get("N", "0"))
+
+
+def _lease(item: Mapping[str, Any]) -> Lease:
+    return Lease(item.get("owner", {}).get("S"), _number(item, "token"), _number(item, "renewals"))
 
 
 def _in_state(state: State) -> dict[str, Any]:

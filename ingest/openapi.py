@@ -11,6 +11,7 @@ from ingest.wait import LONGEST as LONGEST_WAIT
 from shared.actions import ACTIONS, Action
 from shared.fields import MAX_BY, Key, Reason
 from shared.records import Record, State
+from shared.status import Status
 
 Document = dict[str, Any]
 
@@ -131,7 +132,15 @@ def _reads() -> Document:
     many["x-codeSamples"] = [_curl("/v1/requests", "?limit=5")]
     for operation in (one, many):
         operation["responses"]["503"]["description"] = "DynamoDB did not answer."
-    return {"/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}
+    status = _get("The whole cluster at a glance", {"200": ("The status.", _ref("Status"))}, "400", "503")
+    status["description"] = (
+        "What the active worker wrote last, with its age, what SQS says, and what is wrong (`problems`). `active` is "
+        "null while no worker is active."
+    )
+    status["responses"]["400"]["description"] = many["responses"]["400"]["description"]
+    status["responses"]["503"]["description"] = one["responses"]["503"]["description"]
+    status["x-codeSamples"] = [_curl("/v1/status", "")]
+    return {"/v1/status": {"get": status}, "/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}
 
 
 def _status() -> Document:
@@ -172,8 +181,10 @@ def _plain(schema: Document) -> Document:
 def _schemas() -> Document:
     """Everything that the document refers to, in one place."""
     found: Document = {}
-    for name, adapter in {"Webhook": TypeAdapter[Any](Webhook), "Record": TypeAdapter[Any](Record)}.items():
-        schema = adapter.json_schema(ref_template="#/components/schemas/{model}", mode="serialization", by_alias=True)
+    for name, model in {"Webhook": Webhook, "Record": Record, "Status": Status}.items():
+        schema = TypeAdapter[Any](model).json_schema(
+            ref_template="#/components/schemas/{model}", mode="serialization", by_alias=True
+        )
         found |= schema.pop("$defs", {})
         found[name] = schema
     found["Webhook"]["examples"] = list(_EXAMPLES.values())

@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from ingest.situation import Stored
 from shared.alertmanager import Alert
 from shared.records import Record, State
+from shared.status import Queue
 
 
 class Inbox(Protocol):
@@ -29,6 +31,22 @@ class Journal(Protocol):
 
     async def newest(self, limit: int, state: State | None = None) -> Sequence[Record]:
         """The newest records of the cluster, those in one state if it is said; the newest first."""
+        ...
+
+    async def status(self) -> Stored:
+        """What the active worker has written for those who look, and the lease."""
+        ...
+
+
+class Counts(Protocol):
+    """How full the queues are."""
+
+    async def look(self) -> Queue:
+        """What there is now."""
+        ...
+
+    async def run(self) -> None:
+        """Keep an eye on them, for ever."""
         ...
 
 

@@ -16,6 +16,7 @@ from ingest import connection, inbox, journal
 from ingest.app import Parts, create_app
 from ingest.bad_requests import BadRequests
 from ingest.outcomes import Outcomes
+from ingest.queue_counts import SqsCounts
 from ingest.service import bind, listening, make_room
 from ingest.settings import IngestSettings
 from shared import logs
@@ -56,14 +57,15 @@ async def serve(settings: IngestSettings, listener: socket.socket) -> None:
         parts = await _open(settings, stack, session)
         stop = _stop_event()  # from here on there is something to end; until then signals end the process at once
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        reader = group.create_task(parts.outcomes.run())
+        background = [group.create_task(parts.outcomes.run()), group.create_task(parts.counts.run())]
         async with listening(create_app(parts), listener):
             host, port = listener.getsockname()[:2]
             _log.info("ingest_ready", host=host, port=port)
             lost = await stopped_or_lost(stop, session)
             _log.info("ingest_stopping")
             parts.outcomes.stop()
-        reader.cancel()
+        for task in background:
+            task.cancel()
     if lost is not None:
         raise lost
     _log.info("ingest_stopped")
@@ -80,6 +82,7 @@ async def _open(settings: IngestSettings, stack: AsyncExitStack, session: Any) -
         settings=settings,
         inbox=await stack.enter_async_context(inbox.open_inbox(sqs, settings.sqs_queue_url)),
         journal=records,
+        counts=SqsCounts(sqs, settings.sqs_queue_url, settings.sqs_dlq_url),
         outcomes=Outcomes(records),
         bad_requests=BadRequests(await _alertmanager(settings, stack), clock),
         clock=clock,

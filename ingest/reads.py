@@ -1,4 +1,4 @@
-"""The GETs: what became of requests, how ingest is, and what it can do."""
+"""The GETs: what there is and what became of requests, how ingest is, and what it can do."""
 
 from sanic import HTTPResponse, Request
 from sanic.exceptions import NotFound
@@ -7,6 +7,7 @@ from sanic.response import html, json, raw
 from ingest import metrics
 from ingest.answers import answer
 from ingest.openapi import LISTED, MOST_LISTED, Document, description
+from ingest.overview import Overview
 from ingest.page import page
 from ingest.ports import Inbox, Journal
 from ingest.query import Query
@@ -17,10 +18,16 @@ from shared.records import State
 
 
 class Reads:
-    """What became of requests."""
+    """What there is, and what became of requests."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, overview: Overview) -> None:
         self._journal = journal
+        self._overview = overview
+
+    async def status(self, request: Request) -> HTTPResponse:
+        """The whole cluster at a glance."""
+        Query.parse(request.query_string).check(())
+        return json((await self._overview.status()).document())
 
     async def one(self, request: Request, request_id: str) -> HTTPResponse:
         """One request's record."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from ingest.wait import LONGEST
-from shared.settings import Backend, Seconds, Settings
+from shared.settings import URL, Backend, Seconds, Settings, standard_queue
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -46,6 +46,10 @@ class IngestSettings(Settings):
         BeforeValidator(_prefix),
         Field(validate_default=True, description="All routes but `/metrics` exist below this path too."),
     ] = "/"
+    sqs_dlq_url: Annotated[
+        Annotated[str, Field(pattern=URL), AfterValidator(standard_queue)] | None,
+        Field(description="The dead-letter queue: with it the status says how many dead letters there are."),
+    ] = None
     webhook_token: Annotated[
         SecretStr | None,
         AfterValidator(_showable),

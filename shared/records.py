@@ -5,14 +5,14 @@ one JSON document. `Layout` names the keys; reading and writing them is left to 
 
 ==================  ===========================================================================================
 `pk`                `cluster#NAME`: everything of one cluster is one partition
-`sk`                `request#ID`, `dedup#HASH`, `lease`, `paused`, `group#worker`, `group#manager`
+`sk`                `request#ID`, `dedup#HASH`, `lease`, `paused`, `group#TYPE`, `status`, `heartbeat`
 `token`             fencing token of the worker that may write the record
 `revision`          rises with every write of the record; each write names the one it was made from
 `open_at`           requested_at and id; only while the worker still has to do something (sparse index `open`)
 `listed_at`         requested_at and id (index `by-time`)
 `state`             the record's state, so that lists can be filtered; items of the first version lack it
 `expires_at`        epoch seconds after which DynamoDB may delete the item (its TTL)
-`document`          the record
+`document`          the record; of the last two `shared.status`, compressed
 ==================  ===========================================================================================
 """
 

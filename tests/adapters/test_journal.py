@@ -1,24 +1,31 @@
 """The journal's contract, over memory and over DynamoDB."""
 
 import asyncio
+import random
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from infra.local.aws import EmbeddedAws
+from ingest.journal import DynamoJournal as Reader
+from ingest.situation import Lease, Stored
 from shared.clock import SystemClock
+from shared.documents import Document
 from shared.errors import Refused, Unavailable
 from shared.pause import Pause
 from shared.records import Layout, Record, State, Step
+from shared.status import GroupStatus, Heartbeat, NodeStatus, Status, unpacked
 from tests.adapters.conftest import CALL
 from tests.adapters.eventually import tries
 from tests.fakes import InMemoryJournal
 from worker.adapters.journal import DynamoJournal
+from worker.adapters.lease import DynamoLeaseStore
 from worker.adapters.table import PAGE
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Journal, Overtaken, PauseMemory
+from worker.ports.storage import GroupMemory, Journal, LeaseItem, Overtaken, PauseMemory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,6 +45,29 @@ def journal(request: pytest.FixtureRequest) -> Journal:
 def dynamo_journal(dynamodb: Any, table: str, layout: Layout) -> DynamoJournal:
     """The real thing."""
     return DynamoJournal(dynamodb, table, layout, CALL, SystemClock())
+
+
+Published = Callable[[str], Awaitable[Document]]
+
+
+@pytest.fixture
+def published(request: pytest.FixtureRequest, journal: Journal) -> Published:
+    """Reads the status document, or the heartbeat, as it stands."""
+    kinds: dict[str, type[Status | Heartbeat]] = {"status": Status, "heartbeat": Heartbeat}
+    if isinstance(journal, InMemoryJournal):
+        memory = journal
+
+        async def remembered(sort: str) -> Document:
+            return memory.published[kinds[sort]][2]
+
+        return remembered
+    dynamodb, table, layout = (request.getfixturevalue(name) for name in ("dynamodb", "table", "layout"))
+
+    async def read(sort: str) -> Document:
+        item = (await dynamodb.get_item(TableName=table, Key=layout.key(sort), ConsistentRead=True))["Item"]
+        return kinds[sort].parse(unpacked(item["document"]["B"]))
+
+    return read
 
 
 def record(request_id: str = "one", **fields: Any) -> Record:
@@ -285,7 +315,68 @@ class TestMemory:
         assert await journal.recall("worker", 2) == GroupMemory(desired=2, revision=1)
 
 
+class TestStatus:
+    """What stands there is read by ingest: its tests read what these writes leave."""
+
+    async def test_a_later_revision_replaces_an_earlier_one(self, journal: Journal, published: Published) -> None:
+        await journal.publish(Status(cluster="one"), 1, 1)
+        await journal.publish(Status(cluster="one", groups=(GroupStatus(type="worker", desired=3),)), 1, 2)
+        await journal.publish(Heartbeat(worker="w", revision=2), 1, 1)
+        assert await published("status") == Status(cluster="one", groups=(GroupStatus(type="worker", desired=3),))
+        assert await published("heartbeat") == Heartbeat(worker="w", revision=2)
+
+    async def test_a_write_that_arrives_late_changes_nothing(self, journal: Journal, published: Published) -> None:
+        await journal.publish(Status(cluster="new"), 1, 2)
+        with pytest.raises(Unavailable):
+            await journal.publish(Status(cluster="late"), 1, 1)
+        await journal.publish(Status(cluster="new"), 1, 2)
+        assert await published("status") == Status(cluster="new")
+
+    async def test_a_worker_that_was_taken_over_from_writes_nothing(
+        self, journal: Journal, published: Published
+    ) -> None:
+        await journal.publish(Status(cluster="mine"), 2, 1)
+        with pytest.raises(Fenced):
+            await journal.publish(Status(cluster="theirs"), 1, 9)
+        await journal.publish(Status(cluster="the next one's"), 3, 1)
+        assert await published("status") == Status(cluster="the next one's")
+
+    async def test_one_that_is_too_large_is_refused(self, journal: Journal) -> None:
+        noise = "".join(chr(33 + byte % 90) for byte in random.Random(1).randbytes(800_000))
+        with pytest.raises(Refused):
+            await journal.publish(Status(cluster=noise), 1, 1)
+
+
 class TestOverDynamoDB:
+    async def test_ingest_reads_the_status_and_the_lease_that_workers_write(
+        self, dynamo_journal: DynamoJournal, dynamodb: Any, table: str, layout: Layout
+    ) -> None:
+        reader = Reader(dynamodb, table, layout)
+        assert await reader.status() == Stored()
+        status = Status(
+            groups=(GroupStatus(desired=3),), nodes=(NodeStatus(hostname="n", removable="yes"),), as_of=NOON
+        )
+        await dynamo_journal.publish(status, 4, 2)
+        await dynamo_journal.publish(Heartbeat(worker="w", at=NOON, revision=2), 4, 7)
+        leases = DynamoLeaseStore(dynamodb, table, layout, CALL)
+        assert await leases.replace(None, LeaseItem("w", 4, 9, "swarm"))
+        assert await reader.status() == Stored(
+            status=status,
+            status_token=4,
+            status_revision=2,
+            heartbeat=Heartbeat(worker="w", at=NOON, revision=2),
+            heartbeat_token=4,
+            lease=Lease("w", 4, 9),
+        )
+
+    @pytest.mark.parametrize("spoilt", [{"B": b"not packed"}, {"S": "text"}])
+    async def test_a_status_that_cannot_be_read_is_as_if_it_was_not_there(
+        self, dynamodb: Any, table: str, layout: Layout, spoilt: Any
+    ) -> None:
+        item = {**layout.key("status"), "token": {"N": "1"}, "document": spoilt}
+        await dynamodb.put_item(TableName=table, Item=item)
+        assert (await Reader(dynamodb, table, layout).status()).status is None
+
     @pytest.mark.parametrize("spoilt", ["{", "[]", "null"])
     async def test_members_that_cannot_be_read_cost_only_themselves(
         self, dynamo_journal: DynamoJournal, dynamodb: Any, table: str, layout: Layout, spoilt: str

@@ -8,6 +8,7 @@ from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import Layout, Record, record_of
+from shared.status import Heartbeat, Status, packed, unpacked
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
 from worker.ports.storage import GroupMemory, Overtaken, PauseMemory
@@ -31,6 +32,8 @@ class InMemoryJournal(Port):
         """Dedup keys, and who holds them."""
         self.memories: dict[str, tuple[int, Any]] = {}
         """What is remembered of what, and with which token."""
+        self.published: dict[type[Status | Heartbeat], tuple[int, int, Status | Heartbeat]] = {}
+        """The status document and the heartbeat, each with its token and revision."""
         self.writes: list[Record] = []
         """Every state of every record, in the order of the writes."""
 
@@ -106,6 +109,29 @@ class InMemoryJournal(Port):
     async def remember_pause(self, memory: PauseMemory, token: int) -> None:
         """Write it down, unless a later write of ours stands there."""
         self._remember("the pause", memory, token)
+
+    @hooked
+    async def publish(self, document: Status | Heartbeat, token: int, revision: int) -> None:
+        """Put the status document or the heartbeat down, unless a later write of ours stands there."""
+        kind, data = type(document), packed(document)
+        if len(data) > MAX_ITEM_BYTES:
+            raise Refused("Item size has exceeded the maximum allowed size")
+        holder, present, stands = self.published.get(kind, (0, 0, document))
+        if holder > token:
+            raise Fenced(f"{kind.__name__}: written with token {token}, but {holder} stands there")
+        if holder == token and revision <= present and packed(stands) != data:
+            raise Unavailable(f"{kind.__name__}: a later write of ours stands there")
+        self.published[kind] = (token, revision, kind.parse(unpacked(data)))
+
+    def status(self) -> Status | None:
+        """The status document as it stands."""
+        found = self.published.get(Status)
+        return found[2] if found is not None and isinstance(found[2], Status) else None
+
+    def heartbeat(self) -> Heartbeat | None:
+        """The heartbeat as it stands."""
+        found = self.published.get(Heartbeat)
+        return found[2] if found is not None and isinstance(found[2], Heartbeat) else None
 
     def _recall(self, what: str, token: int, nothing: Any) -> Any:
         return self._put(what, token, self.memories.get(what, (0, nothing))[1])

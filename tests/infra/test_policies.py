@@ -90,6 +90,8 @@ class Run:
             body = json.dumps({"groupLabels": {"scale": "up"}})
             async with http.post(f"{url}/v1/scale-service?service=demo&by=1&wait=30", data=body) as answer:
                 assert answer.status == 200, await answer.text()
+            async with http.get(f"{url}/v1/status") as answer:
+                assert (await answer.json())["queue"]["dead_letters"] == 0
             async with http.get(f"{url}/v1/requests") as answer:
                 [record] = (await answer.json())["requests"]
             async with http.get(f"{url}/v1/requests/{record['id']}") as answer:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ingest.situation import Stored
 from shared.alertmanager import Alert
 from shared.errors import ScalerError
 from shared.messages import parse_body, parse_request
 from shared.records import Record, State
+from shared.status import Queue
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -68,6 +70,7 @@ class FakeJournal:
 
     written: dict[str, Record] = field(default_factory=dict)
     failure: ScalerError | None = None
+    stored: Stored = field(default_factory=Stored)
     reads: list[frozenset[str]] = field(default_factory=list)
     was_read: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -85,9 +88,30 @@ class FakeJournal:
         matching = [record for record in self.written.values() if state in {None, record.state}]
         return sorted(matching, key=lambda record: record.requested_at, reverse=True)[:limit]
 
+    async def status(self) -> Stored:
+        if self.failure is not None:
+            raise self.failure
+        return self.stored
+
     def write(self, record: Record) -> Record:
         self.written[record.id] = record
         return record
+
+
+@dataclass
+class FakeCounts:
+    """How full the queues are said to be."""
+
+    queue: Queue = field(default_factory=lambda: Queue(waiting=0, dead_letters=0))
+    failure: ScalerError | None = None
+
+    async def look(self) -> Queue:
+        if self.failure is not None:
+            raise self.failure
+        return self.queue
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
 
 
 @dataclass

@@ -20,7 +20,7 @@ from ingest.outcomes import Outcomes
 from ingest.service import bind, listening
 from ingest.settings import IngestSettings
 from shared.settings import load
-from tests.ingest.fakes import FakeAlerts, FakeClock, FakeInbox, FakeJournal
+from tests.ingest.fakes import FakeAlerts, FakeClock, FakeCounts, FakeInbox, FakeJournal
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 
@@ -51,6 +51,7 @@ class Service:
     settings: IngestSettings
     inbox: FakeInbox = field(default_factory=FakeInbox)
     journal: FakeJournal = field(default_factory=FakeJournal)
+    counts: FakeCounts = field(default_factory=FakeCounts)
     alerts: FakeAlerts = field(default_factory=FakeAlerts)
     port: int = 0
     outcomes: Outcomes = field(init=False)
@@ -91,6 +92,7 @@ async def serving(
         settings=service.settings,
         inbox=service.inbox,
         journal=service.journal,
+        counts=service.counts,
         outcomes=service.outcomes,
         bad_requests=BadRequests(service.alerts, clock),
         clock=clock,

@@ -462,7 +462,7 @@ async def test_v1_exists_below_the_prefix_and_without_it(prefixed: Service) -> N
 
 
 async def test_all_routes_but_metrics_exist_below_the_prefix_too(prefixed: Service) -> None:
-    for path in ("/healthz", "/readyz", "/docs", "/docs/openapi.json", "/v1/requests"):
+    for path in ("/healthz", "/readyz", "/docs", "/docs/openapi.json", "/v1/requests", "/v1/status"):
         for prefix in ("", "/scaler"):
             assert (await prefixed.get(f"{prefix}{path}", headers=TOKEN)).code == 200
     assert (await prefixed.get("/metrics", headers=TOKEN)).code == 200

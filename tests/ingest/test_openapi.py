@@ -19,6 +19,7 @@ V1 = {
 }
 REST = {
     "/v1/requests",
+    "/v1/status",
     "/v1/requests/{id}",
     "/v1/ping",
     "/healthz",

@@ -109,7 +109,9 @@ class JournalPort(_Port):
     """DynamoDB: the journal."""
 
     port = "journal"
-    fenced = frozenset({"create", "save", "claim", "first_of", "recall", "remember", "recall_pause", "remember_pause"})
+    fenced = frozenset(
+        {"create", "save", "claim", "first_of", "recall", "remember", "recall_pause", "remember_pause", "publish"}
+    )
 
     create = _carried("create", lambda record: record.id)
     get = _carried("get")
@@ -120,6 +122,7 @@ class JournalPort(_Port):
     remember = _carried("remember", lambda _type, memory, _token: str(memory.desired))
     recall_pause = _carried("recall_pause")
     remember_pause = _carried("remember_pause", lambda memory, _token: str(memory.pause))
+    publish = _carried("publish", lambda document, _token, revision: f"{type(document).__name__} {revision}")
 
     @property
     def target(self) -> Any:

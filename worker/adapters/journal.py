@@ -1,4 +1,4 @@
-"""The journal over DynamoDB: records, dedup items, what is remembered of a node type, and the pause.
+"""The journal over DynamoDB: records, dedup items, what is remembered of a node type, the pause, and the status.
 
 Every write is one item, conditional on the fencing token (or on being the first), and safe to repeat: the SDK
 repeats a write whose answer was lost, and finds its own doing then. What a record says is not this module's business.
@@ -17,6 +17,7 @@ from shared.errors import Unavailable
 from shared.messages import Role
 from shared.pause import SORT, Pause
 from shared.records import OPEN_INDEX, Layout, Record, record_of
+from shared.status import Heartbeat, Status, packed
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
 from worker.ports.storage import GroupMemory, Overtaken, PauseMemory
@@ -103,6 +104,11 @@ class DynamoJournal:
         """Write it down. Raises Fenced."""
         await self._remember(SORT, "the pause", _pause_attributes(memory), memory.revision, token)
 
+    async def publish(self, document: Status | Heartbeat, token: int, revision: int) -> None:
+        """Put the status document or the heartbeat down. Raises Fenced, Refused."""
+        sort = "status" if isinstance(document, Status) else "heartbeat"
+        await self._remember(sort, f"the {sort}", {"document": {"B": packed(document)}}, revision, token)
+
     async def _recall(self, sort: str, what: str, token: int) -> Item:
         found = await self._table.claim(self._layout.key(sort), token, _FREE_OR_OURS)
         if isinstance(found, Present):
@@ -115,8 +121,8 @@ class DynamoJournal:
         if present is None or present.item == item:
             return
         if present.item is not None and present.item["token"] == number(token):
-            raise Unavailable(f"{what}: a later write of ours stands there")
-        raise _fenced(what, token, present)
+            raise Unavailable(f"item {sort}: a later write of ours stands there")
+        raise _fenced(f"item {sort}", token, present)
 
 
 _FREE_OR_OURS = "attribute_not_exists(sk) OR #token <= :token"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from shared.messages import Role
 from shared.records import Record
+from shared.status import Heartbeat, Status
 from worker.leadership.lease import HeldLease, Lease
 from worker.ports.scaling import GroupChanges
 from worker.ports.storage import GroupMemory, Journal, PauseMemory
@@ -123,6 +124,10 @@ class FencedJournal:
     async def remember_pause(self, memory: PauseMemory, token: int) -> None:
         """See Journal."""
         await self.fence.allow(lambda: self.inner.remember_pause(memory, token))
+
+    async def publish(self, document: Status | Heartbeat, token: int, revision: int) -> None:
+        """See Journal."""
+        await self.fence.allow(lambda: self.inner.publish(document, token, revision))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from shared.errors import Unavailable
 from shared.messages import Role
 from shared.pause import Pause
 from shared.records import Record
+from shared.status import Heartbeat, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,13 @@ class Journal(Protocol):
 
     async def remember_pause(self, memory: PauseMemory, token: int) -> None:
         """Write it down, as `remember` does."""
+        ...
+
+    async def publish(self, document: Status | Heartbeat, token: int, revision: int) -> None:
+        """Put the status document or the heartbeat down, for those who look; the same conditions. Raises Fenced.
+
+        Raises Refused where it is too large for the table.
+        """
         ...
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from shared.documents import Document, Moment
 from worker.decisions.readiness import Expectation
 from worker.decisions.victims import Victim
-from worker.ports.documents import Document, Moment
 from worker.ports.swarm import Availability, Node
 
 

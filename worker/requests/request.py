@@ -15,9 +15,9 @@ import structlog
 
 from shared.alertmanager import Alert
 from shared.clock import Clock
+from shared.documents import Document
 from shared.errors import Unavailable
 from shared.records import Record, State, Step
-from worker.ports.documents import Document
 from worker.ports.storage import Journal, Overtaken
 from worker.requests import notices
 from worker.requests.notices import signed

@@ -1,4 +1,4 @@
-"""Documents: the typed notes that the journal keeps, readable by the version before and the version after this one.
+"""Documents: typed notes that stand in the table, readable by the version before and the version after this one.
 
 A field that is missing, or that this version cannot read, has its default; a field that this version does not know is
 kept, and written back as it came. So a worker can take over a record that a newer worker has begun.
