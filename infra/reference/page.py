@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.reference import http, metrics, notifications, requests, rooms, targets, variables
+from infra.reference import http, metrics, notifications, reasons, requests, rooms, targets, variables
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, ARCHITECTURE = DOCS / "reference.md", DOCS / "architecture.md"
@@ -18,6 +18,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "codes": http.codes,
     "fields": requests.fields,
     "record": requests.record,
+    "reasons": reasons.reasons,
     "notifications": notifications.notifications,
     "variables of both": variables.shared,
     "variables of ingest": variables.ingest,

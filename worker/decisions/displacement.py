@@ -65,6 +65,13 @@ class Departures:
         homeless = self._placement.obstacles(leaving, moving, self._waiting) if moving else ()
         return (*lasting, *(Obstacle(Reason.WOULD_NOT_FIT, text) for text in homeless))
 
+    def destinations(self, leaving: Collection[str], only: str) -> Mapping[str, Mapping[str, int]]:
+        """Where the tasks on one of the nodes that go (its id) would go: service name to hostname to how many."""
+        there = self._on.get(only, ())
+        moving = Counter(task.service_id for task in there if _moves(task, self._services))
+        found = self._placement.destinations(leaving, moving, self._waiting)
+        return {self._services[each].name: {self._names[at]: n for at, n in on.items()} for each, on in found.items()}
+
     @property
     def looked_at(self) -> int:
         """What the answers have cost so far: how many nodes were looked at."""

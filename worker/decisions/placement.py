@@ -102,20 +102,33 @@ class Placement:
         homeless = self._homeless(moving, waiting, False) or self._homeless(moving, waiting, True)
         return tuple(self._sentence(self._services[name], count, moving[name]) for name, count in homeless.items())
 
+    def destinations(
+        self, leaving: Collection[str], moving: Mapping[str, int], waiting: Mapping[str, int]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Service id to where its moving tasks would go (node id to how many), tried with the largest first."""
+        self._staying = [node for node in self._usable if node.id not in leaving]
+        self._allowed = {}
+        self._begin(waiting)
+        return {name: self._spread(self._services[name], moving[name]) for name in self._by_size(moving)}
+
     def _homeless(self, moving: Mapping[str, int], waiting: Mapping[str, int], smallest_first: bool) -> dict[str, int]:
         """Service id to how many of its moving tasks find no place, tried in one order."""
+        self._begin(waiting)
+        order = self._by_size(moving)
+        tried = reversed(order) if smallest_first else order
+        over = {name: self._place(self._services[name], moving[name]) for name in tried}
+        return {name: count for name, count in over.items() if count}
+
+    def _begin(self, waiting: Mapping[str, int]) -> None:
+        """A new trial, in which what waits already takes the room there is."""
         self._rooms = {}
         for name in sorted(waiting):
             self._place(self._services[name], waiting[name])
-        cpus, memory = self._all_room()
-        sizes = {name: _size(self._services[name], cpus, memory) for name in moving}
-        order = sorted(moving, key=lambda name: (sizes[name], name), reverse=not smallest_first)
-        over = {name: self._place(self._services[name], moving[name]) for name in order}
-        return {name: count for name, count in over.items() if count}
 
-    def _all_room(self) -> tuple[int, int]:
-        """CPUs and memory of all nodes that stay."""
-        return sum(node.cpus for node in self._staying) or 1, sum(node.memory for node in self._staying) or 1
+    def _by_size(self, moving: Iterable[str]) -> list[str]:
+        """The largest first, beside all that the nodes that stay have."""
+        cpus, memory = sum(node.cpus for node in self._staying) or 1, sum(node.memory for node in self._staying) or 1
+        return sorted(moving, key=lambda name: (_size(self._services[name], cpus, memory), name), reverse=True)
 
     def _sentence(self, service: Service, homeless: int, moving: int) -> str:
         reason, remedy = self._reason(service)
@@ -133,10 +146,14 @@ class Placement:
 
     def _place(self, service: Service, count: int) -> int:
         """Spread tasks as Swarm does: fewest of this service first, then fewest in all. How many are left over."""
-        allowed = self._allowed_nodes(service)
-        if not _needs_room(service):
-            return 0 if allowed else count
-        heap = [_entry(self._room(node.id), service) for node in allowed]
+        if _needs_room(service):
+            return count - self._spread(service, count).total()
+        return 0 if self._allowed_nodes(service) else count
+
+    def _spread(self, service: Service, count: int) -> Counter[str]:
+        """Where they go: node id to how many."""
+        went: Counter[str] = Counter()
+        heap = [_entry(self._room(node.id), service) for node in self._allowed_nodes(service)]
         self.looked_at += len(heap)
         heapify(heap)
         while heap and count:
@@ -145,8 +162,9 @@ class Placement:
                 heappop(heap)
                 continue
             count -= 1
+            went[room.node.id] += 1
             heapreplace(heap, _entry(self._take(room.node.id, service), service))
-        return count
+        return went
 
     def _allowed_nodes(self, service: Service) -> list[Node]:
         """Those that stay, and on which its platform and constraints allow it."""

@@ -7,6 +7,7 @@ firing would only pile up debt that AWS pays all at once. The texts are for an o
 from datetime import UTC, datetime
 
 from worker.decisions.matching import members
+from worker.decisions.reasons import Obstacle, Reason
 from worker.ports.scaling import Activities, Group
 
 EVER = datetime.min.replace(tzinfo=UTC)
@@ -40,12 +41,20 @@ def down_refusal(
     group: Group, count: int, activities: Activities, refreshing: bool, since: datetime = EVER
 ) -> str | None:
     """Why `count` instances must not be taken from this group now. None: they may. `since` as in `up_refusal`."""
-    return (
-        _terminations_suspended(group)
-        or _refreshing(group, refreshing)
-        or _no_room(group, count)
-        or _debt(group, activities, since)
+    return next((each.text for each in down_obstacles(group, count, activities, refreshing, since)), None)
+
+
+def down_obstacles(
+    group: Group, count: int, activities: Activities, refreshing: bool, since: datetime = EVER
+) -> tuple[Obstacle, ...]:
+    """All of it, with codes: what a refusal names first."""
+    found = (
+        (Reason.GROUP_SUSPENDED, _terminations_suspended(group)),
+        (Reason.REFRESHING, _refreshing(group, refreshing)),
+        (Reason.AT_MINIMUM, _no_room(group, count)),
+        (Reason.LAUNCHES_FAIL, _debt(group, activities, since)),
     )
+    return tuple(Obstacle(reason, text) for reason, text in found if text is not None)
 
 
 def _launches_suspended(group: Group) -> str | None:

@@ -93,9 +93,9 @@ def choose(
     node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     if not claims:
         return nothing_matches(count, group)
-    unsure = _unsure(group, [node for node in nodes if node_type in _roles(node)], claims, now - join_timeout)
+    unsure = unsure_of(group, [node for node in nodes if node_type in roles(node)], claims, now - join_timeout)
     obstacle = {
-        instance.id: _obstacle(instance, claims.get(instance.id, ()), group, unsure) for instance in members(group)
+        instance.id: obstacle_of(instance, claims.get(instance.id, ()), group, unsure) for instance in members(group)
     }
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
@@ -119,7 +119,7 @@ def choose(
     )
 
 
-def _unsure(
+def unsure_of(
     group: Group, nodes: Sequence[Node], claims: Mapping[str, Sequence[Node]], joined_by: datetime
 ) -> dict[str, Sequence[Node]]:
     """The instances that no node claims though they should have joined by then, and the nodes that they could be."""
@@ -131,12 +131,17 @@ def _unsure(
     }
 
 
-def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
-    """What keeps the nodes from going together."""
+def hindrances(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> tuple[Obstacle, ...]:
+    """All that keeps the nodes from going together; where that is the quorum, it alone."""
     quorum = demotions_refusal(nodes, node_ids)
     if quorum is not None:
-        return Obstacle(Reason.QUORUM, quorum)
-    found = departures.obstacles(node_ids)
+        return (Obstacle(Reason.QUORUM, quorum),)
+    return departures.obstacles(node_ids)
+
+
+def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
+    """What keeps the nodes from going together."""
+    found = hindrances(node_ids, nodes, departures)
     if len(found) < 2:
         return found[0] if found else None
     more = f"; and {len(found) - _TEXTS} more" if len(found) > _TEXTS else ""
@@ -146,7 +151,7 @@ def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Depar
 # --- Who may be taken -------------------------------------------------------------------------------------------
 
 
-def _roles(node: Node) -> set[Role]:
+def roles(node: Node) -> set[Role]:
     """The role that is wanted, and the one it has."""
     return {node.role, "worker" if node.manager is None else "manager"}
 
@@ -160,7 +165,7 @@ def _is_older(instance: Instance, moment: datetime) -> bool:
     return instance.launched_at is not None and instance.launched_at < moment
 
 
-def _obstacle(
+def obstacle_of(
     instance: Instance, claiming: Sequence[Node], group: Group, unsure: Mapping[str, Sequence[Node]]
 ) -> str | None:
     """Why an instance must not be taken. None: it may. `unsure`: those that should have joined, and who they could be.
@@ -207,12 +212,14 @@ def _passed_over(
         if hindered is not None:
             found.append(PassedOver(name_of(instance, node), hindered.reason, hindered.text))
         elif kept is not None and costs.of(instance.id) < dearest:
-            found.append(PassedOver(name_of(instance, node), _code(instance, claims.get(instance.id, ()), group), kept))
+            found.append(
+                PassedOver(name_of(instance, node), code_of(instance, claims.get(instance.id, ()), group), kept)
+            )
     return tuple(found)
 
 
-def _code(instance: Instance, claiming: Sequence[Node], group: Group) -> Reason:
-    """Of what `_obstacle` says."""
+def code_of(instance: Instance, claiming: Sequence[Node], group: Group) -> Reason:
+    """Of what `obstacle_of` says."""
     if _kept(instance, group) or any(_is_labelled(node) for node in claiming):
         return Reason.PROTECTED
     return Reason.NOT_IN_SERVICE if claiming and not disputed(claiming) else Reason.UNMATCHED
