@@ -117,6 +117,7 @@ async def test_a_table_and_hooks_are_read_as_aws_describes_them() -> None:
                 "LifecycleHookName": "b",
                 "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
                 "HeartbeatTimeout": 60,
+                "DefaultResult": "CONTINUE",
             },
         ],
     }
@@ -124,5 +125,5 @@ async def test_a_table_and_hooks_are_read_as_aws_describes_them() -> None:
     assert (facts.key, facts.indexes, facts.expiry) == (("pk", "sk"), {}, None)
     assert await doctor(lambda: described).hooks("workers") == [
         Hook("a", launching=True, holds=timedelta(hours=1)),
-        Hook("b", launching=False, holds=timedelta(minutes=1)),
+        Hook("b", launching=False, holds=timedelta(minutes=1), result="CONTINUE"),
     ]

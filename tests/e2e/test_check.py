@@ -23,6 +23,8 @@ _PARTS: Final = (
     "permission dynamodb:PutItem",
     "permission autoscaling:SetDesiredCapacity on",
     "permission autoscaling:TerminateInstanceInAutoScalingGroup",
+    "permission autoscaling:CompleteLifecycleAction",
+    "permission autoscaling:RecordLifecycleActionHeartbeat",
     "SQS_QUEUE_URL",
     "SQS_DLQ_URL",
     "DYNAMODB_TABLE",

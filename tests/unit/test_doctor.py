@@ -105,9 +105,24 @@ class TestTable:
 
 class TestGroups:
     def test_one_as_the_template_makes_it_is_right(self) -> None:
-        (finding,) = judged_group(pool(), GROUP, [Hook("joined", launching=True, holds=timedelta(seconds=900))], WAIT)
-        assert finding.good
-        assert finding.text.endswith("protected, from 0 to 5 worker nodes, 1 desired; hooks: joined")
+        findings = judged_group(pool(), GROUP, [], WAIT)
+        assert all(finding.good for finding in findings)
+        assert findings[0].text.endswith("protected, from 0 to 5 worker nodes, 1 desired")
+
+    def test_its_hooks_are_named_with_how_long_they_hold_and_what_comes_then(self) -> None:
+        launch = Hook("scaler-launch", launching=True, holds=timedelta(seconds=300), result="CONTINUE")
+        terminate = Hook("other", launching=False, holds=timedelta(hours=1))
+        text = " ".join(finding.text for finding in judged_group(pool(), GROUP, [launch, terminate], WAIT))
+        assert "hooks: scaler-launch (launch, 300 s, then CONTINUE), other (terminate, 3600 s, then ABANDON)" in text
+        assert "no lifecycle hooks" in " ".join(finding.text for finding in judged_group(pool(), GROUP, [], WAIT))
+
+    @pytest.mark.parametrize(("default", "member", "said"), [(True, False, 1), (False, True, 1), (False, False, 0)])
+    def test_where_instances_are_protected_a_refresh_must_not_wait_for_them(
+        self, default: bool, member: bool, said: int
+    ) -> None:
+        facts = replace(GROUP, protects_new=default, instances=(replace(MEMBER, protected=member),))
+        texts = [finding.text for finding in judged_group(pool(), facts, [], WAIT)]
+        assert sum("ScaleInProtectedInstances=Refresh" in text and "an hour" in text for text in texts) == said
 
     @pytest.mark.parametrize(
         ("change", "words"),
@@ -228,7 +243,7 @@ class TestExamination:
     async def test_where_all_is_well_nothing_is_wrong(self) -> None:
         findings = await found(Aws())
         assert wrong(findings) == []
-        assert len(findings) == 13
+        assert len(findings) == 17
 
     @pytest.mark.parametrize(
         ("part", "error", "words"),

@@ -120,6 +120,20 @@ class DoctorAws:
             "autoscaling:TerminateInstanceInAutoScalingGroup": self._refused(
                 terminate, _IMPOSSIBLE, InstanceId=_NOBODY, ShouldDecrementDesiredCapacity=True
             ),
+            **self._hook_trials(some),
+        }
+
+    def _hook_trials(self, group: Mapping[str, str]) -> Mapping[str, Trial]:
+        complete, heartbeat = (
+            self._autoscaling.complete_lifecycle_action,
+            self._autoscaling.record_lifecycle_action_heartbeat,
+        )
+        nobody = {**group, "LifecycleHookName": "check", "InstanceId": _NOBODY}
+        return {
+            "autoscaling:CompleteLifecycleAction": self._refused(
+                complete, _IMPOSSIBLE, **nobody, LifecycleActionResult="CONTINUE"
+            ),
+            "autoscaling:RecordLifecycleActionHeartbeat": self._refused(heartbeat, _IMPOSSIBLE, **nobody),
         }
 
     async def _lease(self) -> Any:
@@ -190,4 +204,5 @@ def _hook(found: Mapping[str, Any]) -> Hook:
         name=found["LifecycleHookName"],
         launching=found.get("LifecycleTransition") == "autoscaling:EC2_INSTANCE_LAUNCHING",
         holds=timedelta(seconds=found.get("HeartbeatTimeout", 3600)),
+        result=found.get("DefaultResult", "ABANDON"),
     )

@@ -34,6 +34,8 @@ class Hook:
     """Else it holds instances that are terminated."""
     holds: timedelta
     """So long, unless somebody completes it."""
+    result: str = "ABANDON"
+    """What becomes of the instance then: DefaultResult."""
 
 
 class Aws(Protocol):

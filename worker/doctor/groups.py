@@ -6,7 +6,7 @@ from datetime import timedelta
 from worker.decisions.matching import members
 from worker.decisions.pools import NodePool
 from worker.doctor.facts import Hook
-from worker.doctor.finding import Finding, judged
+from worker.doctor.finding import Finding, judged, ok
 from worker.ports.scaling import Group, Phase
 
 
@@ -21,13 +21,35 @@ def group(pool: NodePool, facts: Group, hooks: Sequence[Hook], longest_wait: tim
     ]
     if facts.unit != "instances":
         problems.append(f"it counts its capacity in {facts.unit}; take weights out, set its type to units")
-    names = ", ".join(hook.name for hook in hooks) or "none"
-    good = f"protected, from {low} to {high} {pool.name} nodes, {facts.desired} desired; hooks: {names}"
-    return judged(_named(facts), problems, good)
+    good = f"protected, from {low} to {high} {pool.name} nodes, {facts.desired} desired"
+    return [*judged(_named(facts), problems, good), ok(f"{_named(facts)}: {_hooks(hooks)}"), *_refreshed(facts)]
 
 
 def _named(facts: Group) -> str:
     return f"Auto Scaling group {facts.name}"
+
+
+def _hooks(hooks: Sequence[Hook]) -> str:
+    """Who is told of arrivals and departures, and for how long AWS waits for him."""
+    if not hooks:
+        return "no lifecycle hooks; a departure is known when it has happened"
+    return f"hooks: {', '.join(map(_hook, hooks))}"
+
+
+def _hook(hook: Hook) -> str:
+    way = "launch" if hook.launching else "terminate"
+    return f"{hook.name} ({way}, {hook.holds.total_seconds():.0f} s, then {hook.result})"
+
+
+def _refreshed(facts: Group) -> list[Finding]:
+    """A refresh waits for protected instances unless it is told otherwise, and ends as failed after an hour.
+
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/instance-refresh-overview.html
+    """
+    if not facts.protects_new and not any(each.protected for each in members(facts)):
+        return []
+    how = "start an instance refresh with ScaleInProtectedInstances=Refresh"
+    return [ok(f"{_named(facts)}: {how}; its default, Wait, waits an hour for protected instances, then fails")]
 
 
 def _bounds(pool: NodePool, facts: Group) -> tuple[int, int]:

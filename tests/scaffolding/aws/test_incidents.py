@@ -79,6 +79,13 @@ def test_a_statement_lets_in_whom_it_names(change: dict[str, Any], sends: bool) 
     assert allows({"Statement": [statement | change]}, "rule", "1") is sends
 
 
+def test_a_denial_beats_what_is_allowed() -> None:
+    allowed = {"Effect": "Allow", "Principal": "*", "Action": "sqs:*"}
+    secure = {"Bool": {"aws:SecureTransport": "false"}}
+    assert allows({"Statement": [allowed, {**allowed, "Effect": "Deny", "Condition": secure}]}, "rule", "1")
+    assert not allows({"Statement": [allowed, {**allowed, "Effect": "Deny"}]}, "rule", "1")
+
+
 def test_a_spot_instance_is_warned_of_then_taken_and_replaced_when_the_group_notices(
     aws: EmbeddedAws, still: Asg, inbox: Inbox, listen: Listen
 ) -> None:
