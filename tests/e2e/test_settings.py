@@ -265,8 +265,11 @@ def test_an_update_that_takes_too_long_fails_its_rescheduling(env: Environment, 
     )
 
 
-def _queued_with_age(env: Environment, deployment: Deployment, seconds: float, **more: object) -> dict[str, Any]:
-    moment = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+def _queued_with_age(
+    env: Environment, deployment: Deployment, seconds: float, *, now: datetime | None = None, **more: object
+) -> dict[str, Any]:
+    """A request as old as that at `now`, and what became of it."""
+    moment = ((now or datetime.now(UTC)) - timedelta(seconds=seconds)).isoformat()
     body = {"action": "reschedule-services", "requested_at": moment, **more}
     return deployment.caller.ended(env.send(body, deployment.queue))
 
@@ -277,11 +280,12 @@ def test_a_request_that_is_older_than_allowed_is_skipped_as_stale(env: Environme
 
 
 def test_the_same_delivery_counts_once_within_the_window(env: Environment, impatient: Deployment) -> None:
-    first = _queued_with_age(env, impatient, 90, dedup_key="group")
+    now = datetime.now(UTC)
+    first = _queued_with_age(env, impatient, 90, now=now, dedup_key="group")
     assert first["state"] == "succeeded"
-    within = _queued_with_age(env, impatient, 50, dedup_key="group")
+    within = _queued_with_age(env, impatient, 50, now=now, dedup_key="group")
     assert (within["state"], within["message"]) == ("skipped", f"Duplicate of request {first['id']}")
-    assert _queued_with_age(env, impatient, 20, dedup_key="group")["state"] == "succeeded"
+    assert _queued_with_age(env, impatient, 20, now=now, dedup_key="group")["state"] == "succeeded"
 
 
 def test_a_drain_that_takes_too_long_is_undone_and_names_the_tasks(env: Environment, impatient: Deployment) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -108,10 +110,19 @@ async def test_silence_is_unavailable_when_the_time_is_over(receiver: Receiver) 
         await post(receiver.url, timedelta(seconds=0.1))
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nope.invalid"])
-async def test_an_address_where_nobody_is_is_unavailable(url: str) -> None:
+async def test_an_address_where_nobody_is_is_unavailable() -> None:
     with pytest.raises(Unavailable, match=r"^Alertmanager: "):
-        await post(url)
+        await post("http://127.0.0.1:1")
+
+
+async def test_a_name_that_nobody_knows_is_unavailable() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    with (
+        mock.patch.object(asyncio.get_running_loop(), "getaddrinfo", side_effect=unknown) as asked,
+        pytest.raises(Unavailable, match=r"^Alertmanager: "),
+    ):
+        await post("http://alertmanager.invalid")
+    asked.assert_called()
 
 
 @pytest.mark.parametrize("between", [",", " ", ", ", "\n"])
