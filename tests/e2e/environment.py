@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import docker
 import requests
@@ -319,6 +319,10 @@ class Environment:
     def mend(self) -> None:
         """No fault any more."""
         self._control.http.delete(f"{self._control.url}/faults", timeout=10).raise_for_status()
+
+    def power(self, node: str, what: Literal["lose", "return"]) -> None:
+        """A node's machine dies, or boots again."""
+        self._control.http.post(f"{self._control.url}/nodes/{node}/{what}", timeout=10).raise_for_status()
 
     @property
     def worker_urls(self) -> list[str]:
