@@ -44,6 +44,8 @@ class Claims:
 
     def written(self, before: Record | None, record: Record, process: "Process") -> None:
         """A record was written, and says more than before."""
+        for step in record.steps:  # a step may begin and end in one write
+            self._entered.setdefault((record.id, step.name), self._world.clockwork.now)
         if record.step is not None and (before is None or before.step != record.step):
             self._entered.setdefault((record.id, record.step), self._world.clockwork.now)
             self._check_step(record)
@@ -76,16 +78,27 @@ class Claims:
     def _check_base(self, record: Record) -> None:
         """The number a scale began from was the desired capacity, whatever Describe showed.
 
-        Exactly, where only we have changed it of late; else it is one of those that Describe may have shown.
+        A scale-up that is about to be raised together with others begins from the highest of their targets. Exactly,
+        where only we have changed it of late; else it is one of those that Describe may have shown.
         """
         group = self._world.groups.groups[_group(record)]
         since = self._entered[record.id, "plan"] - LAG_SECONDS
-        allowed = {group.desired}
+        allowed = {max(group.desired, *self._promised(record))}
         if self._others_changed(group.name, since):
             before = [seen.desired for time, seen in group.history if time <= since][-1:]
             allowed |= {*before, *(seen.desired for time, seen in group.history if time > since)}
         if record.nodes_before not in allowed:
             self._violate(f"{record.id} says {group.name} was at {record.nodes_before}, it was at {sorted(allowed)}")
+
+    def _promised(self, record: Record) -> list[int]:
+        """The targets of the scale-ups beside it that are written down, and not known to be raised to."""
+        kind = (record.action, record.scale, record.type)
+        return [0] + [
+            int(each.nodes_after or 0)
+            for each in self._world.journal.records.values()
+            if each.id != record.id
+            and (each.action, each.scale, each.type, each.step, each.state) == (*kind, "apply", State.RUNNING)
+        ]
 
     def _others_changed(self, group: str, since: float) -> bool:
         """Somebody else changed the capacity, or a call of ours did of which the worker had no answer in time."""

@@ -346,4 +346,4 @@ def _collide(record: Record, other: Record) -> bool:
     if record.action != other.action:
         return False
     together = record.scale == other.scale == "up" and record.type == other.type
-    return not (together and other.step in {"wait", "reschedule"})
+    return not (together and other.step in {"apply", "wait", "reschedule"})

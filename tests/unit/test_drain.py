@@ -14,6 +14,7 @@ from worker.flows.drain import Drain, Terms, drain_asked_for
 from worker.flows.flow import Context
 from worker.flows.give_back import give_back
 from worker.flows.rollout import Rescheduler
+from worker.flows.wave import Wave
 from worker.leadership.deadline import Deadline
 from worker.requests.owners import inherited, taken_by
 from worker.requests.plans import DepartingNode, DrainPlan
@@ -35,7 +36,9 @@ class Leaving:
         rescheduler = Rescheduler(leadership)
         requests = self.desk.requests
         batches = Batches(leadership, rescheduler, requests)
-        self.context = Context(leadership, requests, CapacityView(leadership), rescheduler, batches)
+        self.context = Context(
+            leadership, requests, CapacityView(leadership), rescheduler, batches, Wave(leadership, requests)
+        )
 
     def departing(self, **facts: Any) -> DepartingNode:
         return DepartingNode(instance_id="i-1", name="leaves", node_id=self.node, **facts)

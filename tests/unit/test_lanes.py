@@ -34,14 +34,14 @@ async def test_of_several_node_scales_only_the_head_begins() -> None:
         (UP, UP, "reschedule", True),
         (UP, UP, None, False),
         (UP, UP, "plan", False),
-        (UP, UP, "apply", False),
+        (UP, UP, "apply", True),
         (UP, MANAGERS, "wait", False),
         (UP, DOWN, "drain", False),
         (DOWN, UP, "wait", False),
         (DOWN, DOWN, "remove", False),
     ],
 )
-async def test_a_node_scale_begins_beside_ups_of_its_type_that_have_raised(
+async def test_a_node_scale_begins_beside_ups_of_its_type_that_have_their_targets(
     head: dict[str, Any], other: dict[str, Any], step: str | None, begins: bool
 ) -> None:
     desk = Desk()

@@ -1,7 +1,7 @@
 """What may run now. Pure.
 
 Node scales share a lane. What stands at its head begins when nothing of the lane runs, or when it is a scale-up that
-may join the scale-ups of its type that are waiting for their nodes already. Requests about services have no lane to
+may join the scale-ups of its type whose targets are written down already. Requests about services have no lane to
 wait in: they only take turns at one and the same service. What steers the scaler itself waits for nothing.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shared.actions import ACTIONS
 from worker.requests.request import OpenRequest
 
-_JOINABLE = frozenset({"wait", "reschedule"})
+_JOINABLE = frozenset({"apply", "wait", "reschedule"})
 """Steps of a scale-up in which others of its type may join."""
 
 
@@ -49,7 +49,7 @@ def _free_services(queued: Iterable[OpenRequest], running: Iterable[OpenRequest]
 
 
 def _may_begin(head: OpenRequest, running: Iterable[OpenRequest]) -> bool:
-    """Alone, or as a scale-up beside those of its type that wait for their nodes."""
+    """Alone, or as a scale-up beside those of its type that have their targets."""
     return all(
         (head.record.scale, head.record.type) == ("up", other.record.type)
         and other.record.scale == "up"

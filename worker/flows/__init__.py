@@ -13,6 +13,7 @@ from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
 from worker.flows.unknown import UnknownAction
 from worker.flows.up import ScaleUp
+from worker.flows.wave import Wave
 from worker.leadership.period import Leadership
 from worker.requests.open_requests import OpenRequests
 
@@ -34,7 +35,8 @@ class Flows:
     def __init__(self, leadership: Leadership, requests: OpenRequests) -> None:
         rescheduler = Rescheduler(leadership)
         batches = Batches(leadership, rescheduler, requests)
-        context = Context(leadership, requests, CapacityView(leadership), rescheduler, batches)
+        wave = Wave(leadership, requests)
+        context = Context(leadership, requests, CapacityView(leadership), rescheduler, batches, wave)
         self._flows = {key: make(context) for key, make in FLOWS.items()}
         self._unknown = UnknownAction()
 

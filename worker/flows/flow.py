@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from worker.flows.batches import Batches
     from worker.flows.capacity import CapacityView
     from worker.flows.rollout import Rescheduler
+    from worker.flows.wave import Wave
 
 
 class Flow(Protocol):
@@ -39,3 +40,4 @@ class Context:
     capacity: "CapacityView"
     rescheduler: "Rescheduler"
     batches: "Batches"
+    wave: "Wave"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from shared.at_once import AtOnce
 from shared.errors import NotFound
+from shared.messages import Role
 from worker.decisions.bounds import Limits, node_limits
 from worker.decisions.preflight import EVER
 from worker.errors import GaveUp
@@ -25,6 +26,7 @@ OLD_SECONDS = 2.0
 class Survey:
     """The group, the Swarm, and the bounds."""
 
+    kind: Role
     group: Group
     """Without the instances that the group's activities name as ended, be the description as old as it may."""
     activities: Activities
@@ -34,6 +36,10 @@ class Survey:
     memory: GroupMemory
     desired: int
     """The desired capacity that counts."""
+    labels: Mapping[str, str]
+    """Of the service that the request names."""
+    service: str | None
+    """Its name."""
     limits: Limits
 
     @property
@@ -67,16 +73,32 @@ async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRe
     (group, desired), around = described.result(), beside.result()
     if asyncio.get_running_loop().time() - began > OLD_SECONDS:  # AWS had to be asked more than once
         around = await _around(leadership, request)
-    pool, kind = leadership.pools[node_type(request)], node_type(request)
+    kind = node_type(request)
     return Survey(
+        kind=kind,
         group=without_ended(group, around.activities, leadership.terminated),
         activities=around.activities,
         refreshing=around.refreshing,
         nodes=around.nodes,
         memory=await leadership.memory.of(kind),
         desired=desired,
-        limits=node_limits(pool, around.labels, direction(request), request.record.by, group),
+        labels=around.labels,
+        service=request.record.service,
+        limits=_limits(leadership, request, group, around.labels),
     )
+
+
+async def for_another(leadership: Leadership, survey: Survey, request: OpenRequest) -> Survey:
+    """What was seen for one request a moment ago, for another one of its type and direction."""
+    service = request.record.service
+    labels = survey.labels if service == survey.service else await _labels(leadership, service)
+    limits = _limits(leadership, request, survey.group, labels)
+    return replace(survey, labels=labels, service=service, limits=limits)
+
+
+def _limits(leadership: Leadership, request: OpenRequest, group: Group, labels: Mapping[str, str]) -> Limits:
+    pool = leadership.pools[node_type(request)]
+    return node_limits(pool, labels, direction(request), request.record.by, group)
 
 
 def permit(survey: Survey, refusal: Callable[..., str | None]) -> None:

@@ -4,7 +4,7 @@ Desired capacity only ever rises here, to a target that was journaled first; so 
 twice. The wait is for what the Swarm says, matched to the group's instances; success is said only after it.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared.errors import Refused, Unavailable
 from shared.records import State
@@ -18,13 +18,11 @@ from worker.flows.nodes import changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
+from worker.flows.wave import LOOK_AGAIN_SECONDS
 from worker.leadership.deadline import Deadline
 from worker.requests import wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
-
-LOOK_AGAIN_SECONDS = 1.0
-"""A plan that has read the group so long ago does so once more before the raise."""
 
 
 class ScaleUp:
@@ -34,6 +32,7 @@ class ScaleUp:
         self._context = context
         self._leadership = context.leadership
         self._capacity = context.capacity
+        self._wave = context.wave
         self._planned: dict[str, Deadline] = {}
         """Requests that were planned here and not raised yet: how long a description may be older than their plan's."""
         self._looked: dict[str, float] = {}
@@ -43,7 +42,10 @@ class ScaleUp:
         """Do the present step of a request, as far as it goes."""
         match request.record.step:
             case None | "plan":
-                await self._plan(request)
+                try:
+                    await self._plan(request)
+                finally:
+                    self._wave.moved()
             case "apply":
                 await self._apply(request)
             case "wait":
@@ -86,6 +88,7 @@ class ScaleUp:
         self._looked[request.id] = looked
         await request.enter(
             "apply",
+            through="plan" if request.record.step is None else None,
             by=survey.limits.by,
             nodes_before=target.before,
             nodes_after=target.after,
@@ -109,19 +112,42 @@ class ScaleUp:
         return expectation.behind(other.expectation for other in plans if other.expectation is not None)
 
     async def _apply(self, request: OpenRequest) -> None:
-        kind, after = node_type(request), int(request.record.nodes_after or 0)
-        lower = self._just_planned(request) or await self._is_lower(request, after)
-        self._forget(request)
-        if lower:
-            await self._leadership.change_groups.set_desired(group_name(self._leadership, request), after)
-        now = await self._capacity.changed(kind, after, just_now=lower)
+        async with self._wave.turn(request):
+            now = self._wave.raised(request)
+            if now is None:
+                await self._wave.gathered(request)
+                now = await self._raise(request)
+        after = int(request.record.nodes_after or 0)
         request.say(
             wording.nodes("success", headline(self._leadership, request), changing(request)),
-            wording.waiting(kind, int(request.record.nodes_before or 0), after),
+            wording.waiting(node_type(request), int(request.record.nodes_before or 0), after),
         )
         applied = UpPlan.parse(request.record.plan).but(applied_at=now)
         seconds = self._leadership.settings.reschedule_timeout.total_seconds()
         await request.enter("wait", message=begun(request), plan=applied, waits=awaited(request), seconds=seconds)
+        self._forget(request)
+
+    async def _raise(self, request: OpenRequest) -> datetime:
+        """Raise the group to the highest target of the wave; where AWS refuses that, to the request's own. When."""
+        after = self._wave.target(request)
+        lower = self._just_planned(request) or await self._is_lower(request, after)
+        self._looked.pop(request.id, None)
+        if lower:
+            after = await self._set_desired(request, after)
+        now = await self._capacity.changed(node_type(request), after, just_now=lower)
+        self._wave.note_raised(request, after, now)
+        return now
+
+    async def _set_desired(self, request: OpenRequest, after: int) -> int:
+        name, own = group_name(self._leadership, request), int(request.record.nodes_after or 0)
+        try:
+            await self._leadership.change_groups.set_desired(name, after)
+        except Refused:
+            if after == own:
+                raise
+            await self._leadership.change_groups.set_desired(name, own)
+            return own
+        return after
 
     def _just_planned(self, request: OpenRequest) -> bool:
         """Whether the plan has only just seen that the desired capacity is below its target: once is enough."""
@@ -129,8 +155,10 @@ class ScaleUp:
         return looked is not None and self._leadership.clock.uptime() - looked < LOOK_AGAIN_SECONDS
 
     def _forget(self, request: OpenRequest) -> None:
+        """Its raise is written down, or will not come."""
         self._planned.pop(request.id, None)
         self._looked.pop(request.id, None)
+        self._wave.forget(request)
 
     async def _is_lower(self, request: OpenRequest, after: int) -> bool:
         """Whether the desired capacity is below the target.
@@ -144,10 +172,10 @@ class ScaleUp:
             group, desired = await self._capacity.look(request)
             if group.desired < after:
                 return True
-            settled = planned is None or planned.passed
+            settled = all(planned.passed for planned in waiting)
             return False if desired >= after and settled else None
 
-        planned = self._planned.get(request.id)
+        waiting = [self._planned[each.id] for each in self._wave.members(request) if each.id in self._planned]
 
         with request.waiting_for(f"AWS to describe {group_name(self._leadership, request)} as it was changed last"):
             return bool(await self._leadership.poll(request.id, compared, every=STALE_SECONDS, on_events=False))

@@ -187,17 +187,22 @@ class OpenRequest:
         self,
         step: str,
         *,
+        through: str | None = None,
         plan: Document | None = None,
         waits: str | None = None,
         seconds: float | None = None,
         **changes: Any,
     ) -> None:
-        """Close the present step and begin another, in one write. `waits`: what for, and how long, from its start."""
+        """Close the present step and begin another, in one write. `waits`: what for, and how long, from its start.
+
+        `through`: a step that took no time worth a write of its own lies between them.
+        """
         now = self._clock.now()
         self.works()
         if waits is not None:
             self.waits(waits, seconds=seconds)
-        steps = (*_closed(self.record.steps, now), Step(step, now))
+        between = () if through is None else (Step(through, now, now),)
+        steps = (*_closed(self.record.steps, now), *between, Step(step, now))
         started = self.record.started_at or now
         await self.save(step=step, steps=steps, state=State.RUNNING, started_at=started, plan=plan, **changes)
         until = None if self._waiting is None else self._waiting.until
