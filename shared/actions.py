@@ -16,7 +16,9 @@ from shared.fields import (
     AskedBy,
     By,
     Direction,
+    Flag,
     Key,
+    NodeName,
     OptionalMoment,
     Reason,
     RequestId,
@@ -76,6 +78,13 @@ class RescheduleService(Request):
     """Reschedule one service, if it carries the label."""
 
     service: ServiceName
+
+
+class DrainNode(Request):
+    """Move everything off a node, which stays drained; or give it back."""
+
+    node: NodeName
+    back: Flag = False
 
 
 class PauseScaling(Request):
@@ -148,6 +157,14 @@ _BY = Parameter("by", "How many. Without it, what the service's labels or the de
 _BOUNDS = Parameter("service", "The service whose labels hold the bounds and steps.", "web")
 _SERVICE = Parameter("service", "The service's name. Required, here or as a label.", "web")
 
+_NODE = Parameter(
+    "node",
+    "A node's hostname or id, or the id of its instance. Required, here or as a label.",
+    "ip-10-0-3-12",
+)
+_BACK = Parameter("back", "`true`: give the node back, as it was before it was drained.", "true")
+_NO_NODE = Sentences("No node name in request", "Incorrect node name in request")
+
 # The sentences that callers of docker-scaler know.
 _NO_SERVICE = Sentences("No service name in request", "Incorrect service name in request")
 
@@ -205,6 +222,18 @@ _RESCHEDULE_SERVICE = Action(
     example=("?service=web", ""),
 )
 
+_DRAIN_NODE = Action(
+    name="drain-node",
+    model=DrainNode,
+    lane="nodes",
+    alert_name="scale_nodes",
+    parameters=(_NODE, _BACK),
+    sentences={"node": _NO_NODE},
+    summary="Move everything off a node, or give it back",
+    description="The node stays in the Swarm, drained, until it is given back. Refused where its tasks would not fit "
+    "elsewhere, as for a scale-down; given back where they do not move in `DRAIN_TIMEOUT`.",
+    example=("?node=ip-10-0-3-12&wait=300", ""),
+)
 _PAUSE = Action(
     name="pause",
     model=PauseScaling,
@@ -228,7 +257,15 @@ _RESUME = Action(
 
 _BY_NAME = {
     action.name: action
-    for action in (_SCALE_NODES, _SCALE_SERVICE, _RESCHEDULE_SERVICES, _RESCHEDULE_SERVICE, _PAUSE, _RESUME)
+    for action in (
+        _SCALE_NODES,
+        _SCALE_SERVICE,
+        _RESCHEDULE_SERVICES,
+        _RESCHEDULE_SERVICE,
+        _DRAIN_NODE,
+        _PAUSE,
+        _RESUME,
+    )
 }
 ACTIONS: Mapping[str, Action] = MappingProxyType(_BY_NAME)
 """All actions by name."""

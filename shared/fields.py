@@ -40,6 +40,14 @@ def _seconds(value: object) -> object:
     return float(value)
 
 
+def _flag(value: object) -> object:
+    """Yes or no: a JSON boolean, or the words as a query has them."""
+    known = {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+    if known is not True and known is not False:
+        raise ValueError("can only be true or false")
+    return known
+
+
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
@@ -86,7 +94,9 @@ By = Annotated[int, BeforeValidator(_whole_number)]
 Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
 OptionalMoment = Annotated[Moment | None, BeforeValidator(_rfc3339)]
 Seconds = Annotated[float, BeforeValidator(_seconds)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 ServiceName = Annotated[str, Field(min_length=1, max_length=255)]
+NodeName = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(min_length=1, max_length=512)]
 Reason = Annotated[str, Field(max_length=1000)]
 AskedBy = Annotated[dict[str, Any] | None, BeforeValidator(_object_or_nothing)]

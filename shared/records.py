@@ -94,6 +94,8 @@ class Record:
     type: str | None = None
     by: int | None = None
     service: str | None = None
+    node: str | None = None
+    """The node that it is about: as it was asked for, and its hostname once that is known."""
     nodes_before: int | None = None
     nodes_after: int | None = None
     asked_by: Mapping[str, Any] | None = None
@@ -181,12 +183,12 @@ def _likely_state(known: Mapping[str, Any]) -> State:
 
 
 _PLAIN = (
-    *("source", "asked_by", "reason", "scale", "type", "by", "service", "nodes_before", "nodes_after"),
+    *("source", "asked_by", "reason", "scale", "type", "by", "service", "node", "nodes_before", "nodes_after"),
     *("duplicate_of", "notified", "settled", "waiting_for", "limited_by"),
 )
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
-        ("id", "action", "message", "step", "source", "scale", "type", "service", "duplicate_of"), of_kind(str)
+        ("id", "action", "message", "step", "source", "scale", "type", "service", "node", "duplicate_of"), of_kind(str)
     ),
     **dict.fromkeys(("by", "nodes_before", "nodes_after"), of_kind(int)),
     **dict.fromkeys(("reason", "limited_by"), of_kind(str)),

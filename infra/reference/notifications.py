@@ -1,6 +1,7 @@
 """What Alertmanager is told, from the worker's own sentences: each with values as an example."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from infra.reference.markdown import code, table
@@ -19,6 +20,8 @@ _RECORD = Record(
     type="worker",
     by=1,
 )
+_DRAIN = replace(_RECORD, action="drain-node", scale=None, node="ip-10-0-3-12")
+_BACK = replace(_DRAIN, request={"back": True})
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
 _NO_CAPACITY = "We currently do not have sufficient t3.large capacity"
@@ -39,6 +42,7 @@ def _labels(alert: Alert) -> tuple[str, str, str]:
 def _events() -> Iterator[tuple[str, Alert]]:
     yield from _up()
     yield from _down()
+    yield from _one_node()
     yield from _services()
     pause = Pause(_RECORD.requested_at, _RECORD.requested_at + timedelta(hours=2), "alice at 10.0.0.7", "maintenance")
     yield "paused", wording.pausing("pending", wording.pause_request("pause"), wording.paused(pause))
@@ -67,6 +71,17 @@ def _down() -> Iterator[tuple[str, Alert]]:
     yield "down: done", wording.nodes("success", _DOWN, departures.removed("worker", 1, ["ip-10-0-3-12"]))
     refused = "Nothing was removed: ..."
     yield "failed or refused: what, why, what to do", wording.nodes("error", _DOWN, refused)
+
+
+def _one_node() -> Iterator[tuple[str, Alert]]:
+    """With the label `node`."""
+    until = _RECORD.requested_at + timedelta(seconds=300)
+    draining = departures.draining("ip-10-0-3-12", 3, until)
+    yield "drain-node: begins", wording.nodes("pending", wording.node_request(_DRAIN), draining)
+    drained = departures.drained("ip-10-0-3-12")
+    yield "drain-node: done", wording.nodes("success", wording.node_request(_DRAIN), drained)
+    back = departures.given_back("ip-10-0-3-12", "active", departures.whose_drain("6f1c"))
+    yield "drain-node: given back", wording.nodes("success", wording.node_request(_BACK), back)
 
 
 def _services() -> Iterator[tuple[str, Alert]]:

@@ -15,6 +15,8 @@ _FIELDS = {
     "by": f"How many: a whole number, or a string of digits, from 1 to {MAX_BY}. Without it, what the service's labels "
     "or the defaults say.",
     "service": "The service. Of `scale-nodes`: the one whose labels hold the bounds.",
+    "node": "The node: its hostname or id, or the id of its instance.",
+    "back": "`true`: give it back. Else, and where it is absent: drain it.",
     "id": "The request's id; the same id is the same request. Else the SNS message's id, else the SQS message's.",
     "idempotency_key": "The same key within 24 hours is the same request.",
     "dedup_key": "Like it, but for `DEDUP_WINDOW`.",
@@ -32,7 +34,7 @@ _RECORD = {
     "message": "What became of it, in sentences joined by `; `.",
     "step": "The step that it is in, or ended in.",
     "steps": "Each with `name`, `started_at`, `ended_at`. Up: `plan`, `apply`, `wait`, `reschedule`; down: `plan`, "
-    "`drain`, `terminate`, `remove`; and `undo`.",
+    "`drain`, `terminate`, `remove`; and `undo`. `drain-node`: `plan`, `drain`, or `restore`.",
     "requested_at": "When it was asked for.",
     "received_at": "When a worker took it out of the queue.",
     "started_at": "When its first step began.",
@@ -47,6 +49,7 @@ _RECORD = {
     "type": "`worker` or `manager`.",
     "by": "How many, once it is decided.",
     "service": "The service that was named.",
+    "node": "The node that it is about: its hostname, once that is known.",
     "nodes_before": "Desired capacity before.",
     "nodes_after": "Desired capacity after; while it runs, as planned.",
     "limited_by": "The bound that cut it short.",

@@ -25,7 +25,7 @@ from worker.adapters.journal import DynamoJournal
 from worker.adapters.lease import DynamoLeaseStore
 from worker.adapters.table import PAGE
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Journal, LeaseItem, Overtaken, PauseMemory
+from worker.ports.storage import Drained, GroupMemory, Journal, LeaseItem, Overtaken, PauseMemory
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -261,7 +261,14 @@ class TestMemory:
 
     async def test_what_is_written_is_recalled_per_node_type(self, journal: Journal) -> None:
         members = {"i-2": "ip-10-0-3-2.ec2.internal", "i-1": ""}
-        memory = GroupMemory(desired=0, desired_at=NOON, up_ended_at=NOON, members=members, revision=1)
+        memory = GroupMemory(
+            desired=0,
+            desired_at=NOON,
+            up_ended_at=NOON,
+            members=members,
+            drained={"n1": Drained("r1", "active"), "n2": Drained("r2", "pause")},
+            revision=1,
+        )
         await journal.recall("worker", 1)
         await journal.remember("worker", memory, 1)
         recalled = await journal.recall("worker", 2)
@@ -378,14 +385,14 @@ class TestOverDynamoDB:
         assert (await Reader(dynamodb, table, layout).status()).status is None
 
     @pytest.mark.parametrize("spoilt", ["{", "[]", "null"])
-    async def test_members_that_cannot_be_read_cost_only_themselves(
+    async def test_lists_that_cannot_be_read_cost_only_themselves(
         self, dynamo_journal: DynamoJournal, dynamodb: Any, table: str, layout: Layout, spoilt: str
     ) -> None:
         await dynamo_journal.remember("worker", GroupMemory(desired=1, members={"i-1": ""}), 1)
         await dynamodb.update_item(
             TableName=table,
             Key=layout.key("group#worker"),
-            UpdateExpression="SET members = :spoilt",
+            UpdateExpression="SET members = :spoilt, drained = :spoilt",
             ExpressionAttributeValues={":spoilt": {"S": spoilt}},
         )
         assert await dynamo_journal.recall("worker", 1) == GroupMemory(desired=1)

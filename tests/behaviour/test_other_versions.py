@@ -221,7 +221,7 @@ async def test_a_record_that_has_lost_a_field_ends_and_its_nodes_are_given_back(
 
 async def test_an_action_of_the_future_ends_as_failed_with_its_sentence_and_the_lanes_go_on() -> None:
     def of_the_future(document: dict[str, Any]) -> None:
-        document.update(action="replace-node", step="drain")
+        document.update(action="move-swarm", step="drain")
 
     name = "down_at_drain_paused"
     async with scenario(**size(name)) as s:
@@ -231,7 +231,7 @@ async def test_an_action_of_the_future_ends_as_failed_with_its_sentence_and_the_
         assert (record.state, record.message) == (
             State.FAILED,
             (
-                "This version of the worker does not know the action replace-node. Update the workers, then repeat the "
+                "This version of the worker does not know the action move-swarm. Update the workers, then repeat the "
                 "request"
             ),
         )

@@ -14,6 +14,7 @@ V1 = {
     "/v1/scale-service",
     "/v1/reschedule-services",
     "/v1/reschedule-service",
+    "/v1/drain-node",
     "/v1/pause",
     "/v1/resume",
 }
@@ -77,6 +78,7 @@ def test_parameters_come_from_the_models() -> None:
         "/v1/scale-service": {"service", "scale", "by", *FOR_ALL},
         "/v1/reschedule-services": {*FOR_ALL},
         "/v1/reschedule-service": {"service", *FOR_ALL},
+        "/v1/drain-node": {"node", "back", *FOR_ALL},
         "/v1/pause": {"for", *FOR_ALL},
         "/v1/resume": {*FOR_ALL},
     }

@@ -136,6 +136,8 @@ class Claims:
                 self._check_up(record)
             case "scale-nodes", _:
                 self._check_down(record)
+            case "drain-node", _:
+                self._check_drained(record)
             case "scale-service", _:
                 self._check_service_scale(record)
             case _:
@@ -158,6 +160,25 @@ class Claims:
         wanted = int(planned[1]) - int(planned[2]) if planned else 0
         if not 0 < wanted == len(record.plan["leaving"]):
             self._violate(f"{record.id} names {len(record.plan['leaving'])} victims for {wanted}")
+
+    def _check_drained(self, record: Record) -> None:
+        """The node is as it is said to be, and empty where it is said to be drained."""
+        (leaving,) = record.plan["leaving"]
+        node_id, cluster = leaving["node_id"], self._world.swarm.cluster
+        node = cluster.nodes.get(node_id)
+        if node is None or self._changed_of_late(node_id):
+            return
+        back = bool(record.request.get("back"))
+        if node.availability != (leaving["availability"] if back else "drain"):
+            self._violate(f"{record.id} says: {record.message}, but {node.hostname} is {node.availability}")
+        there = [task.id for task in cluster.tasks if task.node_id == node_id and task.alive]
+        if there and not back and cluster.lives(node_id):
+            self._violate(f"{record.id} says that {node.hostname} is empty, but {there} are there")
+
+    def _changed_of_late(self, target: str) -> bool:
+        """Somebody else changed it, so shortly before that nobody may have seen it."""
+        now = self._world.clockwork.now
+        return self._world.judge.changed_between(target, now - LOOK_SECONDS, now + 1)
 
     def _check_left(self, record: Record) -> None:
         """How many the last termination left, whatever others did: AWS says so, in answers and activities.
@@ -299,6 +320,8 @@ class Claims:
             age = process.clock.now() - record.requested_at
             if age < self._world.settings.request_max_age - timedelta(seconds=STEP_SECONDS):
                 self._violate(f"{record.id} is said to be stale after {age}")
+        elif record.action == "drain-node":
+            self._check_nothing_to_drain(record)
         elif message.startswith("Cool-down: "):
             self._check_cool_down(record)
         elif record.duplicate_of is None:
@@ -310,6 +333,15 @@ class Claims:
         alike = (each for each in others if (each.scale, each.type) == (record.scale, record.type))
         if not any(each.plan for each in alike):
             self._violate(f"{record.id} is said to cool down, but nothing of its kind was done")
+
+    def _check_nothing_to_drain(self, record: Record) -> None:
+        """A node was drained already, or is not; a person may have changed it in between."""
+        cluster = self._world.swarm.cluster
+        for node in cluster.nodes.values():
+            if node.hostname != record.node or self._changed_of_late(node.id) or record.duplicate_of is not None:
+                continue
+            if ("already drained" in record.message) is not (node.availability == "drain"):
+                self._violate(f"{record.id} says: {record.message}, but {node.hostname} is {node.availability}")
 
     def _check_bound(self, record: Record) -> None:
         low, high, number = self._bounds(record)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOMENT_SECONDS = 7.0
 """Between the worker's last look and the arrival of its call; what somebody else does then, nobody can see."""
+NODES = {"scale-nodes", "drain-node"}
+"""The actions of one lane."""
 LONG_SECONDS = 60.0
 """For so long a change by somebody else may explain that a number is not what it should be."""
 
@@ -228,10 +230,11 @@ class Judge:
         Who makes a node active that we are draining, and drains it again between two looks, leaves us nothing to see:
         then what runs there when we set it once more is what has to move.
         """
-        if not self._world.machines.is_ours(node_id):
+        if not self._world.machines.is_ours(node_id) and not self._asked_for(call, before):
             self.violate(5, f"{call.request} changes node {node_id}, which is no instance of our groups")
         known, same = self._drained.get(node_id), before.availability == after.availability
-        if after.availability == "active":
+        back = known is not None and (before.availability, after.availability) == ("drain", known.was)
+        if after.availability == "active" or back:
             self._drained.pop(node_id, None)
         elif known is None or (not same and known.request != call.request):
             now = self._world.clockwork.now
@@ -245,6 +248,11 @@ class Judge:
             self._demoted[node_id] = call.request
         elif after.role == "manager":
             self._demoted.pop(node_id, None)
+
+    def _asked_for(self, call: Call, node: Node) -> bool:
+        """Somebody has named just this node, whose ever it is."""
+        record = self._world.journal.records.get(call.request or "")
+        return record is not None and record.request.get("node") in {node.id, node.hostname}
 
     def _check_nothing_cut_off(self, call: Call, node_id: str) -> None:
         """A drain stops jobs, and what never restarts, for good."""
@@ -341,9 +349,9 @@ class Judge:
 
 def _collide(record: Record, other: Record) -> bool:
     """Whether two requests must not be under way together."""
-    if "scale-nodes" not in {record.action, other.action}:
+    if not NODES & {record.action, other.action}:
         return record.service is not None and record.service == other.service
-    if record.action != other.action:
+    if not {record.action, other.action} <= NODES:
         return False
     together = record.scale == other.scale == "up" and record.type == other.type
     return not (together and other.step in {"apply", "wait", "reschedule"})

@@ -173,9 +173,10 @@ class Verdict:
                 self._violate(10, f"{node_id} was left {how} by {request}")
 
     def _excused(self, request: str | None) -> bool:
-        """The request says so itself."""
+        """The request says so itself, or was to do just that."""
         record = self._world.journal.records.get(request or "")
-        return record is not None and COULD_NOT in record.message
+        stays = record is not None and record.action == "drain-node" and record.state is State.SUCCEEDED
+        return stays or (record is not None and COULD_NOT in record.message)
 
     def _violate(self, invariant: int, what: str) -> None:
         self._world.judge.violate(invariant, what)
@@ -190,6 +191,8 @@ def _end(record: Record) -> tuple[str, str, str] | None:
         case "scale-service":
             silent = "descaled to the minimum" in record.message  # ALERT_SCALE_MIN is off
             return None if silent else ("scale_service", status, record.message)
+        case "drain-node":
+            return "scale_nodes", status, record.message
         case "scale-nodes":
             waited = record.scale == "up" and any(step.name == "wait" for step in record.steps)
             return "reschedule_service" if waited else "scale_nodes", status, record.message

@@ -18,6 +18,8 @@ POISON = (
 )
 SERVICES = ("demo", "api", "plain", "agent", "nowhere")
 DELAYED, STALE = 0.15, 0.04
+NAMING = 0.35
+"""How many worlds have requests about single nodes."""
 
 
 @dataclass(slots=True)
@@ -54,6 +56,7 @@ class Workload:
                 self._delivered_again(when)
             else:
                 self._one(when, self._request())
+        self._name_nodes()
         if self.random.random() < 0.3:
             when, body = self.random.random() * profile.seconds, self.random.choice(POISON)
             if self.world.decides("poison", f"{body} at {when:.3f} s"):
@@ -77,6 +80,21 @@ class Workload:
         way = self.random.choice(("up", "up", "down"))
         for _ in range(self.random.randint(2, 3)):
             self._one(when + self.random.random(), {"action": "scale-nodes", "scale": way, "type": kind})
+
+    def _name_nodes(self) -> None:
+        """Requests about single nodes; who has one drained wants it back later, mostly."""
+        luck = self.world.random("named nodes")
+        for _ in range(luck.randint(1, 3) if luck.random() < NAMING else 0):
+            when, place = luck.random() * self.world.profile.seconds, luck.random()
+            self._one(when, {"action": "drain-node", "node": place})
+            if luck.random() < 0.8:
+                self._one(when + 60 * luck.random(), {"action": "drain-node", "node": place, "back": True})
+
+    def _name(self, place: float) -> str:
+        """A node that there is by then, by its hostname or its id; or nobody."""
+        nodes = sorted(self.world.swarm.cluster.nodes.values(), key=lambda node: node.id)
+        names = [*(node.hostname for node in nodes), *(node.id for node in nodes[:1]), "nobody"]
+        return names[int(place * len(names))]
 
     def _delivered_again(self, when: float) -> None:
         """One thing, written several times: under one id, or with one key."""
@@ -105,6 +123,8 @@ class Workload:
         return {"action": "scale-nodes", "scale": way, "type": kind, "by": self.random.choice((1, 1, 1, 2))}
 
     def _send(self, request: dict[str, Any], message_id: str, late: float) -> None:
+        if isinstance(place := request.get("node"), float):
+            request = {**request, "node": self._name(place)}
         world, body = self.world, json.dumps(request)
         key = request.get("idempotency_key") or request.get("dedup_key")
         world.trace.counts["message: stale"] += "requested_at" in request

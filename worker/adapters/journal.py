@@ -20,7 +20,7 @@ from shared.records import OPEN_INDEX, Layout, Record, record_of
 from shared.status import Heartbeat, Status, packed
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
-from worker.ports.storage import GroupMemory, Overtaken, PauseMemory
+from worker.ports.storage import Drained, GroupMemory, Overtaken, PauseMemory
 
 log = structlog.get_logger()
 
@@ -163,9 +163,11 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
     moments = {name: getattr(memory, name) for name in _MOMENTS}
     desired = {} if memory.desired is None else {"desired": number(memory.desired)}
     members = {"members": text(json.dumps(dict(memory.members)))} if memory.members else {}
+    drained = {node: [each.request, each.was] for node, each in memory.drained.items()}
     return {
         **desired,
         **members,
+        **({"drained": text(json.dumps(drained))} if drained else {}),
         **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None},
     }
 
@@ -173,7 +175,9 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
 def _memory(item: Item) -> GroupMemory:
     moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
     desired = int(item["desired"]["N"]) if "desired" in item else None
-    return GroupMemory(desired=desired, revision=_revision(item), members=_members(item), **moments)
+    return GroupMemory(
+        desired=desired, revision=_revision(item), members=_members(item), drained=_drained(item), **moments
+    )
 
 
 def _revision(item: Item) -> int:
@@ -212,6 +216,19 @@ def _members(item: Item) -> dict[str, str]:
         return {str(instance_id): str(name) for instance_id, name in members.items()}
     except (ValueError, AttributeError):
         log.warning("members_unreadable", item=item.get("sk"))
+        return {}
+
+
+def _drained(item: Item) -> dict[str, Drained]:
+    """The nodes that were drained; what cannot be read is forgotten: then they are given back as active."""
+    try:
+        drained = json.loads(item["drained"]["S"]) if "drained" in item else {}
+        return {
+            str(node): Drained(str(request), "pause" if was == "pause" else "active")
+            for node, (request, was) in drained.items()
+        }
+    except (ValueError, AttributeError, TypeError):
+        log.warning("drained_nodes_unreadable", item=item.get("sk"))
         return {}
 
 

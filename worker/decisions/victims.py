@@ -105,7 +105,7 @@ def choose(
     search = Search(
         count,
         ordered=order.without,
-        hinders=lambda ids: _hindrance([node.id for each in ids for node in claims.get(each, ())], nodes, departures),
+        hinders=lambda ids: hindrance([node.id for each in ids for node in claims.get(each, ())], nodes, departures),
         affordable=lambda: departures.looked_at < MOST_LOOKED_AT,
     )
     chosen = search.run()
@@ -127,7 +127,7 @@ def unsure_of(
     return {
         instance.id: strangers.like(instance)
         for instance in members(group)
-        if instance.id not in claims and not _kept(instance, group) and _is_older(instance, joined_by)
+        if instance.id not in claims and not is_protected(instance, group) and _is_older(instance, joined_by)
     }
 
 
@@ -139,7 +139,7 @@ def hindrances(node_ids: Sequence[str], nodes: Sequence[Node], departures: Depar
     return departures.obstacles(node_ids)
 
 
-def _hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
+def hindrance(node_ids: Sequence[str], nodes: Sequence[Node], departures: Departures) -> Obstacle | None:
     """What keeps the nodes from going together."""
     found = hindrances(node_ids, nodes, departures)
     if len(found) < 2:
@@ -156,7 +156,7 @@ def roles(node: Node) -> set[Role]:
     return {node.role, "worker" if node.manager is None else "manager"}
 
 
-def _kept(instance: Instance, group: Group) -> bool:
+def is_protected(instance: Instance, group: Group) -> bool:
     """Somebody has protected just this one: a group that protects all new ones says nothing by it."""
     return instance.protected and not group.protects_new
 
@@ -172,9 +172,9 @@ def obstacle_of(
 
     One of the nodes that claim it being protected is enough: it may be that one.
     """
-    if _kept(instance, group):
+    if is_protected(instance, group):
         return "protected from scale-in"
-    if any(_is_labelled(node) for node in claiming):
+    if any(is_labelled(node) for node in claiming):
         return f"node label {PROTECT_LABEL}=true"
     if disputed(claiming):
         return f"{dispute(claiming)}: give each Docker engine its own label instance_id=INSTANCE_ID"
@@ -220,10 +220,11 @@ def _passed_over(
 
 def code_of(instance: Instance, claiming: Sequence[Node], group: Group) -> Reason:
     """Of what `obstacle_of` says."""
-    if _kept(instance, group) or any(_is_labelled(node) for node in claiming):
+    if is_protected(instance, group) or any(is_labelled(node) for node in claiming):
         return Reason.PROTECTED
     return Reason.NOT_IN_SERVICE if claiming and not disputed(claiming) else Reason.UNMATCHED
 
 
-def _is_labelled(node: Node) -> bool:
+def is_labelled(node: Node) -> bool:
+    """Somebody protects the node by its label."""
     return node.labels.get(PROTECT_LABEL, "").strip().lower() == "true"

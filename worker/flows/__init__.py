@@ -6,6 +6,7 @@ from shared.records import Record
 from worker.flows.batches import Batches
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
+from worker.flows.drain_node import DrainNode
 from worker.flows.flow import Context, Flow
 from worker.flows.pauses import Pauses
 from worker.flows.replicas import ScaleService
@@ -20,6 +21,7 @@ from worker.requests.open_requests import OpenRequests
 FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("scale-nodes", "up"): ScaleUp,
     ("scale-nodes", "down"): ScaleDown,
+    ("drain-node", None): DrainNode,
     ("scale-service", None): ScaleService,
     ("reschedule-services", None): Reschedule,
     ("reschedule-service", None): Reschedule,

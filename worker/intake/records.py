@@ -31,6 +31,7 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
         type=getattr(request, "type", None),
         by=getattr(request, "by", None),
         service=getattr(request, "service", None),
+        node=getattr(request, "node", None),
         asked_by=request.asked_by,
         reason=request.reason,
         token=token,

@@ -10,6 +10,17 @@ from shared.messages import Role
 from shared.pause import Pause
 from shared.records import Record
 from shared.status import Heartbeat, Status
+from worker.ports.swarm import Availability
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """A node that a request has drained, and that stays so until somebody gives it back."""
+
+    request: str
+    """The id of the request."""
+    was: Availability
+    """Its availability before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,8 @@ class GroupMemory:
     down_ended_at: datetime | None = None
     members: Mapping[str, str] = field(default_factory=dict)
     """Instances that were seen in the group, those of today last: their ids, and the hostnames that EC2 gave them."""
+    drained: Mapping[str, Drained] = field(default_factory=dict)
+    """Ids of the nodes of this type that requests have drained."""
     revision: int = 0
     """Rises with every write, also with one whose answer never came: it may arrive late, and must not come last."""
 

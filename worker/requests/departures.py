@@ -5,8 +5,9 @@ The rest is `wording`'s.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from worker.requests.wording import count, duration, up
+from worker.requests.wording import count, duration, moment, up
 
 NAMED = 5
 """At most so many tasks are named in a message."""
@@ -42,6 +43,69 @@ def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
         f"{node} has joined the Swarm after all, as {', '.join(claiming)}: it stays. Repeat the request if it should "
         "go all the same"
     )
+
+
+# --- One node that somebody names -------------------------------------------------------------------------------
+
+
+def draining(node: str, tasks: int, until: datetime) -> str:
+    """A drain begins."""
+    return f"Draining {node}: {count(tasks, 'task')} to move until {moment(until)}"
+
+
+def drained(node: str) -> str:
+    """It is over, and the node stays."""
+    return (
+        f"{node} is drained: nothing runs there any more. It stays drained until it is given back "
+        f"(POST /v1/drain-node?node={node}&back=true)"
+    )
+
+
+def drained_already(node: str, request: str | None) -> str:
+    """Nothing to do."""
+    return f"{node} is already drained, {whose_drain(request)}"
+
+
+def whose_drain(request: str | None) -> str:
+    """Who has drained a node."""
+    return f"by request {request}" if request else "by somebody else (`docker node update`)"
+
+
+def not_drained(node: str, availability: str) -> str:
+    """Nothing to give back."""
+    return (
+        f"{node} is already in use" if availability == "active" else f"{node} is already {availability}d, not drained"
+    )
+
+
+def giving_back(node: str) -> str:
+    """A drained node is about to be given back."""
+    return f"Giving {node} back"
+
+
+def given_back(node: str, availability: str, whose: str) -> str:
+    """A drained node is in use again, or paused as it was. `whose`: who had drained it."""
+    state = "active again" if availability == "active" else "paused again, as it was"
+    drained_by = f"; it had been drained {whose}" if whose else ""
+    return f"{node} is {state}{drained_by}. What ran there does not come back by itself (POST /v1/reschedule-services)"
+
+
+def kept(node: str, why: str) -> str:
+    """A node must not be drained."""
+    return f"{node} was not drained: {why.rstrip('.')}. Then repeat the request"
+
+
+def no_node(instance: str) -> str:
+    """An instance was named that has no node."""
+    return f"{instance} has not joined the Swarm: there is nothing to drain, or to give back"
+
+
+def gone(node: str) -> str:
+    """A node has left the Swarm."""
+    return f"{node} is no node of the Swarm any more (`docker node ls`)"
+
+
+# --- What stops a drain -----------------------------------------------------------------------------------------
 
 
 def taken_over(node: str, other: str) -> str:

@@ -11,8 +11,8 @@ AWS = "AWS to answer"
 
 
 def signed(alert: Alert, record: Record) -> Alert:
-    """The alert with the request's id and who asked: for the link and the name in Slack."""
-    return replace(alert, id=record.id, asked_by=asker(record))
+    """The alert with the node that the request is about, its id and who asked: for the link and the name in Slack."""
+    return replace(alert, node=alert.node or record.node or "", id=record.id, asked_by=asker(record))
 
 
 def asker(record: Record) -> str:
@@ -46,6 +46,8 @@ def _about(record: Record, status: Status, summary: str) -> Alert:
             return wording.nodes(status, request, summary)
         case "scale-service":
             return wording.service(status, str(record.scale), str(record.service), summary)
+        case "drain-node":
+            return wording.nodes(status, wording.node_request(record), summary)
         case "pause" | "resume":
             return wording.pausing(status, wording.pause_request(record.action), summary)
         case _:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from shared.actions import ACTIONS
 from shared.alertmanager import Alert, Status
 from shared.pause import Pause
+from shared.records import Record
 
 BACKEND = "aws"
 
@@ -36,6 +37,16 @@ def nodes_request(scale: str, by: int | None, node_type: str) -> str:
 def nodes(status: Status, request: str, summary: str) -> Alert:
     """About the number of nodes."""
     return Alert("scale_nodes", BACKEND, status, request, summary)
+
+
+def node_request(record: Record) -> str:
+    """The `request` annotation of a request about one node."""
+    return f"{'Give node back' if gives_back(record) else 'Drain node'}: {record.node}"
+
+
+def gives_back(record: Record) -> bool:
+    """Whether a request about a drain is for its end."""
+    return record.request.get("back") in (True, "true")
 
 
 def changing(node_type: str, before: int, after: int) -> str:
