@@ -1,7 +1,7 @@
 """Packs bootstrap/swarm-node.sh into swarm.yaml, for both launch templates: `python -m infra.cloudformation.embed`.
 
-Without its comments, compressed, as lines of base64: user data may have 16 KB, a template that is passed on the command
-line 51,200 bytes.
+Without its comments and indentation, compressed, as lines of base64: user data may have 16 KB, a template that is
+passed on the command line 51,200 bytes.
 With `--check` nothing is written, and the exit code is 1 where what is packed is not the script.
 """
 
@@ -18,14 +18,16 @@ from typing import Final
 HERE: Final = Path(__file__).parent
 SCRIPT: Final = HERE / "bootstrap" / "swarm-node.sh"
 TEMPLATE: Final = HERE / "swarm.yaml"
-_COLUMNS: Final = 480
+_COLUMNS: Final = 2240
+_COMMENT: Final = re.compile(r"(?:^|\s+)#(?:\s.*)?$")
+"""To the end of a line; a `#` with something else before or behind it is none."""
 _BLOCK: Final = re.compile(r"^(?P<indent> +)(?P<head>Packed: \|\n)(?P<lines>(?:(?P=indent)  \S+\n)*)", re.MULTILINE)
 
 
 def bare(script: str) -> str:
-    """The script without comment lines (but its first) and empty lines."""
+    """The script without comments (but its first line), empty lines and indentation: it has no here-documents."""
     first, *others = script.splitlines()
-    kept = [line for line in others if line.strip() and not line.lstrip().startswith("#")]
+    kept = [line for line in (_COMMENT.sub("", line.lstrip()) for line in others) if line]
     return "".join(f"{line}\n" for line in (first, *kept))
 
 

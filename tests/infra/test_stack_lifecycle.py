@@ -34,7 +34,9 @@ SWARM_VALUES: Final = {
     "ClusterSize": "2",
     "EnableCloudStorEfs": "yes",
     "EnableCloudWatchLogs": "yes",
+    "LifecycleHooks": "yes",
 }
+BOTH_HOOKS: Final = {"scaler-launch", "scaler-terminate"}
 NOT_ASKED: Final = {"WithHttps", "WithCertificateInProxy"}
 SCALER_VALUES: Final = {"ClusterName": "one", "ManagerRoleName": ROLE, "AccessKeyUser": "yes"}
 
@@ -172,6 +174,7 @@ def everything(stacks: Stacks) -> dict[str, list[str]]:
         "queues": sqs.list_queues().get("QueueUrls", []),
         "tables": stacks.client("dynamodb").list_tables()["TableNames"],
         "alarms": [one["AlarmName"] for one in stacks.client("cloudwatch").describe_alarms()["MetricAlarms"]],
+        "rules": [one["Name"] for one in stacks.client("events").list_rules()["Rules"]],
         "logs": [one["logGroupName"] for one in stacks.client("logs").describe_log_groups()["logGroups"]],
         "file systems": [one["FileSystemId"] for one in systems],
     }
@@ -204,7 +207,9 @@ def test_the_swarms_stack_lives_from_creation_through_an_update_to_its_end(stack
     created = stacks.create("swarm", SWARM, SWARM_VALUES)
     made = stacks.resources("swarm")
     assert made.keys() == logical_ids(SWARM)
-    updated = stacks.update("swarm", SWARM, {**SWARM_VALUES, "InstanceType": "t3.large", "EnableCloudStorEfs": "no"})
+    assert hooks(stacks, created) == {"ManagerAsgName": {"scaler-terminate"}, "WorkerAsgName": BOTH_HOOKS}
+    changed = {"InstanceType": "t3.large", "EnableCloudStorEfs": "no", "WorkerSpotPercentage": "50"}
+    updated = stacks.update("swarm", SWARM, {**SWARM_VALUES, **changed})
     assert created.keys() - updated.keys() == {"FileSystemId"}
     assert updated.items() <= created.items()
     assert instance_type(stacks, made["NodeTemplate"]) == "t3.large"
@@ -222,6 +227,16 @@ def test_a_cluster_comes_to_https_by_an_update_and_leaves_it_by_one(stacks: Stac
         assert {"Http", "Https", "RedirectTargets"} <= stacks.resources("https").keys()
     stacks.delete("https")
     assert everything(stacks) == before
+
+
+def hooks(stacks: Stacks, outputs: Mapping[str, str]) -> dict[str, set[str]]:
+    """Names of the hooks of both groups."""
+    asking = stacks.client("autoscaling")
+    found = {
+        one: asking.describe_lifecycle_hooks(AutoScalingGroupName=outputs[one])["LifecycleHooks"]
+        for one in ("ManagerAsgName", "WorkerAsgName")
+    }
+    return {group: {one["LifecycleHookName"] for one in each} for group, each in found.items()}
 
 
 def instance_type(stacks: Stacks, template: str) -> str:

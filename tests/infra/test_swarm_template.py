@@ -32,6 +32,8 @@ WITHOUT_RESOURCE_LEVEL = {
     "cloudwatch:PutMetricData",
 }
 
+NOTHING = {"Ref": "AWS::NoValue"}
+
 Properties = dict[str, dict[str, Any]]
 
 
@@ -169,7 +171,7 @@ def test_every_instance_type_has_an_image_and_the_defaults_are_among_them(templa
     known = template["Mappings"]["ProcessorOf"]
     for name, processor in known.items():
         arm = re.match(r"(t4g|[a-z]+[0-9]+g[a-z]*)\.", name)
-        assert processor == {"Name": "arm64" if arm else "x86-64"}
+        assert processor == {"Is": "arm" if arm else "x86"}
     for parameter in ("ManagerInstanceType", "InstanceType"):
         assert template["Parameters"][parameter]["Default"] in known
 
@@ -184,6 +186,59 @@ def test_groups_are_created_unprotected_and_a_stack_update_leaves_the_size_alone
     assert update["AutoScalingRollingUpdate"]["MaxBatchSize"] == 1
     assert update["AutoScalingRollingUpdate"]["WaitOnResourceSignals"] is True
     assert "LifecycleHookSpecificationList" not in resources[name]
+
+
+def hooks(template: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        name: one for name, one in template["Resources"].items() if one["Type"] == "AWS::AutoScaling::LifecycleHook"
+    }
+
+
+def test_terminations_of_both_groups_and_launches_of_workers_are_held_by_hooks(template: dict[str, Any]) -> None:
+    found = {
+        (one["Properties"]["AutoScalingGroupName"]["Ref"], one["Properties"]["LifecycleHookName"]): one["Properties"][
+            "LifecycleTransition"
+        ]
+        for one in hooks(template).values()
+    }
+    assert found == {
+        ("ManagerAsg", "scaler-terminate"): "autoscaling:EC2_INSTANCE_TERMINATING",
+        ("NodeAsg", "scaler-terminate"): "autoscaling:EC2_INSTANCE_TERMINATING",
+        ("NodeAsg", "scaler-launch"): "autoscaling:EC2_INSTANCE_LAUNCHING",
+    }
+
+
+def test_a_hook_runs_out_by_itself_in_five_minutes_and_then_aws_goes_on(template: dict[str, Any]) -> None:
+    for hook in hooks(template).values():
+        assert hook["Condition"] == "WithHooks"
+        assert (hook["Properties"]["HeartbeatTimeout"], hook["Properties"]["DefaultResult"]) == (300, "CONTINUE")
+
+
+def test_hooks_are_made_once_the_managers_have_signalled(template: dict[str, Any]) -> None:
+    """The group is complete when its signals have come, so whoever names it waits for them."""
+    assert template["Resources"]["ManagerAsg"]["CreationPolicy"]["ResourceSignal"]["Count"] == {"Ref": "ManagerSize"}
+    for hook in hooks(template).values():
+        named = {hook["Properties"]["AutoScalingGroupName"]["Ref"], hook.get("DependsOn")}
+        assert "ManagerAsg" in named
+
+
+def test_the_shares_of_on_demand_and_spot_make_a_hundred(template: dict[str, Any]) -> None:
+    shares = template["Mappings"]["OnDemand"]["Of"]
+    assert {int(spot) + rest for spot, rest in shares.items()} == {100}
+    allowed = template["Parameters"]["WorkerSpotPercentage"]["AllowedValues"]
+    assert list(shares) == allowed
+    assert template["Parameters"]["WorkerSpotPercentage"]["Default"] == "0"
+
+
+def test_workers_on_spot_are_replaced_before_they_are_taken(resources: Properties) -> None:
+    workers = resources["NodeAsg"]
+    assert workers["CapacityRebalance"] == {"If": ["WithSpot", True, NOTHING]}
+    condition, mixed, nothing = workers["MixedInstancesPolicy"]["If"]
+    assert (condition, nothing) == ("WithSpot", NOTHING)
+    assert workers["LaunchTemplate"]["If"][:2] == ["WithSpot", NOTHING], "AWS takes one of the two"
+    assert mixed["LaunchTemplate"]["LaunchTemplateSpecification"] == workers["LaunchTemplate"]["If"][2]
+    assert "Overrides" not in mixed["LaunchTemplate"], "weights would be counted as capacity"
+    assert not {"CapacityRebalance", "MixedInstancesPolicy"} & resources["ManagerAsg"].keys()
 
 
 @pytest.mark.parametrize("name", GROUPS)
@@ -433,3 +488,26 @@ def test_an_update_changes_the_instance_type_and_leaves_the_groups_where_they_ar
     [described] = cloudformation.describe_stacks(StackName="updated")["Stacks"]
     assert described["StackStatus"] == "UPDATE_COMPLETE"
     assert {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]} == before
+
+
+@pytest.mark.parametrize(("wanted", "workers"), [("yes", {"scaler-launch", "scaler-terminate"}), ("no", set())])
+def test_hooks_are_deployed_where_they_are_wanted(aws: EmbeddedAws, wanted: str, workers: set[str]) -> None:
+    outputs = create(aws, f"hooks-{wanted}", LifecycleHooks=wanted, ClusterSize="1")
+    asking = aws.session().client("autoscaling")
+
+    def names(group: str) -> set[str]:
+        found = asking.describe_lifecycle_hooks(AutoScalingGroupName=outputs[group])["LifecycleHooks"]
+        return {one["LifecycleHookName"] for one in found}
+
+    assert names("WorkerAsgName") == workers
+    assert names("ManagerAsgName") == workers - {"scaler-launch"}
+    states = {one["LifecycleState"] for one in group(aws, outputs["WorkerAsgName"])["Instances"]}
+    assert states <= {"Pending", "InService"}, "the first ones are held by nobody"
+
+
+def test_workers_on_spot_are_launched_from_the_same_template(aws: EmbeddedAws) -> None:
+    outputs = create(aws, "spot", WorkerSpotPercentage="30", ClusterSize="2")
+    workers = group(aws, outputs["WorkerAsgName"])
+    assert len(workers["Instances"]) == 2
+    share = workers["MixedInstancesPolicy"]["InstancesDistribution"]["OnDemandPercentageAboveBaseCapacity"]
+    assert int(share) == 70

@@ -53,16 +53,22 @@ def deploy(
 
 
 def deploy_swarm(
-    session: Session, stack: str, block: str = NETWORK, managers: int = MANAGERS.desired, workers: int = WORKERS.desired
+    session: Session,
+    stack: str,
+    block: str = NETWORK,
+    managers: int = MANAGERS.desired,
+    workers: int = WORKERS.desired,
+    hooks: bool = False,
 ) -> dict[str, str]:
     """Create a stack of swarm.yaml, as far as the emulator takes it, and return its outputs.
 
-    Its groups' names begin with `STACK-ManagerAsg-` and `STACK-NodeAsg-`; `block` is its network, a /16. Raises
-    RuntimeError where it fails.
+    Its groups' names begin with `STACK-ManagerAsg-` and `STACK-NodeAsg-`; `block` is its network, a /16; `hooks`:
+    whether its groups have lifecycle hooks. Raises RuntimeError where it fails.
     """
     session.client("ec2").create_key_pair(KeyName=stack)
     body = moved(for_emulator(SWARM.read_text()), ".".join(block.split(".")[:2]))
-    outputs = _create(session, stack, body, KeyName=stack, ManagerSize=str(managers), ClusterSize=str(workers))
+    sizes = {"ManagerSize": str(managers), "ClusterSize": str(workers)}
+    outputs = _create(session, stack, body, KeyName=stack, LifecycleHooks="yes" if hooks else "no", **sizes)
     protect(session, [outputs["ManagerAsgName"], outputs["WorkerAsgName"]])
     return outputs
 
