@@ -15,7 +15,7 @@ from tests.adapters.conftest import CALL
 from tests.adapters.eventually import eventually
 from tests.adapters.swarms import HOSTS, MANAGER, ApiSetup, InMemorySetup, SwarmSetup, api_setup
 from worker.adapters.swarm import DockerSwarm
-from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task
+from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task, Workload
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.engine]
 
@@ -394,6 +394,47 @@ class TestTasks:
         assert {task.service_id for task in both} <= {other}
         everything = {task.id for task in await setup.swarm.tasks()}
         assert everything >= on_node | {task.id for task in await setup.swarm.tasks(service_id=other)}
+
+    async def test_a_workload_is_what_nodes_have_and_all_of_the_services_there_and_no_more(
+        self, setup: SwarmSetup
+    ) -> None:
+        node = await node_named(setup, MANAGER)
+        here = await setup.create(2, constraints=(f"node.id == {node.id}",))
+        apart = await setup.create(1, constraints=(f"node.id != {node.id}",))
+        named = await setup.create(1, constraints=(f"node.id != {node.id}",))
+        for service_id, number in ((here, 2), (apart, 1), (named, 1)):
+            await running(setup, service_id, number)
+        await setup.swarm.update_service(here, changing("request-1", replicas=3))
+        await running(setup, here, 3)
+        for service_ids in ([named], [named, "nobody"]):
+            load = await setup.swarm.workload([node.id, "nobody"], service_ids)
+            assert (
+                {here, named}
+                <= {service.id for service in load.services}
+                <= {task.service_id for task in await setup.swarm.tasks(node_id=node.id)} | {named}
+            )
+            assert len({task.id for task in load.tasks}) == len(load.tasks)
+            mine = [task for task in load.tasks if task.service_id in {here, named, apart}]
+            assert sorted((task.service_id, task.slot) for task in mine) == sorted(
+                [(here, 1), (here, 2), (here, 3), (named, 1)]
+            )
+        assert await setup.swarm.workload([]) == Workload((), ())
+
+    async def test_a_workload_leaves_out_a_service_that_is_gone_and_keeps_its_tasks(self, setup: SwarmSetup) -> None:
+        node = await node_named(setup, MANAGER)
+        gone, stays = [await setup.create(1, constraints=(f"node.id == {node.id}",)) for _ in range(2)]
+        for service_id in (gone, stays):
+            await running(setup, service_id, 1)
+        await setup.remove(gone)
+        load = await setup.swarm.workload([node.id], [gone])
+        ids = {service.id for service in load.services}
+        assert (gone in ids, stays in ids) == (False, True)
+        assert stays in {task.service_id for task in load.tasks}
+
+    async def test_nodes_of_some_ids(self, setup: SwarmSetup) -> None:
+        node = await node_named(setup, MANAGER)
+        assert [each.id for each in await setup.swarm.nodes([node.id, "nobody"])] == [node.id]
+        assert await setup.swarm.nodes([]) == []
 
     async def test_a_global_service_has_one_on_each_node_and_no_slots(self, setup: SwarmSetup) -> None:
         nodes = await setup.swarm.nodes()

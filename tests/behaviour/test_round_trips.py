@@ -78,3 +78,14 @@ async def test_the_lease_costs_a_write_each_third_of_it_and_a_standby_a_read_eac
         assert [call for call in active.ports.calls if call.startswith("lease.")] == ["lease.replace"] * 12
         assert set(standby.ports.calls) == {"lease.read"}
         assert 39 <= len(standby.ports.calls) <= 41
+
+
+async def test_a_scale_down_reads_all_tasks_once_for_its_choice_and_then_only_what_it_drains() -> None:
+    async with scenario(workers=3) as s:
+        s.swarm.create("web", 6)
+        await s.settled("web", 6)
+        process = await s.started()
+        assert (await s.ended(s.down())).state is State.SUCCEEDED
+        assert process.ports.calls.count("swarm.tasks") == 1
+        assert process.ports.calls.count("swarm.services") == 1
+        assert process.ports.calls.count("swarm.workload") >= 4

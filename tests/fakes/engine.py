@@ -101,11 +101,13 @@ class InProcessEngine:
     def each(self, path: str, filters: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
         """Many objects. Who asks for services with a label chooses among all himself."""
         self._engine.need_control()
+        ids = filters.get("id")
         match path:
             case "/nodes":
-                return (node_view(node, self._swarm.raft) for node in self._swarm.nodes)
+                nodes = (node for node in self._swarm.nodes if ids is None or node.id in ids)
+                return (node_view(node, self._swarm.raft) for node in nodes)
             case "/services":
-                return map(self._service, self._swarm.services)
+                return map(self._service, (each for each in self._swarm.services if ids is None or each.id in ids))
             case "/tasks":
                 return map(task_view, self._tasks(filters))
         raise NotImplementedError(path)
@@ -140,11 +142,18 @@ class InProcessEngine:
         return service_view(service, self._swarm.store, with_status=False, insert_defaults=False)
 
     def _tasks(self, filters: Mapping[str, list[str]]) -> list[Task]:
-        store = self._swarm.store
-        for service_id in filters.get("service", ()):
-            return store.tasks_of(service_id)
-        for node_id in filters.get("node", ()):
-            return store.tasks_on(node_id)
+        """All, of some services, or on some nodes. Raises NotFound where one of those is gone, as the engine does."""
+        store, control = self._swarm.store, self._swarm.control
+        try:
+            services = [control.service(name).id for name in filters.get("service", ())]
+            nodes = [control.node(name).id for name in filters.get("node", ())]
+        except EngineError as error:
+            raise _translated(error) from error
+        if nodes:
+            on_nodes = (task for node_id in nodes for task in store.tasks_on(node_id))
+            return [task for task in on_nodes if not services or task.service_id in services]
+        if services:
+            return [task for service_id in services for task in store.tasks_of(service_id)]
         return list(store.tasks.values())
 
 

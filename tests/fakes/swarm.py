@@ -246,5 +246,15 @@ class InMemorySwarm(DockerSwarm, Port):
 
 
 # A process's hooks come before and after each of its calls.
-for _call in ("identity", "nodes", "services", "service", "tasks", "update_node", "remove_node", "update_service"):
+for _call in (
+    "identity",
+    "nodes",
+    "services",
+    "service",
+    "tasks",
+    "workload",
+    "update_node",
+    "remove_node",
+    "update_service",
+):
     setattr(InMemorySwarm, _call, hooked(getattr(DockerSwarm, _call)))

@@ -18,7 +18,7 @@ from tests.simulation.network import Call
 from worker.ports.queue import Message
 from worker.ports.scaling import Activities, Group
 from worker.ports.storage import LeaseItem
-from worker.ports.swarm import Availability, ServiceChange, Task
+from worker.ports.swarm import Availability, Node, ServiceChange, Task, Workload
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -302,7 +302,6 @@ class SwarmPort(_Port):
         del self._pending[answer]
 
     identity = _carried("identity")
-    nodes = _carried("nodes")
     services = _carried("services")
     service = _carried("service")
 
@@ -314,6 +313,21 @@ class SwarmPort(_Port):
     def _tasks(self, service_id: str | None, node_id: str | None) -> Sequence[Task]:
         self.world.judge.looked()
         found: Sequence[Task] = at_once(self.target.tasks(service_id=service_id, node_id=node_id))
+        return found
+
+    async def nodes(self, ids: Collection[str] | None = None) -> Sequence[Node]:
+        """See Swarm."""
+        found: Sequence[Node] = await self.ask("nodes", lambda _: at_once(self.target.nodes(ids)))
+        return found
+
+    async def workload(self, node_ids: Collection[str], service_ids: Collection[str] = ()) -> Workload:
+        """See Swarm."""
+        found: Workload = await self.ask("workload", lambda _: self._workload(node_ids, service_ids))
+        return found
+
+    def _workload(self, node_ids: Collection[str], service_ids: Collection[str]) -> Workload:
+        self.world.judge.looked()
+        found: Workload = at_once(self.target.workload(node_ids, service_ids))
         return found
 
     def changes(self) -> Subscription:

@@ -225,7 +225,7 @@ class Aws:
         self._may("swarm")
         return SwarmIdentity("swarm-1", "n1")
 
-    async def nodes(self) -> list[Node]:
+    async def nodes(self, ids: object = None) -> list[Node]:
         self._may("swarm")
         return [NODE]
 

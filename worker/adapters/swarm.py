@@ -17,6 +17,7 @@ from worker.adapters.engine import Engine
 from worker.adapters.engine_address import EngineAddress
 from worker.adapters.engine_api import Api, OutOfSequence
 from worker.adapters.service_spec import changed_service
+from worker.adapters.swarm_filters import with_ids, workload_of
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
 from worker.errors import Revised
 from worker.ports.swarm import (
@@ -26,6 +27,7 @@ from worker.ports.swarm import (
     ServiceChange,
     SwarmIdentity,
     Task,
+    Workload,
 )
 
 ATTEMPTS = 5
@@ -48,9 +50,11 @@ class DockerSwarm:
         """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""
         return await self._engine.run(lambda api: identity_of(api.get("/info")))
 
-    async def nodes(self) -> Sequence[Node]:
-        """All nodes."""
-        return await self._engine.run(lambda api: nodes_of(api.each("/nodes", {})))
+    async def nodes(self, ids: Collection[str] | None = None) -> Sequence[Node]:
+        """All nodes, or those of some ids."""
+        return await self._engine.run(
+            lambda api: nodes_of(api.each("/nodes", {}) if ids is None else with_ids(api, "/nodes", ids))
+        )
 
     async def services(self, label: str | None = None) -> Sequence[Service]:
         """All services, or those with a label (`key` or `key=value`)."""
@@ -71,6 +75,10 @@ class DockerSwarm:
         except NotFound:
             return []
         return [task for task in found if service_id in {None, task.service_id} and node_id in {None, task.node_id}]
+
+    async def workload(self, node_ids: Collection[str], service_ids: Collection[str] = ()) -> Workload:
+        """What concerns some nodes and some services, and nothing else. What is gone is left out."""
+        return await self._engine.run(lambda api: workload_of(api, node_ids, service_ids))
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
         """Subscribed from entering on: one item for one or more events of nodes and services since the last.

@@ -135,17 +135,17 @@ class Drain:
 
     async def _note_active(self) -> None:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
-        active = {node.id for node in await self._leadership.swarm.nodes() if node.availability == "active"}
+        active = {node.id for node in await self._leadership.swarm.nodes(self._ids) if node.availability == "active"}
         if any(node.node_id in active and node.availability != "active" for node in self._nodes):
             nodes = [each.but(availability="active") if each.node_id in active else each for each in self._plan.nodes]
             await self._request.save(plan=self._plan.but(nodes=tuple(nodes)))
 
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere; with what ran there before."""
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        load = await self._leadership.swarm.workload(self._ids)
         await self._check_still_wanted()
-        self._check_nothing_is_cut_off(displacement.holders(tasks, services))
-        slots = {*self._slots(), *displacement.slots(self._ids, tasks, services)}
+        self._check_nothing_is_cut_off(displacement.holders(load.tasks, load.services))
+        slots = {*self._slots(), *displacement.slots(self._ids, load.tasks, load.services)}
         if self._plan.slots is None or slots != set(self._slots()):
             await self._request.save(plan=self._plan.but(slots=tuple(sorted(slots))))
 
@@ -159,14 +159,15 @@ class Drain:
         """Raises GaveUp where Swarm would not start again what the drain is about to stop."""
         if self._terms.forced:
             return
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        lost = displacement.lost_by_drain(self._ids, tasks, services)
+        load = await self._leadership.swarm.workload(self._ids)
+        lost = displacement.lost_by_drain(self._ids, load.tasks, load.services)
         if lost:
             raise GaveUp(departures.lost_by_drain([str(slot) for slot in lost[: departures.NAMED]]))
 
     async def _problems(self) -> Sequence[Problem]:
         """Why the nodes are not empty yet: what still runs there, or does not run elsewhere."""
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
+        load = await self._leadership.swarm.workload(self._ids, {service_id for service_id, _ in self._slots()})
+        tasks, services = load.tasks, load.services
         left = displacement.left(await self._check_still_wanted(), tasks, services)
         unsettled = displacement.unsettled(self._slots(), tasks, services, self._ids)
         stopping = {(task.service_id, task.slot) for task in left if task.told_to_stop}
@@ -179,7 +180,7 @@ class Drain:
         Raises GaveUp where somebody wants one of the nodes back, or a departure has taken one over.
         """
         others = {"active", "pause"} if self._plan.draining == "done" else {"active"}  # not set by us, as far as known
-        nodes = {node.id: node for node in await self._leadership.swarm.nodes()}
+        nodes = {node.id: node for node in await self._leadership.swarm.nodes(self._ids)}
         for node in self._nodes:
             self._check_owned(node)
             present = nodes.get(str(node.node_id))

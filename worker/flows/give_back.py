@@ -51,8 +51,9 @@ async def _allow_again(leadership: Leadership, request: OpenRequest, plan: Drain
 
 async def abandoned(leadership: Leadership, plan: DrainPlan) -> str:
     """After an undo: what does not run and will not be started again by Swarm, in a sentence. Empty: nothing."""
-    tasks, services = await leadership.swarm.tasks(), await leadership.swarm.services()
-    lost = displacement.abandoned(list(plan.slots or ()), tasks, services)
+    slots = list(plan.slots or ())
+    load = await leadership.swarm.workload((), {service_id for service_id, _ in slots})
+    lost = displacement.abandoned(slots, load.tasks, load.services)
     if not lost:
         return ""
     names = [f"{slot.service}.{slot.slot}" for slot in lost]

@@ -38,9 +38,9 @@ class RollingMove:
 
     async def run(self) -> None:
         """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes."""
-        tasks, services = await self._leadership.swarm.tasks(), await self._leadership.swarm.services()
-        wanted = {service.id for service in displacement.to_update(self._ids, tasks, services)}
-        for service in services:
+        load = await self._leadership.swarm.workload(self._ids, self._plan.avoiding)
+        wanted = {service.id for service in displacement.to_update(self._ids, load.tasks, load.services)}
+        for service in load.services:
             if service.id in wanted or service.id in self._plan.avoiding:
                 await self._roll(service, moved=service.id not in wanted)
 

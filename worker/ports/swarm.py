@@ -158,6 +158,16 @@ _ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "r
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """What was asked for of some nodes and services: a small part of what a large Swarm runs."""
+
+    tasks: Sequence[Task]
+    """All that are on the nodes, and all of the services, old ones too."""
+    services: Sequence[Service]
+    """Those that were named, and those of which a task on the nodes has not ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class SwarmIdentity:
     """Which Swarm the socket leads to, and through which node."""
 
@@ -172,8 +182,8 @@ class Swarm(Protocol):
         """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""
         ...
 
-    async def nodes(self) -> Sequence[Node]:
-        """All nodes."""
+    async def nodes(self, ids: Collection[str] | None = None) -> Sequence[Node]:
+        """All nodes, or those of some ids."""
         ...
 
     async def services(self, label: str | None = None) -> Sequence[Service]:
@@ -186,6 +196,10 @@ class Swarm(Protocol):
 
     async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
         """Tasks, also old ones, all or of one service or on one node."""
+        ...
+
+    async def workload(self, node_ids: Collection[str], service_ids: Collection[str] = ()) -> "Workload":
+        """What concerns some nodes and some services, and nothing else. What is gone is left out."""
         ...
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
