@@ -16,13 +16,14 @@ COPY requirements.lock .wheel[s] /build/.wheels/
 RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes \
         --only-binary :all: --target /build/all ${PIP_ARGS} -r .wheels/requirements.lock
 COPY pyproject.toml stacks/image/gather.py /build/
-RUN python3 gather.py pyproject.toml all /packages/ingest ingest \
+RUN python3 gather.py pyproject.toml all /packages/ingest ingest cli \
     && python3 gather.py pyproject.toml all /packages/worker worker \
     && python3 gather.py pyproject.toml all /packages/rules rules
 
 FROM packages AS ingest-files
 COPY shared /app/shared
 COPY ingest /app/ingest
+COPY cli /app/cli
 # The root file system is read-only where it runs: compile now, or each start does it again.
 RUN cp -r /packages/ingest/. /app && python3 -m compileall -q -j 0 /app
 
@@ -51,6 +52,8 @@ FROM runtime AS ingest
 LABEL org.opencontainers.image.title="docker-scaler-ingest" \
       org.opencontainers.image.description="Docker Scaler: takes requests over HTTP and queues them"
 COPY --from=ingest-files /app /app
+# For people: docker exec CONTAINER scaler status
+COPY stacks/image/scaler /usr/local/bin/scaler
 EXPOSE 8080
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
     "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/healthz' % (os.environ.get('INGEST_PORT') or 8080), timeout=4)"]

@@ -100,9 +100,9 @@ format: $(READY) ## mend what ruff can mend
 
 lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--upgrade for newer versions)
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    --extra ingest --extra worker --extra rules pyproject.toml -o requirements.lock
+	    --extra cli --extra ingest --extra worker --extra rules pyproject.toml -o requirements.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    --extra ingest --extra worker --extra rules --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	    --extra cli --extra ingest --extra worker --extra rules --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    tests/infra/ministack.in -o tests/infra/ministack.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \

@@ -1,19 +1,19 @@
-"""What a person sees of the demo: a live picture on a terminal, else a line for each thing that happens."""
+"""What a person sees of the demo, on the board that `scaler` has as well: nodes, steps, notifications."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli.board import Board, Line, step_cells, step_lines
 from infra.local.board import Message, spoken
 from infra.local.facts import Cluster, NodeFacts
 
@@ -45,28 +45,29 @@ class Scene:
         acts = [ActScene(act.title, act.record) for act in self.acts]
         return Scene(self.seconds, self.cluster, acts, list(self.messages))
 
+    def picture(self, height: int, width: int) -> RenderableType:
+        """Nodes, steps and notifications."""
+        return picture(self, height, width)
+
+    def changes(self, before: Scene | None) -> Iterator[Line]:
+        """What has happened since another one."""
+        return changes(before or Scene(), self)
+
 
 class Stage:
     """Shows scenes; says lines. Plain: what has changed since the last scene, in lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._before = Scene()
-        self._live: Live | None = None
+        self._board: Board[Scene] = Board(console, self._tell, live=console.is_terminal)
 
-    @contextmanager
-    def lit(self) -> Iterator[None]:
+    def lit(self) -> AbstractContextManager[None]:
         """While the show goes on."""
-        if not self._console.is_terminal:
-            yield
-            return
-        with Live(console=self._console, auto_refresh=False, vertical_overflow="crop") as self._live:
-            yield
-        self._live = None
+        return self._board.lit()
 
     async def pause(self, seconds: float) -> None:
         """Time to look, where somebody does."""
-        if self._live is not None:
+        if self._board.seen:
             await asyncio.sleep(seconds)
 
     def say(self, text: str) -> None:
@@ -75,48 +76,35 @@ class Stage:
 
     def show(self, scene: Scene) -> None:
         """How things stand now."""
-        if self._live is not None:
-            self._live.update(picture(scene, self._console.height, self._console.width), refresh=True)
-        else:
-            for line in changes(self._before, scene):
-                self.say(f"{scene.seconds:5.1f} s  {line}")
-        self._before = scene.copy()
+        self._board.show(scene.copy())
+
+    def _tell(self, scene: Scene, line: Line) -> None:
+        self.say(f"{scene.seconds:5.1f} s  {line.kind:<6} {line.text}")
 
 
 # --- lines --------------------------------------------------------------------------------------------------------
 
 
-def changes(before: Scene, after: Scene) -> Iterator[str]:
+def changes(before: Scene, after: Scene) -> Iterator[Line]:
     """What has happened between two scenes."""
     if before.cluster is not None and after.cluster is not None:
         yield from _cluster_changes(before.cluster, after.cluster)
-    yield from (f"told   {spoken(message)}" for message in after.messages[len(before.messages) :])
+    yield from (Line("told", spoken(message)) for message in after.messages[len(before.messages) :])
     for number, act in enumerate(after.acts):
-        known = _record_lines(before.acts[number]) if number < len(before.acts) else []
-        yield from _record_lines(act)[len(known) :]
+        known = step_lines(before.acts[number].record) if number < len(before.acts) else []
+        yield from step_lines(act.record)[len(known) :]
 
 
-def _record_lines(act: ActScene) -> list[str]:
-    record = act.record
-    if record is None:
-        return []
-    lines = [f"step   {step['name']}" for step in record["steps"]]
-    if record["ended_at"]:
-        took = (f"{step['name']} {_took(step):.2f} s" for step in record["steps"])
-        lines += [f"ended  {record['state']} ({', '.join(took)})", f"       {record['message']}"]
-    return lines
-
-
-def _cluster_changes(before: Cluster, after: Cluster) -> Iterator[str]:
+def _cluster_changes(before: Cluster, after: Cluster) -> Iterator[Line]:
     if before.desired != after.desired:
-        yield f"group  desired capacity {before.desired} -> {after.desired}"
+        yield Line("group", f"desired capacity {before.desired} -> {after.desired}")
     was, now = {node.id: node for node in before.nodes}, {node.id: node for node in after.nodes}
     for node_id, node in now.items():
         if _standing(node) != _standing(was.get(node_id)):
-            yield f"node   {node.name} ({node.role}) is {_standing(node)}"
+            yield Line("node", f"{node.name} ({node.role}) is {_standing(node)}")
         elif node.role == "worker" and node.tasks != was[node_id].tasks:
-            yield f"tasks  {_tasks_on(node)} on {node.name} ({node.role})"
-    yield from (f"node   {node.name} has left the Swarm" for node_id, node in was.items() if node_id not in now)
+            yield Line("tasks", f"{_tasks_on(node)} on {node.name} ({node.role})")
+    yield from (Line("node", f"{node.name} has left the Swarm") for node_id, node in was.items() if node_id not in now)
 
 
 def _standing(node: NodeFacts | None) -> str:
@@ -173,32 +161,12 @@ def _node_cells(node: NodeFacts) -> Sequence[Text]:
 def _steps(acts: Sequence[ActScene]) -> Table:
     """The requests side by side."""
     table = Table(box=None, pad_edge=False, padding=(0, 4, 0, 0), header_style="dim")
-    columns = [_step_cells(act) for act in acts]
+    columns = [step_cells(act.record) for act in acts]
     for act in acts:
         table.add_column(act.title.upper(), no_wrap=True, min_width=30)
     for number in range(max((len(cells) for cells in columns), default=0)):
         table.add_row(*(cells[number] if number < len(cells) else Text() for cells in columns))
     return table
-
-
-def _step_cells(act: ActScene) -> list[Text]:
-    if act.record is None:
-        return [Text("queued", "dim")]
-    cells = [_step_cell(step) for step in act.record["steps"]]
-    state = act.record["state"]
-    done = state in ("succeeded", "failed", "skipped")
-    return [*cells, Text(state, "bold green" if state == "succeeded" else "bold red" if done else "dim")]
-
-
-def _step_cell(step: Mapping[str, Any]) -> Text:
-    return Text.assemble((f"{step['name']:<12}", "" if step["ended_at"] else "bold yellow"), f"{_took(step):6.2f} s")
-
-
-def _took(step: Mapping[str, Any]) -> float:
-    """Seconds, until now where it goes on."""
-    start = datetime.fromisoformat(step["started_at"])
-    end = datetime.fromisoformat(step["ended_at"]) if step["ended_at"] else datetime.now(start.tzinfo)
-    return max(0.0, (end - start).total_seconds())
 
 
 def _messages(messages: Sequence[Message], most: int) -> Table:

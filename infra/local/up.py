@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from datetime import datetime
+from pathlib import Path
 
 from infra.local.board import Message, spoken
 from infra.local.children import Child
@@ -65,11 +66,16 @@ def _commands(environment: Environment, active: Child | None, token: str) -> str
     return f"""In another terminal:
 
   source {environment.folder / "env"}
+  PATH="{Path(sys.executable).parent}:$PATH"
 
   # one more worker node; then one less
   curl -X POST{token} "$INGEST_URL/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "up"}}}}'
   curl -X POST{token} "$INGEST_URL/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "down"}}}}'
   curl -s{token} "$INGEST_URL/v1/requests?limit=1"
+
+  # the same, followed live; every command: scaler --help
+  scaler nodes up
+  scaler requests
 
   # the Swarm
   docker node ls

@@ -7,7 +7,17 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.reference import http, metrics, notifications, reasons, requests, rooms, targets, variables
+from infra.reference import (
+    command_line,
+    http,
+    metrics,
+    notifications,
+    reasons,
+    requests,
+    rooms,
+    targets,
+    variables,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE, ARCHITECTURE = DOCS / "reference.md", DOCS / "architecture.md"
@@ -27,6 +37,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics of ingest": metrics.ingest,
     "metrics of worker": metrics.worker,
     "metrics of rules": metrics.rules,
+    "commands": command_line.commands,
+    "options": command_line.options,
+    "exit codes": command_line.exits,
+    "variables of scaler": command_line.variables,
+    "piped columns": command_line.columns,
     "targets": targets.targets,
 }
 ROOMS: Mapping[str, Callable[[], str]] = {"rooms of the worker": rooms.rooms}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Puts what one process needs of an environment's packages into a folder: `gather.py PYPROJECT FROM TO PROCESS`.
+"""Puts what one process needs of an environment's packages into a folder: `gather.py PYPROJECT FROM TO PROCESS...`.
 
-The packages that pyproject.toml names for the process, and what those name in turn, nothing else; of botocore's data
-(27 MB, one folder for each of 400 services) only the services that the processes talk to, and of those the newest
-version of the API. Nothing that is only there to be run by a person or a test.
+The packages that pyproject.toml names for the process (or several of one image), and what those name in turn, nothing
+else; of botocore's data (27 MB, one folder for each of 400 services) only the services that the processes talk to, and
+of those the newest version of the API. Nothing that is only there to be run by a person or a test.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def _newest(distribution: Distribution) -> set[tuple[str, ...]]:
     return {max(one for one in versions if one[0] == service) for service, _ in versions}
 
 
-def gather(pyproject: Path, source: Path, target: Path, process: str) -> set[str]:
+def gather(pyproject: Path, source: Path, target: Path, *processes: str) -> set[str]:
     """Copy; the names of the packages."""
     known = {canonical(one.metadata["Name"]): one for one in distributions(path=[str(source)])}
-    names = closure(known, roots(pyproject, process))
+    names = closure(known, set().union(*(roots(pyproject, process) for process in processes)))
     for name in names:
         for path in files(known[name]):
             (target / path).parent.mkdir(parents=True, exist_ok=True)
@@ -97,4 +97,4 @@ def _named(requirement: str) -> str:
 
 
 if __name__ == "__main__":
-    gather(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    gather(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

@@ -28,7 +28,7 @@ ROOT: Final = Path(__file__).parents[2]
 REGISTRY: Final = "127.0.0.1:1"
 BASE: Final = f"{REGISTRY}/base:1"
 BUILD: Final = (
-    *("ingest", "worker", "rules", "shared", "stacks/image"),
+    *("cli", "ingest", "worker", "rules", "shared", "stacks/image"),
     *("requirements.lock", "pyproject.toml", "Dockerfile"),
 )
 """What of the repository a build is sent."""

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = (".ci", ".github", "docs", "infra", "ingest", "monitoring", "rules", "shared", "stacks", "tests", "worker")
+ROOMS = (
+    *(".ci", ".github", "cli", "docs", "infra", "ingest", "monitoring", "rules", "shared", "stacks", "tests"),
+    "worker",
+)
 KINDS = {".cfg", ".in", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"}
 NAMES = {"Dockerfile", "Makefile", "packages", "run"}
 

@@ -20,6 +20,8 @@ from infra.local.aws import EmbeddedAws
 ROOT: Final = Path(__file__).parents[2]
 SITE: Final = Path(sysconfig.get_path("purelib"))
 PROCESSES: Final = ("ingest", "worker", "rules")
+TOGETHER: Final = {"ingest": ("ingest", "cli"), "worker": ("worker",), "rules": ("rules",)}
+"""What is in the image of each process."""
 OF_AWS: Final = ("ingest", "worker")
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text()
 MEGABYTE: Final = 2**20
@@ -28,7 +30,7 @@ MEGABYTE: Final = 2**20
 IMPORTS: Final = """
 import asyncio, importlib, importlib.util, pkgutil, sys
 sys.path[:0] = [{site!r}, {root!r}]
-for package in ("shared", {process!r}):
+for package in ("shared", *{packages!r}):
     for module in pkgutil.walk_packages([{root!r} + "/" + package], package + "."):
         importlib.import_module(module.name)
 for absent in ("boto3", "moto", "pytest", "pip", {other!r}):
@@ -65,7 +67,10 @@ def gathering() -> ModuleType:
 def gathered(gathering: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, set[str]]]:
     folder = tmp_path_factory.mktemp("image")
     return {
-        process: (folder / process, gathering.gather(ROOT / "pyproject.toml", SITE, folder / process, process))
+        process: (
+            folder / process,
+            gathering.gather(ROOT / "pyproject.toml", SITE, folder / process, *TOGETHER[process]),
+        )
         for process in PROCESSES
     }
 
@@ -74,7 +79,7 @@ def gathered(gathering: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 def test_every_module_can_be_imported_and_every_client_calls_with_what_was_gathered(
     gathered: dict[str, tuple[Path, set[str]]], aws: EmbeddedAws, process: str, other: str
 ) -> None:
-    code = IMPORTS.format(site=str(gathered[process][0]), root=str(ROOT), process=process, other=other)
+    code = IMPORTS.format(site=str(gathered[process][0]), root=str(ROOT), packages=TOGETHER[process], other=other)
     environ = {**aws.environment, "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, "-S", "-B", "-c", code], env=environ, cwd="/", capture_output=True, text=True, check=False

@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 import shared
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = {"ingest", "worker", "rules", "shared"}
+PRODUCT = {"cli", "ingest", "worker", "rules", "shared"}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_wheel_holds_each_module_and_the_marker_of_typed_packages(names: lis
 def test_the_wheel_offers_all_commands(names: list[str]) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     mains = {f"{target.split('.')[0]}/__main__.py" for target in scripts.values()}
-    assert mains == {"ingest/__main__.py", "worker/__main__.py", "rules/__main__.py"}
+    assert mains == {"cli/__main__.py", "ingest/__main__.py", "worker/__main__.py", "rules/__main__.py"}
     assert mains <= set(names)
 
 

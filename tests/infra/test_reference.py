@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.program import COMMANDS
 from infra.local.surroundings import OWN
 from infra.reference.page import ARCHITECTURE, PAGE, ROOMS, TABLES, filled, marks
 from infra.reference.targets import table_of
@@ -70,6 +71,12 @@ def test_the_figures_in_the_sentences_are_those_of_the_code() -> None:
     assert f"`wait=SECONDS` (0 to {LONGEST.total_seconds():.0f})" in text
     assert f"where {WAITING} callers wait already" in text
     assert all(f"`{state}`" in text for state in State)
+
+
+def test_every_command_stands_on_it_with_what_it_does() -> None:
+    found = {name.split()[1]: row for name, row in rows("commands").items()}
+    assert set(found) == set(COMMANDS)
+    assert all(does.endswith(".") for (does,) in found.values())
 
 
 def test_metrics_are_named_as_prometheus_shows_them() -> None:

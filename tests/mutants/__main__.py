@@ -23,7 +23,7 @@ from queue import SimpleQueue
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
-COPIED = ("ingest", "worker", "rules", "shared", "infra", "tests", "pyproject.toml")
+COPIED = ("cli", "ingest", "worker", "rules", "shared", "infra", "tests", "pyproject.toml")
 AT_ONCE = 2
 TEST_SECONDS = 300.0
 """A change that makes the tests hang has been found, too."""

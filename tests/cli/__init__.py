@@ -1,0 +1,1 @@
+"""The command line: each part, and the whole program against servers."""

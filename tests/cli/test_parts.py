@@ -1,0 +1,113 @@
+"""The small parts: times, completion, the doctor's lines, and what the parser has in common with ingest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from cli import durations, parser
+from cli.output import Table, for_people, piped
+from cli.program import COMMANDS
+from shared.fields import MAX_BY
+from shared.records import State
+from tests.cli.server import Run
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("1h30m", 5400), ("1d", 86400), ("0.5", 0.5)],
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert durations.parsed(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "h", "0", "-1", "2h30", "1 h", "\u0661", "9999999999d", "1e3", "2x", "30m1h"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    if text == "2h30":  # hours, and seconds without their letter
+        assert durations.parsed(text) == timedelta(seconds=7230)
+        return
+    with pytest.raises(ValueError, match=r"time|more than nothing"):
+        durations.parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (9.96, "10 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h")]
+)
+def test_times_are_shown_in_two_units_at_most(seconds: float, text: str) -> None:
+    assert durations.shown(timedelta(seconds=seconds)) == text
+
+
+def test_what_ingest_takes_the_parser_takes() -> None:
+    assert parser.MAX_BY == MAX_BY
+    assert set(parser.STATES) == {str(state) for state in State}
+
+
+def test_each_command_of_the_parser_is_one_of_the_program() -> None:
+    (commands,) = [action for action in parser.build()._actions if isinstance(action.choices, dict)]
+    assert commands.choices is not None
+    assert set(commands.choices) == set(COMMANDS)
+
+
+def test_cells_are_what_people_and_programs_read() -> None:
+    assert [piped(each) for each in (None, "", "a\tb\nc", True, timedelta(seconds=1), 3)] == [
+        *("-", "-", "a b c", "yes", "1.000", "3"),
+    ]
+    assert [for_people(each) for each in (None, False, timedelta(seconds=61), 0.5)] == ["", "no", "1 min 1 s", "0.5"]
+    assert Table(("a",), [], kind="x").title is None
+
+
+@pytest.mark.parametrize("shell", parser.SHELLS)
+def test_completion_is_a_script_that_the_shell_takes(scaler: Run, tmp_path: Path, shell: str) -> None:
+    ended = scaler("completion", shell)
+    assert ended.code == 0
+    for word in ("dead-letters", "--dry-run", "send-again", "undrain"):
+        assert word in ended.out
+    if shell == "bash":
+        (tmp_path / "completion").write_text(ended.out)
+        done = subprocess.run(["bash", "-n", tmp_path / "completion"], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_bash_completes_a_command(scaler: Run, tmp_path: Path) -> None:
+    (tmp_path / "completion").write_text(scaler("completion", "bash").out)
+    script = f"""
+source {tmp_path / "completion"}
+COMP_WORDS=(scaler dead-letters se) COMP_CWORD=2
+$(complete -p scaler | sed 's/.*-F \\([^ ]*\\).*/\\1/') scaler se dead-letters
+echo "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["send-again"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "ends", "code"),
+    [
+        (["ok    variables: cluster blue", "wrong clock: 12 s ahead"], 1, 1),
+        (["ok    variables: cluster blue"], 0, 0),
+        ([], 2, 2),
+        ([], 1, 1),
+    ],
+)
+def test_the_doctor_says_what_the_check_says(
+    scaler: Run, monkeypatch: pytest.MonkeyPatch, lines: list[str], ends: int, code: int
+) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    script = f"import sys; sys.stdout.write({text!r}); sys.exit({ends})"
+    monkeypatch.setattr("cli.commands.doctor._command", lambda: [sys.executable, "-c", script])
+    ended = scaler("doctor")
+    assert ended.code == code
+    assert ended.rows == [[line.split()[0], line.partition(" ")[2].strip()] for line in lines]
+    findings = scaler("doctor", "--json").json["findings"]
+    assert [each["finding"] for each in findings] == [line.split()[0] for line in lines]
+
+
+def test_without_a_worker_the_doctor_says_where_there_is_one(scaler: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("shutil.which", lambda _name, path=None: None)
+    ended = scaler("doctor")
+    assert (ended.code, "docker exec" in ended.err) == (1, True)
