@@ -15,6 +15,7 @@ from shared.records import Record
 from worker.decisions.pools import node_pools
 from worker.dispatch.executor import Executor
 from worker.dispatch.standby import Standby
+from worker.dispatch.status_writer import StatusWriter
 from worker.errors import LeadershipOver, SwarmLost, leadership_end
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
@@ -104,6 +105,7 @@ class Worker:
         self._in_hand = requests.begun
         executor = Executor(leadership, requests, self._metrics)
         receiver = Receiver(self._ports.inbox, leadership, requests, outbox, self._metrics)
+        status = StatusWriter(leadership, requests, outbox, self._lease, held)
         with self._metrics.oldest_request(requests):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._lease.keep(held, leadership.watchdog))
@@ -111,6 +113,7 @@ class Worker:
                 tasks.create_task(outbox.run())
                 tasks.create_task(executor.run())
                 tasks.create_task(receiver.run())
+                tasks.create_task(status.run())
 
     def _leadership(self, held: HeldLease) -> Leadership:
         ports, settings = self._ports, self._settings

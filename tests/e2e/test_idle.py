@@ -46,13 +46,17 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
 def _wait_for_the_start_to_be_over(env: Environment, docker: DockerProxy) -> None:
     """The first look for open records and the first long poll have been sent.
 
-    So have the subscription to events, and who the Swarm is has been asked twice: for the lease, and in the term.
+    So have the subscription to events, and who the Swarm is has been asked twice: for the lease, and in the term; and
+    everything has been looked at once for the status document.
     """
 
     def asked() -> bool:
         counts = env.aws.calls.counts(KEY)
         ends = [call.partition("?")[0].rpartition("/")[2] for call in docker.since(0)]
         swarm = "events" in ends and ends.count("info") >= 2
-        return swarm and "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts
+        seen = {"nodes", "tasks", "services"} <= set(ends) and counts.get(
+            "autoscaling.DescribeInstanceRefreshes", 0
+        ) >= 2
+        return swarm and seen and "sqs.ReceiveMessage" in counts and "dynamodb.Query" in counts
 
     until(asked, "the first calls of the term")

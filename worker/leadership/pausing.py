@@ -22,6 +22,11 @@ class Pausing:
         self._revision = 0
         self._turn = asyncio.Lock()
 
+    @property
+    def known(self) -> bool:
+        """Whether it has been read already."""
+        return self._known is not None
+
     async def present(self) -> Pause | None:
         """The pause that holds now. None: there is none, or it has ended by itself. Raises Fenced, Unavailable."""
         async with self._turn:

@@ -15,6 +15,7 @@ import structlog
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
+from shared.status import Trouble
 from worker.ports.alerts import AlertSink
 
 log = structlog.get_logger()
@@ -63,6 +64,8 @@ class Outbox:
         self._notices: dict[str, _Notices] = {}
         self._unrecorded: list[tuple[Alert, float]] = []
         self._failures = 0
+        self.trouble: Trouble | None = None
+        """That Alertmanager does not answer, while it does not."""
         self._due = asyncio.Event()
         self._taken = asyncio.Event()
 
@@ -158,10 +161,12 @@ class Outbox:
             await self._sink.post(alert, self._clock.now(), POST_TIMEOUT)
         except Refused as error:
             log.warning("alert_refused", error=str(error), summary=alert.summary)  # repeating it is pointless
-        except Unavailable:
+        except Unavailable as error:
             self._failures += 1
+            since = self._clock.now() if self.trouble is None else self.trouble.since
+            self.trouble = Trouble(what="Alertmanager", since=since, last_error=str(error))
             raise
-        self._failures = 0
+        self._failures, self.trouble = 0, None
 
     def _announce(self) -> None:
         self._taken.set()
