@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
+from shared import metrics
 from shared.actions import ACTIONS
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -14,9 +15,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 class Metrics:
     """Counters in a registry of their own."""
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
+    def __init__(self, waiting: Callable[[], int], cluster: str = "default") -> None:
+        self._registry = metrics.registry(cluster)
         self._requests = Counter(
             "scaler_http_requests", "HTTP requests answered.", ["route", "code"], registry=self._registry
         )

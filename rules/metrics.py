@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
 
 from rules.model import Decision, Problem
+from shared import metrics
 
 
 class Metrics:
     """What a person would want to see and alert on."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = metrics.registry()
         self._rules = Gauge("scaler_rules", "Rules in the file.", registry=self.registry)
         self._invalid = Gauge(
             "scaler_rules_invalid",

@@ -159,6 +159,8 @@ class Status(Document):
     paused: PauseStatus | None = None
     groups: tuple[GroupStatus, ...] = ()
     nodes: tuple[NodeStatus, ...] = ()
+    pending_tasks: int = 0
+    """Tasks of services that no node has taken yet, when `removable` was judged."""
     requests: tuple[RequestStatus, ...] = ()
     requests_more: int = 0
     """Open requests beyond MOST_REQUESTS."""

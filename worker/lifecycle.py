@@ -14,6 +14,7 @@ from shared.clock import Clock
 from shared.records import Record
 from worker.decisions.pools import node_pools
 from worker.dispatch.executor import Executor
+from worker.dispatch.known import Known
 from worker.dispatch.standby import Standby
 from worker.dispatch.status_writer import StatusWriter
 from worker.errors import LeadershipOver, SwarmLost, leadership_end
@@ -106,7 +107,8 @@ class Worker:
         executor = Executor(leadership, requests, self._metrics)
         receiver = Receiver(self._ports.inbox, leadership, requests, outbox, self._metrics)
         status = StatusWriter(leadership, requests, outbox, self._lease, held)
-        with self._metrics.oldest_request(requests):
+        known = Known(leadership, requests, outbox, self._lease, held, lambda: status.newest)
+        with self._metrics.leading(known):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._lease.keep(held, leadership.watchdog))
                 tasks.create_task(leadership.events.run())

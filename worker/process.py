@@ -34,6 +34,7 @@ from worker.doctor.examination import Examination
 from worker.doctor.finding import wrong
 from worker.lifecycle import Ports, Worker
 from worker.metrics import Metrics
+from worker.metrics.calls import Calls
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -101,11 +102,11 @@ def open_listener(settings: WorkerSettings) -> socket.socket | None:
 async def run(settings: WorkerSettings, listener: socket.socket | None) -> None:
     """Open everything, work until told to stop, close everything. Raises NoCredentials."""
     async with AsyncExitStack() as stack:
-        metrics = Metrics()
+        metrics = Metrics(settings.scaler_cluster)
         if listener is not None:
             await health.serve(stack, metrics.registry, listener)
         session = open_session()
-        ports = await open_ports(stack, settings, session)
+        ports = measured(await open_ports(stack, settings, session), metrics.calls)
         stop = stop_event()  # from here on there is something to end; until then signals end the process at once
         owner = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         log.info("worker_started", owner=owner, cluster=settings.scaler_cluster)
@@ -186,6 +187,20 @@ async def open_ports(stack: AsyncExitStack, settings: WorkerSettings, session: A
         swarm=swarm,
         change_swarm=swarm,
         alerts=await open_alerts(stack, settings),
+    )
+
+
+def measured(ports: Ports, calls: Calls) -> Ports:
+    """The same, with each call measured under the name of who is asked."""
+    return Ports(
+        inbox=calls.measured("sqs", ports.inbox),
+        journal=calls.measured("dynamodb", ports.journal),
+        leases=calls.measured("dynamodb", ports.leases),
+        groups=calls.measured("autoscaling", ports.groups),
+        change_groups=calls.measured("autoscaling", ports.change_groups),
+        swarm=calls.measured("docker", ports.swarm),
+        change_swarm=calls.measured("docker", ports.change_swarm),
+        alerts=None if ports.alerts is None else calls.measured("alertmanager", ports.alerts),
     )
 
 

@@ -70,6 +70,8 @@ class Sightings:
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once everything has been looked at, or has not answered."""
     judged_at: datetime | None = None
+    pending_tasks: int = 0
+    """Tasks that no node has taken yet."""
     troubles: dict[str, Trouble] = field(default_factory=dict)
     """Who does not answer: Docker, AWS."""
     _nodes: Sequence[Node] = ()
@@ -158,6 +160,7 @@ class Sightings:
     async def _judge(self) -> None:
         tasks, services = await self.leadership.swarm.tasks(), await self.leadership.swarm.services()
         self._tasks = Counter(task.node_id for task in tasks if task.node_id and task.alive)
+        self.pending_tasks = sum(1 for task in tasks if task.alive and not task.node_id)
         judged: dict[str, tuple[Obstacle, ...]] = {}
         for role, group in self._groups.items():
             refreshing = await self.leadership.groups.refreshing(group.name)

@@ -47,6 +47,8 @@ class StatusWriter:
         self._sightings = Sightings(leadership, requests)
         self._since, self._began = leadership.clock.now(), self._now()
         self._written: Status | None = None
+        self.newest: Status | None = None
+        """As it is known now, whether it could be written or not."""
         self._written_revision = 0
         self._revision = 0
         """Of the newest document that was sent; it may have been written or not."""
@@ -78,7 +80,7 @@ class StatusWriter:
             log.warning("status_not_seen", what="everything", error=f"not within {FIRST_LOOK_SECONDS:.0f} seconds")
 
     async def _write_what_changed(self) -> None:
-        status = await self._status()
+        status = self.newest = await self._status()
         if status == self._written:
             return
         self._revision += 1
@@ -120,6 +122,7 @@ class StatusWriter:
             paused=await self._paused(),
             groups=self._sightings.groups,
             nodes=self._sightings.nodes,
+            pending_tasks=self._sightings.pending_tasks,
             requests=tuple(summary(request) for request in everyone[:MOST_REQUESTS]),
             requests_more=max(len(everyone) - MOST_REQUESTS, 0),
             troubles=tuple(_earliest(self._troubles())),

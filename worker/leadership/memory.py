@@ -1,6 +1,7 @@
 """What the journal remembers of each node pool between requests, read once a leadership period."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,11 @@ class Memory:
         self._known: dict[Role, GroupMemory] = {}
         self._revisions: dict[Role, int] = {}
         self._writing = asyncio.Lock()
+
+    @property
+    def known(self) -> Mapping[Role, GroupMemory]:
+        """What has been read already."""
+        return self._known
 
     async def of(self, node_type: Role) -> GroupMemory:
         """What is remembered of a pool. Raises Fenced, Unavailable."""

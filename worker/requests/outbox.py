@@ -85,6 +85,11 @@ class Outbox:
         notices = self._notices.get(request_id)
         return () if notices is None else tuple(notices.pending)
 
+    @property
+    def waiting(self) -> int:
+        """How many notices Alertmanager has not taken yet."""
+        return len(self._unrecorded) + sum(len(each.pending) for each in self._notices.values())
+
     async def flushed(self, request_id: str, timeout: float) -> None:
         """Return when the request's notices are taken, or after so many seconds."""
         try:
