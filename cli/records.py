@@ -18,6 +18,8 @@ STEPS: Final = ("step", "started", "ended", "took")
 FACTS: Final = ("fact", "value")
 NODES: Final = ("node", "goes", "reason", "why")
 NOTICES: Final = ("notice", "status", "told")
+_NAMES: Final = ("hostname", "name", "node", "instance", "id")
+_VERDICTS: Final = ("goes", "would_go", "chosen")
 _HIDDEN: Final = frozenset({"steps", "plan", "notices", "request"})
 """What has a table of its own, or is for programs."""
 
@@ -85,9 +87,12 @@ def nodes(record: Record) -> Table:
 
 
 def _node(node: Mapping[str, Any]) -> Sequence[Cell]:
-    name = node.get("hostname") or node.get("node") or node.get("instance") or "?"
-    goes = node.get("goes")
-    return str(name), goes if isinstance(goes, bool) else None, node.get("reason"), node.get("why")
+    name = next((node[key] for key in _NAMES if node.get(key)), "?")
+    goes = next((node[key] for key in _VERDICTS if isinstance(node.get(key), bool)), None)
+    obstacles = [each for each in node.get("obstacles") or () if isinstance(each, Mapping)]
+    reasons = joined(dict.fromkeys(each.get("code") for each in obstacles)) or node.get("reason")
+    why = "; ".join(str(each["sentence"]) for each in obstacles if each.get("sentence")) or node.get("why")
+    return str(name), goes, reasons, why
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Cell]]:

@@ -51,7 +51,9 @@ def create_app(parts: Parts) -> App:
     """The service, not serving yet. One at a time in a process; `Sanic.unregister_app` makes room."""
     app: App = Sanic("ingest", config=_config(), error_handler=Errors(), configure_logging=False)
     app.ctx.deadlines = parts.deadlines
-    counted = metrics.Metrics(lambda: parts.outcomes.waiting, parts.settings.scaler_cluster)
+    counted = metrics.Metrics(
+        lambda: parts.outcomes.waiting, parts.settings.scaler_cluster, lambda: parts.counts.newest
+    )
     token = parts.settings.webhook_token
     guard = Guard(Gate(None if token is None else token.get_secret_value()), counted)
     routes = Routes(app, guard)

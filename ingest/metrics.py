@@ -1,11 +1,14 @@
 """What ingest counts, for Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from shared import metrics
 from shared.actions import ACTIONS
+from shared.status import Queue
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -15,7 +18,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 class Metrics:
     """Counters in a registry of their own."""
 
-    def __init__(self, waiting: Callable[[], int], cluster: str = "default") -> None:
+    def __init__(
+        self,
+        waiting: Callable[[], int],
+        cluster: str = "default",
+        queue: Callable[[], Queue | None] = lambda: None,
+    ) -> None:
         self._registry = metrics.registry(cluster)
         self._requests = Counter(
             "scaler_http_requests", "HTTP requests answered.", ["route", "code"], registry=self._registry
@@ -43,6 +51,8 @@ class Metrics:
             self._bad_requests.labels(action)
         Gauge("scaler_http_waiting", "Callers that wait for an outcome.", registry=self._registry).set_function(waiting)
 
+        self._registry.register(_Queues(queue))
+
     def answered(self, route: str, code: int, seconds: float) -> None:
         """One request was answered."""
         self._requests.labels(route, str(code)).inc()
@@ -63,3 +73,27 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in Prometheus's text format."""
         return generate_latest(self._registry)
+
+
+class _Queues(Collector):
+    """What SQS said last, as `GET /v1/status` shows it."""
+
+    def __init__(self, newest: Callable[[], Queue | None]) -> None:
+        self._newest = newest
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is known before the first scrape."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Nothing while SQS does not answer."""
+        queue = self._newest()
+        if queue is None:
+            return
+        messages = GaugeMetricFamily("scaler_queue_messages", "Messages that wait, in each queue.", labels=["queue"])
+        for name, count in (("inbox", queue.waiting), ("dead_letters", queue.dead_letters)):
+            if count is not None:
+                messages.add_metric([name], count)
+        yield messages
+        meaning = "For how long the inbox has not been seen empty; 0 where nothing waits."
+        yield GaugeMetricFamily("scaler_queue_oldest_seconds", meaning, value=queue.oldest or 0.0)

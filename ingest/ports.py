@@ -41,6 +41,11 @@ class Journal(Protocol):
 class Counts(Protocol):
     """How full the queues are."""
 
+    @property
+    def newest(self) -> Queue | None:
+        """As it was seen last; None: it could not be seen."""
+        ...
+
     async def look(self) -> Queue:
         """What there is now."""
         ...

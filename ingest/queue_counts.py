@@ -38,22 +38,29 @@ class SqsCounts:
         self._dead_letters_url = dead_letters_url
         self._interval = interval.total_seconds()
         self._waiting_since: float | None = None
+        self.newest: Queue | None = None
+        """As SQS said it last; None while it does not answer."""
 
     async def run(self) -> None:
-        """Keep an eye on the queue."""
+        """Keep an eye on both."""
         while True:
             try:
-                await self._waiting()
+                await self.look()
             except ScalerError as error:
                 _log.info("queue_not_counted", error=str(error))
             await asyncio.sleep(self._interval)
 
     async def look(self) -> Queue:
         """What SQS says now. Raises Unavailable, Refused."""
-        waiting, dead_letters = await asyncio.gather(self._waiting(), self._dead_letters())
+        try:
+            waiting, dead_letters = await asyncio.gather(self._waiting(), self._dead_letters())
+        except ScalerError:
+            self.newest = None
+            raise
         since = self._waiting_since
         oldest = None if since is None else round(asyncio.get_running_loop().time() - since, 1)
-        return Queue(waiting=waiting, oldest=oldest, dead_letters=dead_letters)
+        self.newest = Queue(waiting=waiting, oldest=oldest, dead_letters=dead_letters)
+        return self.newest
 
     async def _waiting(self) -> int:
         waiting = await self._count(self._queue_url)

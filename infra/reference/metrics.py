@@ -11,7 +11,7 @@ from ingest.metrics import Metrics as IngestMetrics
 from rules.metrics import Metrics as RulesMetrics
 from rules.model import Decision, Problem
 from shared.records import Record, State, Step
-from shared.status import GroupStatus, NodeStatus, Obstacle, Status
+from shared.status import GroupStatus, NodeStatus, Obstacle, Queue, Status
 from worker.metrics import Metrics as WorkerMetrics
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def ingest() -> str:
     """What ingest counts."""
-    counted = IngestMetrics(lambda: 0)
+    counted = IngestMetrics(lambda: 0, "default", lambda: Queue(waiting=0, oldest=None, dead_letters=0))
     counted.answered("/v1/ping", 200, 0.0)  # labels are shown once they have a value
     return _table(counted.text().decode())
 

@@ -55,6 +55,20 @@ def test_up_and_down_are_followed_to_what_the_swarm_has(env: Environment) -> Non
     assert ["fact", "reason", "more room"] in shown
 
 
+def test_status_is_what_the_cluster_is(env: Environment) -> None:
+    def complete() -> list[list[str]] | None:
+        code, rows, err = scaler(env, "status")
+        assert (code, err) == (0, "")
+        return rows if {"group", "node", "queue"} <= {row[0] for row in rows} else None
+
+    rows = until(complete, "groups, nodes and queue", look=0.5)
+    groups = {row[1]: row for row in rows if row[0] == "group"}
+    assert {kind: row[3] for kind, row in groups.items()} == {"manager": "3", "worker": str(env.desired())}
+    assert sum(1 for row in rows if row[0] == "node") == 3 + env.desired()
+    assert rows[0][:2] == ["cluster", "default"]
+    assert rows[0][5] == "no"
+
+
 def test_services(env: Environment) -> None:
     assert scaler(env, "service", "down", "demo", "-n", "1")[0] == 0
     assert scaler(env, "service", "up", "demo", "-n", "1")[0] == 0

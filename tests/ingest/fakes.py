@@ -105,6 +105,10 @@ class FakeCounts:
     queue: Queue = field(default_factory=lambda: Queue(waiting=0, dead_letters=0))
     failure: ScalerError | None = None
 
+    @property
+    def newest(self) -> Queue | None:
+        return None if self.failure is not None else self.queue
+
     async def look(self) -> Queue:
         if self.failure is not None:
             raise self.failure

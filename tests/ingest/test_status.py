@@ -213,3 +213,13 @@ async def test_the_oldest_message_is_as_old_as_the_queue_has_not_been_seen_empty
 
 async def test_without_the_dead_letter_queue_their_number_is_unknown() -> None:
     assert (await SqsCounts(FakeSqs(), "inbox", None).look()).dead_letters is None
+
+
+async def test_the_metrics_say_of_the_queues_what_the_status_says(service: Service) -> None:
+    service.counts.queue = Queue(waiting=4, oldest=12.5, dead_letters=1)
+    text = (await service.get("/metrics")).text
+    assert 'scaler_queue_messages{queue="inbox"} 4.0' in text
+    assert 'scaler_queue_messages{queue="dead_letters"} 1.0' in text
+    assert "scaler_queue_oldest_seconds 12.5" in text
+    service.counts.failure = Unavailable("SQS: no answer in time")
+    assert "scaler_queue_messages{" not in (await service.get("/metrics")).text
