@@ -87,6 +87,12 @@ class DrainNode(Request):
     back: Flag = False
 
 
+class ReplaceNode(Request):
+    """Have a node's group launch another instance for it."""
+
+    node: NodeName
+
+
 class PauseScaling(Request):
     """Let no node scale begin: for some seconds, or until a resume."""
 
@@ -234,6 +240,19 @@ _DRAIN_NODE = Action(
     "elsewhere, as for a scale-down; given back where they do not move in `DRAIN_TIMEOUT`.",
     example=("?node=ip-10-0-3-12&wait=300", ""),
 )
+_REPLACE_NODE = Action(
+    name="replace-node",
+    model=ReplaceNode,
+    lane="nodes",
+    alert_name="scale_nodes",
+    parameters=(_NODE,),
+    sentences={"node": _NO_NODE},
+    needs_backend=True,
+    summary="Replace a node by a new one",
+    description="Drains the node, terminates its instance without lowering the desired capacity, waits until the group "
+    "is complete again, then reschedules. One node less for as long as a boot takes.",
+    example=("?node=ip-10-0-3-12", ""),
+)
 _PAUSE = Action(
     name="pause",
     model=PauseScaling,
@@ -263,6 +282,7 @@ _BY_NAME = {
         _RESCHEDULE_SERVICES,
         _RESCHEDULE_SERVICE,
         _DRAIN_NODE,
+        _REPLACE_NODE,
         _PAUSE,
         _RESUME,
     )

@@ -21,6 +21,7 @@ _RECORD = Record(
     by=1,
 )
 _DRAIN = replace(_RECORD, action="drain-node", scale=None, node="ip-10-0-3-12")
+_REPLACE = replace(_DRAIN, action="replace-node")
 _BACK = replace(_DRAIN, request={"back": True})
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
@@ -80,6 +81,13 @@ def _one_node() -> Iterator[tuple[str, Alert]]:
     yield "drain-node: begins", wording.nodes("pending", wording.node_request(_DRAIN), draining)
     drained = departures.drained("ip-10-0-3-12")
     yield "drain-node: done", wording.nodes("success", wording.node_request(_DRAIN), drained)
+    replacing = departures.replacing("ip-10-0-3-12", 3, until)
+    yield "replace-node: begins", wording.nodes("pending", wording.node_request(_REPLACE), replacing)
+    gone = departures.replaced("ip-10-0-3-12")
+    waits = wording.joined(gone, wording.refilling("worker", 3))
+    yield "replace-node: the wait begins", wording.nodes("pending", wording.node_request(_REPLACE), waits)
+    done = wording.joined(gone, wording.ready("worker", 3, ["demo"]))
+    yield "replace-node: done", wording.nodes("success", wording.node_request(_REPLACE), done)
     back = departures.given_back("ip-10-0-3-12", "active", departures.whose_drain("6f1c"))
     yield "drain-node: given back", wording.nodes("success", wording.node_request(_BACK), back)
 

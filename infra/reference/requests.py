@@ -34,7 +34,8 @@ _RECORD = {
     "message": "What became of it, in sentences joined by `; `.",
     "step": "The step that it is in, or ended in.",
     "steps": "Each with `name`, `started_at`, `ended_at`. Up: `plan`, `apply`, `wait`, `reschedule`; down: `plan`, "
-    "`drain`, `terminate`, `remove`; and `undo`. `drain-node`: `plan`, `drain`, or `restore`.",
+    "`drain`, `terminate`, `remove`; and `undo`. `drain-node`: `plan`, `drain`, or `restore`; "
+    "`replace-node`: `plan`, `drain`, `terminate`, `remove`, `wait`, `reschedule`.",
     "requested_at": "When it was asked for.",
     "received_at": "When a worker took it out of the queue.",
     "started_at": "When its first step began.",

@@ -184,6 +184,26 @@ class TestTerminate:
         await bench.groups.terminate(first)
         await eventually(lambda: bench.groups.gone([first, second], ()), lambda gone: gone == {first})
 
+    async def test_one_that_is_replaced_goes_and_another_comes(self, bench: Bench) -> None:
+        before = await bench.settled()
+        first, second = sorted(ids(before))
+        await bench.groups.replace(first)
+        await eventually(
+            lambda: bench.groups.activities(bench.name), lambda found: found.fate_of(first) == Fate(lowered_to=None)
+        )
+        after = await eventually(
+            lambda: bench.groups.describe(bench.name),
+            lambda group: (
+                first not in ids(group)
+                and [one.phase for one in group.instances] == [Phase.IN_SERVICE] * before.desired
+            ),
+        )
+        assert (after.desired, second in ids(after)) == (before.desired, True)
+
+    async def test_what_is_no_instance_of_a_group_is_not_replaced(self, bench: Bench) -> None:
+        with pytest.raises(Refused):
+            await bench.groups.replace("i-00000000000000bad")
+
     async def test_its_activity_says_that_the_capacity_went_with_it(self, bench: Bench) -> None:
         first, second = sorted(ids(await bench.settled()))
         await bench.groups.terminate(first)

@@ -201,6 +201,15 @@ class InMemoryGroups(Port):
         self._desire(group, group.desired - 1)
         return group.desired if group.tells_capacity else None
 
+    @hooked
+    async def replace(self, instance_id: str) -> None:
+        """Terminate one instance; the group launches another."""
+        group = self._group_of(instance_id)
+        if "Terminate" in group.suspended:
+            raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
+        self._end(group, instance_id)
+        self.follow(group.name)
+
     # --- How it works -------------------------------------------------------------------------------------------
 
     def _desire(self, group: GroupState, desired: int) -> None:

@@ -314,6 +314,28 @@ async def test_wrong_methods_are_405(service: Service, method: str, path: str, a
     assert allowed in answer.headers["Allow"]
 
 
+@pytest.mark.parametrize("route", ["drain-node", "replace-node"])
+async def test_a_request_about_a_node_names_it(service: Service, route: str) -> None:
+    answer = await service.post(f"/v1/{route}")
+    assert (answer.code, answer.json["message"]) == (400, "No node name in request")
+    assert (await service.post(f"/v1/{route}?node=ip-10-0-3-12")).code == 202
+    assert service.inbox.messages[-1]["node"] == "ip-10-0-3-12"
+
+
+async def test_whether_a_node_is_given_back_is_true_or_false(service: Service) -> None:
+    answer = await service.post("/v1/drain-node?node=n&back=yes")
+    assert (answer.code, answer.json["message"]) == (400, "Incorrect back: yes (can only be true or false)")
+    assert (await service.post("/v1/drain-node?node=n&back=true")).code == 202
+    assert service.inbox.messages[-1]["back"] is True
+
+
+@pytest.mark.parametrize("backend", ["none", ""])
+async def test_nodes_are_drained_but_not_replaced_while_the_backend_is_none(backend: str) -> None:
+    async with serving({"NODE_SCALER_BACKEND": backend}) as service:
+        assert (await service.post("/v1/replace-node?node=n")).code == 404
+        assert (await service.post("/v1/drain-node?node=n")).code == 202
+
+
 @pytest.mark.parametrize("backend", ["none", ""])
 async def test_scale_nodes_is_404_while_its_backend_is_none(backend: str) -> None:
     async with serving({"NODE_SCALER_BACKEND": backend}) as service:

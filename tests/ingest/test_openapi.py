@@ -15,6 +15,7 @@ V1 = {
     "/v1/reschedule-services",
     "/v1/reschedule-service",
     "/v1/drain-node",
+    "/v1/replace-node",
     "/v1/pause",
     "/v1/resume",
 }
@@ -79,6 +80,7 @@ def test_parameters_come_from_the_models() -> None:
         "/v1/reschedule-services": {*FOR_ALL},
         "/v1/reschedule-service": {"service", *FOR_ALL},
         "/v1/drain-node": {"node", "back", *FOR_ALL},
+        "/v1/replace-node": {"node", *FOR_ALL},
         "/v1/pause": {"for", *FOR_ALL},
         "/v1/resume": {*FOR_ALL},
     }

@@ -138,6 +138,8 @@ class Claims:
                 self._check_down(record)
             case "drain-node", _:
                 self._check_drained(record)
+            case "replace-node", _:
+                self._check_replaced(record)
             case "scale-service", _:
                 self._check_service_scale(record)
             case _:
@@ -174,6 +176,19 @@ class Claims:
         there = [task.id for task in cluster.tasks if task.node_id == node_id and task.alive]
         if there and not back and cluster.lives(node_id):
             self._violate(f"{record.id} says that {node.hostname} is empty, but {there} are there")
+
+    def _check_replaced(self, record: Record) -> None:
+        """The instance is gone, by our hand or another's, and the group has as many Ready nodes as it wants."""
+        (leaving,) = record.plan["leaving"]
+        if self._world.machines.lives(leaving["instance_id"]):
+            self._violate(f"{record.id} says: {record.message}, but {leaving['instance_id']} lives")
+        group = _group(record)
+        wanted = int(record.nodes_after or 0) - len(record.plan["expectation"]["excluded"])
+        since = self._world.clockwork.now - self._entered[record.id, "wait"]
+        most = max(self._seen_ready(group, since))  # the old node was removed before that
+        if most < wanted:
+            self._violate(f"{record.id} says: {record.message}, but since it was removed {most} were Ready at most")
+        self._check_pass(record)
 
     def _changed_of_late(self, target: str) -> bool:
         """Somebody else changed it, so shortly before that nobody may have seen it."""
@@ -286,7 +301,11 @@ class Claims:
     def _check_unchanged(self, record: Record) -> None:
         """A down that has terminated nothing leaves the number as it was."""
         changed = record.scale == "up" or self._world.evidence.of(record.id, "terminate")
-        if record.action == "scale-nodes" and not changed and record.nodes_after != record.nodes_before:
+        if (
+            record.action in {"scale-nodes", "replace-node"}
+            and not changed
+            and record.nodes_after != record.nodes_before
+        ):
             self._violate(f"{record.id} changed nothing, but says from {record.nodes_before} to {record.nodes_after}")
 
     def _check_lowered(self, record: Record) -> None:

@@ -98,6 +98,14 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
+    def replace_named(self, instance_id: str) -> None:
+        """Somebody terminates an instance by its name; its group launches another."""
+        self._hand = "named"
+        try:
+            at_once(self.replace(instance_id))
+        finally:
+            self._hand = None
+
     def rebalance(self, name: str) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards."""
         group = self.groups[name]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOMENT_SECONDS = 7.0
 """Between the worker's last look and the arrival of its call; what somebody else does then, nobody can see."""
-NODES = {"scale-nodes", "drain-node"}
+NODES = {"scale-nodes", "drain-node", "replace-node"}
 """The actions of one lane."""
 LONG_SECONDS = 60.0
 """For so long a change by somebody else may explain that a number is not what it should be."""

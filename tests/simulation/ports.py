@@ -221,6 +221,10 @@ class GroupsPort(_Port):
         left: int = await self.change("terminate", lambda call: self._terminate(call, instance_id), instance_id)
         return left
 
+    async def replace(self, instance_id: str) -> None:
+        """See GroupChanges."""
+        await self.change("replace", lambda call: self._replace(call, instance_id), instance_id)
+
     def _set_desired(self, call: Call, name: str, desired: int) -> None:
         world, before = self.world, self.world.groups.groups[name].desired
         world.groups.write_desired("ours", name, desired)
@@ -236,6 +240,15 @@ class GroupsPort(_Port):
         world.judge.after_terminate(call, instance_id)
         world.chaos.moments.terminated()
         return group.desired
+
+    def _replace(self, call: Call, instance_id: str) -> None:
+        world = self.world
+        world.judge.before_terminate(call, instance_id)
+        stays = world.machines.lives(instance_id)
+        world.groups.replace_named(instance_id)
+        world.note(call, "replace", instance_id, stays, False)
+        world.judge.after_terminate(call, instance_id)
+        world.chaos.moments.terminated()
 
 
 class Subscription(AbstractAsyncContextManager["Subscription"]):

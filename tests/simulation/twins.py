@@ -20,7 +20,9 @@ from tests.simulation.world import World
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.give_back import give_back
+from worker.flows.last_look import LastLook
 from worker.flows.nodes import fail, group_name
+from worker.flows.refill_wait import RefillWait
 from worker.flows.terminate import Termination
 from worker.intake.receiver import Receiver
 from worker.leadership.fence import FencedJournal
@@ -143,8 +145,8 @@ async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) ->
         await give_back(down._context, request, DownPlan.parse(request.record.plan))
 
 
-@_instead(Termination, "_check_claims")
-async def _match_once(_termination: Termination, _node: object) -> None:
+@_instead(LastLook, "check_claims")
+async def _match_once(_look: LastLook, _node: object) -> None:
     """Who is which instance is what it was when the victims were chosen."""
 
 
@@ -153,6 +155,13 @@ async def _unknown_is_gone(groups: SimulatedGroups, ids: Collection[str], _membe
     """What EC2 here does not know has been terminated."""
     known = {each for group in groups.groups.values() for each in group.instances}
     return frozenset(ids) - known
+
+
+@_instead(RefillWait, "_counted")
+def _content_with_none(wait: RefillWait, group: Group) -> Group:
+    """A replacement is over as soon as the old node has gone."""
+    wait._expectation = wait._expectation.but(target=0, base=0)
+    return group
 
 
 def _unproven(name: str) -> Callable[..., Awaitable[Any]]:
@@ -187,5 +196,6 @@ TWINS = (
     Twin("claims", "the look at who claims the instance now", 6, _match_once, known=217),
     Twin("foreign", "the care for nodes of other accounts", 6, _unknown_is_gone, known=3),
     Twin("writes", "the proof before the journal's writes", 3, _write_unproven, known=2),
+    Twin("refill", "the wait for the node that replaces another", 9, _content_with_none, known=27),
     Twin("lag", "the look at what became of a termination before it is repeated", 2, _call_again, known=974),
 )

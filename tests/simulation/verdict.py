@@ -95,7 +95,7 @@ class Verdict:
         if any(self._again(one, other) for one, other in pairwise(raised)):
             told = [(effect.before, effect.after, "late" if effect.late else "") for effect in raised]
             self._violate(2, f"{record.id} set desired {len(raised)} times: {told}")
-        ended = Counter(effect.target for effect in evidence.of(record.id, "terminate"))
+        ended = Counter(effect.target for effect in evidence.of(record.id, "terminate", "replace"))
         for instance_id, count in ended.items():
             if count > 1:
                 self._violate(2, f"{record.id} took {instance_id} off the desired capacity {count} times")
@@ -191,7 +191,7 @@ def _end(record: Record) -> tuple[str, str, str] | None:
         case "scale-service":
             silent = "descaled to the minimum" in record.message  # ALERT_SCALE_MIN is off
             return None if silent else ("scale_service", status, record.message)
-        case "drain-node":
+        case "drain-node" | "replace-node":
             return "scale_nodes", status, record.message
         case "scale-nodes":
             waited = record.scale == "up" and any(step.name == "wait" for step in record.steps)

@@ -20,6 +20,8 @@ SERVICES = ("demo", "api", "plain", "agent", "nowhere")
 DELAYED, STALE = 0.15, 0.04
 NAMING = 0.35
 """How many worlds have requests about single nodes."""
+REPLACING = 0.5
+"""How many of these are to replace one."""
 
 
 @dataclass(slots=True)
@@ -86,6 +88,9 @@ class Workload:
         luck = self.world.random("named nodes")
         for _ in range(luck.randint(1, 3) if luck.random() < NAMING else 0):
             when, place = luck.random() * self.world.profile.seconds, luck.random()
+            if luck.random() < REPLACING:
+                self._one(when, {"action": "replace-node", "node": place})
+                continue
             self._one(when, {"action": "drain-node", "node": place})
             if luck.random() < 0.8:
                 self._one(when + 60 * luck.random(), {"action": "drain-node", "node": place, "back": True})

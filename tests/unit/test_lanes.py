@@ -76,5 +76,5 @@ async def test_services_and_node_scales_do_not_hold_each_other_up() -> None:
 
 async def test_an_action_of_a_newer_version_is_no_node_scale_and_stops_none() -> None:
     desk = Desk()
-    unknown = {"action": "replace-node", "scale": None, "type": None}
+    unknown = {"action": "move-swarm", "scale": None, "type": None}
     assert sorted(names([desk.put("a", **unknown), desk.put("b", **UP)], [])) == ["a", "b"]

@@ -102,6 +102,16 @@ class AwsGroups:
             )
         return _lowered_to(answer.get("Activity") or {})
 
+    async def replace(self, instance_id: str) -> None:
+        """Terminate one instance and leave the desired capacity: its group launches another.
+
+        Raises Refused with AWS's reason.
+        """
+        async with calling("TerminateInstanceInAutoScalingGroup", self._call_timeout):
+            await self._autoscaling.terminate_instance_in_auto_scaling_group(
+                InstanceId=instance_id, ShouldDecrementDesiredCapacity=False
+            )
+
 
 def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:
     suspended = {process["ProcessName"] for process in found.get("SuspendedProcesses", [])}

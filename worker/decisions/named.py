@@ -3,8 +3,9 @@
 A name is a hostname, a node's id or an instance's, whole and exact. Where it may mean two nodes, neither is guessed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 
 from shared.fields import shown
@@ -12,8 +13,8 @@ from shared.messages import Role
 from worker.decisions.displacement import Departures
 from worker.decisions.matching import INSTANCE_LABEL, claimants, dispute, disputed, matched
 from worker.decisions.reasons import Obstacle, Reason
-from worker.decisions.refusals import Refusal, listed
-from worker.decisions.victims import hindrance, is_labelled, is_protected
+from worker.decisions.refusals import Refusal, listed, nothing_matches
+from worker.decisions.victims import hindrance, is_labelled, is_protected, obstacle_of, roles, unsure_of
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
@@ -121,7 +122,36 @@ def _names(nodes: Sequence[Node], groups: Mapping[Role, Group]) -> Iterator[str]
     yield from (node.id for node in nodes)
 
 
-def unmatched(named: Named, nodes: Sequence[Node], groups: Mapping[Role, Group]) -> str:
+def not_replaceable(
+    named: Named,
+    nodes: Sequence[Node],
+    groups: Mapping[Role, Group],
+    *,
+    ending: Collection[str],
+    joined_by: datetime,
+) -> str | None:
+    """Why the instance must not be replaced, what runs there aside. None: it may.
+
+    `ending`: ids of the instances that are being terminated; `joined_by`: who was launched before should be a node.
+    """
+    instance, group = named.instance, groups[named.kind]
+    if instance is None:
+        why = f"{_unmatched(named, nodes, groups)}. Give the Docker engine the label {INSTANCE_LABEL}=INSTANCE_ID"
+    elif instance.id in ending:
+        why = "it is being terminated already"
+    else:
+        claims = claimants(nodes, group.instances)
+        if not claims:
+            return nothing_matches(1, group).reason
+        unsure = unsure_of(group, [node for node in nodes if named.kind in roles(node)], claims, joined_by)
+        obstacle = obstacle_of(instance, claims.get(instance.id, ()), group, unsure)
+        if obstacle is None:
+            return None
+        why = obstacle
+    return f"{named.name} was not replaced: {why}. Then repeat the request"
+
+
+def _unmatched(named: Named, nodes: Sequence[Node], groups: Mapping[Role, Group]) -> str:
     """Why it is not known which instance a node is."""
     for group in groups.values():
         for claiming in claimants(nodes, group.instances).values():

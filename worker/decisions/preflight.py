@@ -57,6 +57,16 @@ def down_obstacles(
     return tuple(Obstacle(reason, text) for reason, text in found if text is not None)
 
 
+def replace_refusal(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> str | None:
+    """Why none of this group's instances must be replaced now. None: it may. `since` as in `up_refusal`."""
+    return (
+        _launches_suspended(group)
+        or _terminations_suspended(group)
+        or _refreshing(group, refreshing)
+        or _debt(group, activities, since)
+    )
+
+
 def _launches_suspended(group: Group) -> str | None:
     return _suspended(group, "Launch") if group.launches_suspended else None
 

@@ -9,6 +9,7 @@ from worker.flows.down import ScaleDown
 from worker.flows.drain_node import DrainNode
 from worker.flows.flow import Context, Flow
 from worker.flows.pauses import Pauses
+from worker.flows.replace_node import ReplaceNode
 from worker.flows.replicas import ScaleService
 from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
@@ -22,6 +23,7 @@ FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("scale-nodes", "up"): ScaleUp,
     ("scale-nodes", "down"): ScaleDown,
     ("drain-node", None): DrainNode,
+    ("replace-node", None): ReplaceNode,
     ("scale-service", None): ScaleService,
     ("reschedule-services", None): Reschedule,
     ("reschedule-service", None): Reschedule,

@@ -177,7 +177,7 @@ def _unknown(down: DownPlan) -> str:
     """A termination was asked for, and AWS did not say what became of it."""
     if down.intent is None or down.intent.instance_id in down.terminated:
         return ""
-    return f"AWS may have terminated {down.intent.instance_id} all the same: look at the group's activities"
+    return departures.perhaps_terminated(down.intent.instance_id)
 
 
 def _chosen(choice: Choice, by_id: Mapping[str, Node]) -> dict[str, Any]:

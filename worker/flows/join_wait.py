@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import structlog
 
+from shared.alertmanager import Alert
 from shared.at_once import AtOnce
 from worker.decisions.matching import matched, members
 from worker.decisions.readiness import Expectation, Progress, excluded_names, progress
@@ -62,7 +63,7 @@ class JoinWait:
         async with AtOnce() as at_once:
             describing = at_once.ask(self._leadership.groups.describe(self._group_name))
             listing = at_once.ask(self._leadership.swarm.nodes())
-        group, nodes = describing.result(), listing.result()
+        group, nodes = self._counted(describing.result()), listing.result()
         await self._capacity.confirm(self._kind, group)
         found = progress(self._expectation, group, nodes, self._kind)
         if found.done and group.desired >= self._expectation.target:
@@ -76,6 +77,17 @@ class JoinWait:
         # Done in a description of before our raise: look again soon, for it counts what has gone since.
         self._look_soon = found.done
         return None
+
+    def _counted(self, group: Group) -> Group:
+        """The group as it counts."""
+        return group
+
+    def _say(self, alert: Alert) -> None:
+        self._request.say(alert)
+
+    @property
+    def _begun(self) -> str:
+        return begun(self._request)
 
     def _until_next_look(self) -> float:
         soon = STALE_SECONDS if self._look_soon else TICK_SECONDS
@@ -122,14 +134,14 @@ class JoinWait:
         if reason is None or reason == plan.launch_failure:
             return
         log.warning("launch_failed", request=self._request.id, reason=reason)
-        self._request.say(wording.launch_failed(self._kind, self._expectation.target, reason))
-        message = wording.joined(begun(self._request), wording.launch_reason(reason))
+        self._say(wording.launch_failed(self._kind, self._expectation.target, reason))
+        message = wording.joined(self._begun, wording.launch_reason(reason))
         await self._request.save(message=message, plan=plan.but(launch_failure=reason))
 
     def _report(self) -> None:
         seconds = self._reports.due()
         if seconds is not None:
-            self._request.say(wording.tick(self._kind, seconds, self._expectation.target))
+            self._say(wording.tick(self._kind, seconds, self._expectation.target))
 
     def _timeout(self, group: Group, nodes: Sequence[Node], found: Progress) -> str:
         names = {instance.id: instance.private_dns_name.split(".")[0] for instance in group.instances}

@@ -44,10 +44,11 @@ async def find_node(context: Context, request: OpenRequest) -> Found:
 async def departing(context: Context, request: OpenRequest, found: Found) -> tuple[DepartingNode, int]:
     """The node as it is now, and how many tasks have to move. Raises GaveUp where it must not be drained."""
     swarm, named = context.leadership.swarm, found.named
+    done = "replaced" if request.record.action == "replace-node" else "drained"
     tasks, services = await swarm.tasks(), await swarm.services()
     obstacle = keeps(named, found.groups, found.nodes, services, tasks)
     if obstacle is not None:
-        raise GaveUp(departures.kept(named.name, obstacle.text))
+        raise GaveUp(departures.kept(named.name, done, obstacle.text))
     leaving = departing_node(named)
     check_not_taken(context, request, leaving)
     return leaving, movable(tasks, services)[leaving.node_id or ""]

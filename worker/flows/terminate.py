@@ -10,17 +10,14 @@ from typing import Any
 import structlog
 
 from shared.errors import Refused, Unavailable
-from worker.decisions.matching import claimants
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
-from worker.flows.demote import demote
-from worker.flows.drain import drain_asked_for
 from worker.flows.flow import Context
+from worker.flows.last_look import LastLook
 from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.scaling import Fate, Group, Instance
-from worker.ports.swarm import Node
 from worker.requests import departures
 from worker.requests.plans import DepartingNode, DownPlan, Intent
 from worker.requests.request import OpenRequest
@@ -32,12 +29,12 @@ class Termination:
     """Terminates those of a request's instances that have not been terminated."""
 
     def __init__(self, context: Context, request: OpenRequest) -> None:
-        self._context = context
         self._leadership = context.leadership
         self._capacity = context.capacity
         self._request = request
         self._kind = node_type(request)
         self._group_name = group_name(context.leadership, request)
+        self._last_look = LastLook(context, request)
 
     @property
     def _plan(self) -> DownPlan:
@@ -53,9 +50,9 @@ class Termination:
         for node in self._plan.remaining:
             if await self._is_terminated(node):
                 continue
-            await self._prepare(node)
+            await self._last_look.prepare(node)
             while not await self._intend(node):
-                await self._prepare(node)
+                await self._last_look.prepare(node)
             await self._call(node)
             await self._count(node, just_now=True)
 
@@ -75,33 +72,6 @@ class Termination:
         await self._count(node, just_now=False)
         return True
 
-    async def _prepare(self, node: DepartingNode) -> None:
-        """The last look, and for a manager the demotion: as late as can be."""
-        await self._look(node)
-        if node.manager and node.node_id is not None:
-            await demote(self._leadership, self._request, node)
-            await self._look(node)  # a demotion may take long
-
-    async def _look(self, node: DepartingNode) -> None:
-        """Once more, for since the drain there may have been a take-over, or another node may have died."""
-        await self._check_claims(node)
-        await drain_asked_for(self._context, self._request).emptied()
-
-    async def _check_claims(self, node: DepartingNode) -> None:
-        """Match anew: who is the instance now? Raises GaveUp where a node is that was not drained for it.
-
-        An instance that had not joined when it was chosen may only have been slow; an engine that has left and joined
-        again has a new node id, and tasks on the very machine that is to go. Down by now, its slots may run nowhere.
-        """
-        group = await self._leadership.groups.describe(self._group_name)
-        claiming = claimants(await self._leadership.swarm.nodes(), group.instances).get(node.instance_id, ())
-        ours = next((each for each in claiming if each.id == node.node_id), None)
-        others = [
-            each for each in claiming if each.id != node.node_id and (each.state != "down" or _joined_after(each, ours))
-        ]
-        if others:
-            raise GaveUp(departures.joined_meanwhile(node.name, [f"{each.hostname} ({each.id})" for each in others]))
-
     async def _intend(self, node: DepartingNode) -> bool:
         """Journal that the call will be made. False: not yet, for meanwhile something runs there again, or misses."""
         desired = await self._capacity_with(node)
@@ -109,8 +79,7 @@ class Termination:
         await self._note(intent=Intent(instance_id=node.instance_id, desired=desired, at=now))
         self._call_lag(node, anew=True)
         try:
-            await self._check_claims(node)
-            ready = node.node_id is None or await drain_asked_for(self._context, self._request).is_over()
+            ready = await self._last_look.is_empty(node)
         except (GaveUp, Unavailable):
             await self._note(intent=None)
             raise
@@ -228,9 +197,3 @@ class Termination:
 
 def _member(group: Group, node: DepartingNode) -> Instance | None:
     return next((instance for instance in group.instances if instance.id == node.instance_id), None)
-
-
-def _joined_after(node: Node, other: Node | None) -> bool:
-    if other is None or node.created_at is None or other.created_at is None:
-        return False
-    return node.created_at > other.created_at

@@ -194,6 +194,4 @@ class ScaleUp:
 
 
 def _summary(request: OpenRequest, ready: int, result: RolloutResult) -> str:
-    if not result.failed:
-        return wording.ready(node_type(request), ready, result.succeeded, result.passed_over)
-    return f"{wording.up(node_type(request), ready)}, {wording.reschedule_failures(result.failed, result.succeeded)}"
+    return wording.ready_or_not(node_type(request), ready, result.succeeded, result.failed, result.passed_over)

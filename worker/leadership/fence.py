@@ -77,6 +77,10 @@ class FencedGroups:
         """See GroupChanges."""
         return await self.fence.guard(lambda: self.inner.terminate(instance_id))
 
+    async def replace(self, instance_id: str) -> None:
+        """See GroupChanges."""
+        await self.fence.guard(lambda: self.inner.replace(instance_id))
+
 
 @dataclass(frozen=True, slots=True)
 class FencedJournal:

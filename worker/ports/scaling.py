@@ -1,4 +1,4 @@
-"""What the worker asks of Auto Scaling and EC2, and the two changes it may make there.
+"""What the worker asks of Auto Scaling and EC2, and the few changes it may make there.
 
 Every call may raise `Unavailable` (no answer, or "later": it may have taken effect) or `Refused` (a definite no);
 `NotFound` is a `Refused`. Facts are snapshots: they were true when they were read. The words are ours; those of AWS
@@ -201,6 +201,13 @@ class GroupChanges(Protocol):
 
     async def terminate(self, instance_id: str) -> int | None:
         """Terminate one instance and lower the desired capacity with it: to what, unless AWS does not say.
+
+        Raises Refused with AWS's reason.
+        """
+        ...
+
+    async def replace(self, instance_id: str) -> None:
+        """Terminate one instance and leave the desired capacity: its group launches another.
 
         Raises Refused with AWS's reason.
         """

@@ -53,6 +53,21 @@ def draining(node: str, tasks: int, until: datetime) -> str:
     return f"Draining {node}: {count(tasks, 'task')} to move until {moment(until)}"
 
 
+def replacing(node: str, tasks: int, until: datetime) -> str:
+    """A replacement begins."""
+    return f"Replacing {node}: {count(tasks, 'task')} to move until {moment(until)}, then it is terminated"
+
+
+def replaced(node: str) -> str:
+    """Its instance is on its way out."""
+    return f"{node} was terminated, its group launches another"
+
+
+def perhaps_terminated(instance_id: str) -> str:
+    """A termination was asked for, and AWS did not say what became of it."""
+    return f"AWS may have terminated {instance_id} all the same: look at the group's activities"
+
+
 def drained(node: str) -> str:
     """It is over, and the node stays."""
     return (
@@ -90,9 +105,9 @@ def given_back(node: str, availability: str, whose: str) -> str:
     return f"{node} is {state}{drained_by}. What ran there does not come back by itself (POST /v1/reschedule-services)"
 
 
-def kept(node: str, why: str) -> str:
-    """A node must not be drained."""
-    return f"{node} was not drained: {why.rstrip('.')}. Then repeat the request"
+def kept(node: str, done: str, why: str) -> str:
+    """A node must not go. `done`: drained or replaced."""
+    return f"{node} was not {done}: {why.rstrip('.')}. Then repeat the request"
 
 
 def no_node(instance: str) -> str:

@@ -46,7 +46,7 @@ def _about(record: Record, status: Status, summary: str) -> Alert:
             return wording.nodes(status, request, summary)
         case "scale-service":
             return wording.service(status, str(record.scale), str(record.service), summary)
-        case "drain-node":
+        case "drain-node" | "replace-node":
             return wording.nodes(status, wording.node_request(record), summary)
         case "pause" | "resume":
             return wording.pausing(status, wording.pause_request(record.action), summary)

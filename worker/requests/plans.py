@@ -133,6 +133,19 @@ class DownPlan(DrainPlan):
         return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
 
 
+class ReplacePlan(DrainPlan):
+    """Replacing a node. What it waits for then stands beside this as an `UpPlan` has it."""
+
+    intent: Intent | None = None
+    terminated: tuple[str, ...] = ()
+    """The id of the instance, once it is on its way out."""
+
+    @property
+    def remaining(self) -> tuple[DepartingNode, ...]:
+        """The node, as long as its instance stays."""
+        return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
+
+
 class ReplicasPlan(Plan):
     """Scaling the replicas of a service."""
 

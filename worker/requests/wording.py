@@ -41,7 +41,10 @@ def nodes(status: Status, request: str, summary: str) -> Alert:
 
 def node_request(record: Record) -> str:
     """The `request` annotation of a request about one node."""
-    return f"{'Give node back' if gives_back(record) else 'Drain node'}: {record.node}"
+    words = {"replace-node": "Replace node"}.get(record.action) or (
+        "Give node back" if gives_back(record) else "Drain node"
+    )
+    return f"{words}: {record.node}"
 
 
 def gives_back(record: Record) -> bool:
@@ -107,6 +110,24 @@ def up(node_type: str, number: int) -> str:
 def ready(node_type: str, number: int, services: Sequence[str], passed_over: Sequence[tuple[str, str]] = ()) -> str:
     """The nodes are there, and the labelled services have been rescheduled."""
     return f"{up(node_type, number)}, {services_rescheduled(services, passed_over)}"
+
+
+def ready_or_not(
+    node_type: str,
+    number: int,
+    services: Sequence[str],
+    failed: Sequence[tuple[str, str]],
+    passed_over: Sequence[tuple[str, str]],
+) -> str:
+    """The nodes are there; the services have been rescheduled, or some have not."""
+    if not failed:
+        return ready(node_type, number, services, passed_over)
+    return f"{up(node_type, number)}, {reschedule_failures(failed, services)}"
+
+
+def refilling(node_type: str, total: int) -> str:
+    """A node was terminated that its group replaces."""
+    return f"Waiting for {count(total, f'{node_type} node')} to be Ready again"
 
 
 def nodes_ready(summary: str) -> Alert:

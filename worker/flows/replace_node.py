@@ -1,0 +1,165 @@
+"""Replacing one node that somebody names: plan, drain, terminate, remove, wait, reschedule; undo before it goes.
+
+The desired capacity stays: the group launches another instance for the one that goes. So bounds have no say, and no
+cool-down begins; but the group must be able to launch as well as to terminate.
+"""
+
+from datetime import timedelta
+
+from shared.at_once import AtOnce
+from shared.records import State
+from worker.decisions.named import not_replaceable
+from worker.decisions.preflight import EVER, replace_refusal, unit_refusal
+from worker.decisions.readiness import expect
+from worker.errors import GaveUp
+from worker.flows import nodes
+from worker.flows.admission import admit, paused
+from worker.flows.drain import drain_asked_for
+from worker.flows.flow import Context
+from worker.flows.give_back import abandoned, give_back
+from worker.flows.gone_nodes import remember_members
+from worker.flows.join_wait import awaited
+from worker.flows.named_node import Found, about, departing, fail, find_node
+from worker.flows.nodes import group_name, node_type
+from worker.flows.refill_wait import RefillWait
+from worker.flows.removal import remove_nodes
+from worker.flows.replacement import Replacement
+from worker.flows.survey import without_ended
+from worker.requests import departures, wording
+from worker.requests.plans import ReplacePlan, UpPlan
+from worker.requests.request import OpenRequest
+
+
+class ReplaceNode:
+    """The flow."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request, as far as it goes."""
+        match request.record.step:
+            case None:
+                await self._admit(request)
+            case "plan":
+                await self._plan(request)
+            case "drain":
+                await drain_asked_for(self._context, request).run()
+                await request.enter("terminate")
+            case "terminate":
+                await self._terminate(request)
+            case "remove":
+                await remove_nodes(self._context, request)
+                seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+                await request.enter("wait", waits=awaited(request), seconds=seconds)
+            case "wait":
+                await RefillWait(self._context, request).run()
+            case "reschedule":
+                await self._reschedule(request)
+            case "undo":
+                await self._undo(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """End a request that cannot go on; by way of undo, where the node was touched and its instance stays."""
+        plan = ReplacePlan.parse(request.record.plan)
+        names = ", ".join(node.name for node in plan.nodes)
+        match request.record.step:
+            case None | "plan":
+                await self._fail(request, reason)
+            case "undo":
+                await self._fail(request, departures.not_given_back(plan.why, names, reason))
+            case "remove":
+                await self._fail(request, departures.not_removed(request.record.message, names, reason))
+            case _ if plan.terminated:
+                await self._fail(request, wording.joined(departures.replaced(names), reason))
+            case _:
+                await request.enter("undo", plan=plan.but(why=reason))
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """How long a step may go on failing."""
+        return nodes.retry_budget(self._leadership, request)
+
+    async def _admit(self, request: OpenRequest) -> None:
+        reason = await paused(self._leadership)
+        if reason is not None:
+            await request.end(State.SKIPPED, reason)
+        else:
+            await admit(self._leadership, request)
+
+    # --- Before the termination ---------------------------------------------------------------------------------
+
+    async def _plan(self, request: OpenRequest) -> None:
+        found = await find_node(self._context, request)
+        await self._check_group(request, found)
+        leaving, tasks = await departing(self._context, request, found)
+        group, kind = found.groups[found.named.kind], found.named.kind
+        await remember_members(self._leadership, kind, group)
+        others = without_ended(group, await self._leadership.groups.activities(group.name), {leaving.instance_id})
+        settings, now = self._leadership.settings, self._leadership.clock.now()
+        expectation = expect(
+            group.desired, group.desired, others, found.nodes, kind, now, settings.reschedule_timeout
+        ).but(matching="matched")
+        until = now + settings.drain_timeout
+        request.say(about(request, "pending", departures.replacing(leaving.name, tasks, until)))
+        plan = ReplacePlan().but(nodes=(leaving,), chosen={leaving.name: "it was asked for"})
+        await request.enter(
+            "drain",
+            nodes_before=group.desired,
+            nodes_after=group.desired,
+            message=departures.replacing(leaving.name, tasks, until),
+            plan=UpPlan.parse(plan.document()).but(expectation=expectation),
+        )
+
+    async def _check_group(self, request: OpenRequest, found: Found) -> None:
+        """Raises GaveUp where the group cannot replace the instance now, or the instance must not go."""
+        name = group_name(self._leadership, request)
+        async with AtOnce() as at_once:
+            reading = at_once.ask(self._leadership.groups.activities(name))
+            refreshing = at_once.ask(self._leadership.groups.refreshing(name))
+            remembering = at_once.ask(self._leadership.memory.of(node_type(request)))
+        group, activities, memory = found.groups[found.named.kind], reading.result(), remembering.result()
+        reason = unit_refusal(group) or not_replaceable(
+            found.named,
+            found.nodes,
+            found.groups,
+            ending={*activities.ended, *self._leadership.terminated},
+            joined_by=self._leadership.clock.now() - self._leadership.settings.reschedule_timeout,
+        )
+        reason = reason or replace_refusal(group, activities, refreshing.result(), memory.desired_at or EVER)
+        if reason is not None:
+            raise GaveUp(reason)
+
+    async def _undo(self, request: OpenRequest) -> None:
+        plan = ReplacePlan.parse(request.record.plan)
+        await give_back(self._context, request, plan)
+        unknown = "" if plan.intent is None else departures.perhaps_terminated(plan.intent.instance_id)
+        await self._fail(request, wording.joined(plan.why, unknown, await abandoned(self._leadership, plan)))
+
+    # --- From the termination on --------------------------------------------------------------------------------
+
+    async def _terminate(self, request: OpenRequest) -> None:
+        await Replacement(self._context, request).run()
+        (node,) = ReplacePlan.parse(request.record.plan).nodes
+        message = departures.replaced(node.name)
+        total = int(request.record.nodes_after or 0)
+        request.say(about(request, "pending", wording.joined(message, wording.refilling(node_type(request), total))))
+        applied = UpPlan.parse(request.record.plan).but(applied_at=self._leadership.clock.now())
+        await request.enter("remove", message=message, plan=applied)
+
+    async def _reschedule(self, request: OpenRequest) -> None:
+        with request.waiting_for("the labelled services to be updated"):
+            result = await self._context.batches.serve(request)
+        plan = UpPlan.parse(request.record.plan)
+        summary = wording.ready_or_not(
+            node_type(request), plan.ready, result.succeeded, result.failed, result.passed_over
+        )
+        (node,) = ReplacePlan.parse(request.record.plan).nodes
+        message = wording.joined(departures.replaced(node.name), summary, wording.not_counted(plan.not_counted))
+        if result.failed:
+            await self._fail(request, message)
+        else:
+            await request.end(State.SUCCEEDED, message, about(request, "success", message))
+
+    async def _fail(self, request: OpenRequest, message: str) -> None:
+        await fail(request, message)
