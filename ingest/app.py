@@ -24,6 +24,7 @@ from ingest.ports import Counts, Inbox, Journal
 from ingest.posts import Posts
 from ingest.reads import Reads, Status
 from ingest.settings import IngestSettings
+from ingest.site.pages import Site
 from shared.actions import ACTIONS
 from shared.clock import Clock
 
@@ -60,7 +61,9 @@ def create_app(parts: Parts) -> App:
     posts = Posts(parts.settings, parts.inbox, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted)
     status = Status(parts.inbox, counted, parts.settings)
     overview = Overview(parts.journal, parts.counts, parts.clock, parts.settings.scaler_cluster)
+    site = Site(overview, parts.journal, parts.clock)
     for prefix in _prefixes(parts.settings):
+        _add_pages(routes, prefix, site)
         _add_routes(routes, prefix, posts, Reads(parts.journal, overview), status)
     routes.get("/metrics", status.metrics)
     app.on_request(_begun)
@@ -80,6 +83,15 @@ def _add_routes(routes: "Routes", prefix: str, posts: Posts, reads: Reads, statu
     routes.get(f"{prefix}/docs/openapi.json", status.openapi)
     routes.open(f"{prefix}/v1/ping", status.alive)
     routes.open(f"{prefix}/healthz", status.alive)
+
+
+def _add_pages(routes: "Routes", prefix: str, site: Site) -> None:
+    """The pages for browsers, likewise."""
+    routes.get(f"{prefix}/", partial(site.home, prefix))
+    routes.get(f"{prefix}/live", partial(site.live, prefix))
+    routes.get(f"{prefix}/requests/<request_id:str>", partial(site.request, prefix))
+    routes.get(f"{prefix}/requests/<request_id:str>/live", partial(site.part, prefix))
+    routes.get(f"{prefix}/static/<name:str>", site.file)
 
 
 class Guard:

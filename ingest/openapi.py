@@ -147,7 +147,9 @@ def _status() -> Document:
     alive = {"200": ("Always.", _ref("Answer"))}
     ready = _get("Readiness", {"200": ("SQS answers.", _ref("Answer"))}, "503")
     ready["responses"]["503"]["description"] = "SQS did not answer within 2 seconds."
+    page = {"summary": "The status page", "responses": {"200": {"description": "HTML."}}}
     return {
+        "/": {"get": page},
         "/v1/ping": {"get": _get("The process answers", alive) | {"security": []}},
         "/healthz": {"get": _get("Liveness", alive) | {"security": []}},
         "/readyz": {"get": ready},

@@ -33,6 +33,13 @@ def test_the_wheel_holds_each_module_and_the_marker_of_typed_packages(names: lis
     assert modules | {f"{package}/py.typed" for package in PRODUCT} <= set(names)
 
 
+def test_the_wheel_holds_what_pages_are_made_of(names: list[str]) -> None:
+    site = ROOT / "ingest" / "site"
+    parts = {str(path.relative_to(ROOT)) for path in site.rglob("*") if path.suffix in {".html", ".css", ".js", ".svg"}}
+    assert len(parts) > 10
+    assert parts <= set(names)
+
+
 def test_the_wheel_offers_all_commands(names: list[str]) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     mains = {f"{target.split('.')[0]}/__main__.py" for target in scripts.values()}

@@ -287,9 +287,7 @@ async def test_a_key_that_is_too_long_is_400(service: Service) -> None:
 # --- 404, 405 -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/nope", "/scaler/v1/ping", "/v1/requests/a/b", "/favicon.ico", "/v2/ping"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/nope", "/scaler/v1/ping", "/v1/requests/a/b", "/favicon.ico", "/v2/ping"])
 async def test_unknown_routes_are_404(service: Service, path: str) -> None:
     answer = await service.get(path)
     assert (answer.code, answer.json["status"]) == (404, "NOK")

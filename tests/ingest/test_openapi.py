@@ -20,6 +20,7 @@ V1 = {
     "/v1/resume",
 }
 REST = {
+    "/",
     "/v1/requests",
     "/v1/status",
     "/v1/requests/{id}",
