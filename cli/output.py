@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TextIO
+from typing import Any, Final, Literal, TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
@@ -28,6 +28,9 @@ _COLOURS: Final = {
     "skipped": "dim",
 }
 """Of cells that are only this word."""
+_GAP: Final = 2
+_READABLE: Final = 20
+"""So wide a sentence has to be at the least."""
 _NO_END: Final = 10_000
 """Columns of a terminal that is none."""
 
@@ -39,7 +42,8 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     kind: str | None = None
-    title: str | None = None
+    spare: tuple[str, ...] = ()
+    """Columns that a person can do without on a narrow terminal, the first to go first."""
 
 
 class Output:
@@ -59,7 +63,7 @@ class Output:
     def table(self, table: Table) -> None:
         """For a person, columns that have something to say; piped, all of them."""
         if self.person:
-            self.console.print(drawn(table))
+            self.console.print(drawn(table, self.console.width))
             return
         for row in table.rows:
             self._write("\t".join([*([table.kind] if table.kind else []), *map(piped, row)]))
@@ -93,19 +97,38 @@ def swallow_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def drawn(table: Table) -> RichTable:
-    """As a person sees it."""
-    made = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
-    used = [i for i in range(len(table.columns)) if any(row[i] not in (None, "") for row in table.rows)]
+def drawn(table: Table, width: int) -> RichTable:
+    """As a person sees it, in so many columns of a terminal."""
+    made = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    used = _fitting(table, width)
     for i in used:
-        wide = any(isinstance(row[i], str) and " " in str(row[i]) for row in table.rows)
         number = all(isinstance(row[i], int | float | timedelta | None) for row in table.rows)
-        made.add_column(
-            table.columns[i].upper(), justify="right" if number else "left", no_wrap=not wide, overflow="fold"
-        )
+        justify: Literal["left", "right"] = "right" if number else "left"
+        made.add_column(table.columns[i].upper(), justify=justify, no_wrap=not _wraps(table, i), overflow="fold")
     for row in table.rows:
         made.add_row(*(_cell(row[i]) for i in used))
     return made
+
+
+def _fitting(table: Table, width: int) -> list[int]:
+    """The columns that say something, without those that are spared where there is no room for all."""
+    used = [i for i in range(len(table.columns)) if any(row[i] not in (None, "") for row in table.rows)]
+    for name in table.spare:
+        if sum(_least(table, i) + _GAP for i in used) <= width:
+            break
+        used = [i for i in used if table.columns[i] != name]
+    return used
+
+
+def _least(table: Table, i: int) -> int:
+    """How wide a column has to be."""
+    cells = max((len(for_people(row[i])) for row in table.rows), default=0)
+    return max(len(table.columns[i]), min(cells, _READABLE) if _wraps(table, i) else cells)
+
+
+def _wraps(table: Table, i: int) -> bool:
+    """Sentences do, names and numbers do not."""
+    return any(isinstance(row[i], str) and " " in str(row[i]) for row in table.rows)
 
 
 def _cell(value: Cell) -> Text:

@@ -14,12 +14,11 @@ from cli.output import Cell, Table, for_people, joined, moment
 Record = Mapping[str, Any]
 
 COLUMNS: Final = ("id", "requested", "what", "state", "step", "took", "message")
+SPARE: Final = ("step", "took", "requested")
 STEPS: Final = ("step", "started", "ended", "took")
 FACTS: Final = ("fact", "value")
-NODES: Final = ("node", "goes", "reason", "why")
+NODES: Final = ("node", "goes", "reason", "why", "moves")
 NOTICES: Final = ("notice", "status", "told")
-_NAMES: Final = ("hostname", "name", "node", "instance", "id")
-_VERDICTS: Final = ("goes", "would_go", "chosen")
 _HIDDEN: Final = frozenset({"steps", "plan", "notices", "request"})
 """What has a table of its own, or is for programs."""
 
@@ -43,7 +42,7 @@ def row(record: Record) -> Sequence[Cell]:
 
 def listing(records: Sequence[Record]) -> Table:
     """A list of them."""
-    return Table(COLUMNS, [row(record) for record in records])
+    return Table(COLUMNS, [row(record) for record in records], spare=SPARE)
 
 
 def waiting(record: Record) -> str:
@@ -67,15 +66,13 @@ def tables(record: Record) -> Iterator[Table]:
     yield Table(FACTS, list(_facts(record)), kind="fact")
     steps = record.get("steps") or ()
     if steps:
-        yield Table(STEPS, [_step(step) for step in steps], kind="step", title="Steps")
+        yield Table(STEPS, [_step(step) for step in steps], kind="step")
     judged = nodes(record)
     if judged.rows:
         yield judged
     notices = record.get("notices") or ()
     if notices:
-        yield Table(
-            NOTICES, [_notice(notice) for notice in notices], kind="notice", title="Not taken by Alertmanager yet"
-        )
+        yield Table(NOTICES, [_notice(notice) for notice in notices], kind="notice")
 
 
 def nodes(record: Record) -> Table:
@@ -83,16 +80,29 @@ def nodes(record: Record) -> Table:
     plan = record.get("plan")
     found = plan.get("nodes") if isinstance(plan, Mapping) else None
     judged = [node for node in found if isinstance(node, Mapping)] if isinstance(found, list) else []
-    return Table(NODES, [_node(node) for node in judged], kind="node", title="Nodes")
+    return Table(NODES, [_node(node) for node in judged], kind="node")
 
 
 def _node(node: Mapping[str, Any]) -> Sequence[Cell]:
-    name = next((node[key] for key in _NAMES if node.get(key)), "?")
-    goes = next((node[key] for key in _VERDICTS if isinstance(node.get(key), bool)), None)
-    obstacles = [each for each in node.get("obstacles") or () if isinstance(each, Mapping)]
-    reasons = joined(dict.fromkeys(each.get("code") for each in obstacles)) or node.get("reason")
-    why = "; ".join(str(each["sentence"]) for each in obstacles if each.get("sentence")) or node.get("why")
-    return str(name), goes, reasons, why
+    """Why it would go, or the codes and sentences of the reasons why not; and where its tasks would go."""
+    name, goes = node.get("name") or node.get("instance") or node.get("node") or "?", node.get("goes")
+    reasons = [each for each in node.get("reasons") or () if isinstance(each, Mapping)]
+    codes = joined(dict.fromkeys(each.get("code") for each in reasons))
+    why = node.get("why") or "; ".join(str(each["text"]) for each in reasons if each.get("text"))
+    return str(name), goes if isinstance(goes, bool) else None, codes, why, _moves(node.get("moves"))
+
+
+def _moves(moves: Any) -> str:
+    """`web to ip-1 (2), ip-2`; places may have a number of tasks each."""
+    if not isinstance(moves, Mapping):
+        return ""
+    return "; ".join(f"{service} to {_places(places)}" for service, places in moves.items())
+
+
+def _places(places: Any) -> str:
+    if isinstance(places, Mapping):
+        return joined(f"{place} ({number})" if number != 1 else place for place, number in places.items())
+    return joined(places) if isinstance(places, list) else str(places)
 
 
 def _facts(record: Record) -> Iterator[tuple[str, Cell]]:

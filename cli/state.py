@@ -18,14 +18,14 @@ PROBLEMS: Final = ("problem", "what to do")
 
 def tables(status: Status) -> Iterator[Table]:
     """Everything, what is wrong first."""
-    yield Table(CLUSTER, [_cluster(status)], kind="cluster")
+    yield Table(CLUSTER, [_cluster(status)], kind="cluster", spare=("lease age", "since"))
     problems = [*map(_problem, _many(status, "problems")), *map(_trouble, _many(status, "troubles"))]
     if problems:
         yield Table(PROBLEMS, problems, kind="problem")
-    for kind, columns, row in _KINDS:
+    for kind, columns, row, spare in _KINDS:
         rows = [row(each) for each in _many(status, f"{kind}s")]
         if rows:
-            yield Table(columns, rows, kind=kind)
+            yield Table(columns, rows, kind=kind, spare=spare)
     queue = status.get("queue")
     if isinstance(queue, Mapping):
         yield Table(QUEUE, [_queue(queue)], kind="queue")
@@ -115,8 +115,8 @@ def _seconds(value: Any) -> timedelta | None:
 
 
 _KINDS: Final = (
-    ("group", GROUPS, _group),
-    ("node", NODES, _node),
-    ("request", records.COLUMNS, records.row),
+    ("group", GROUPS, _group, ("bounds", "protected", "group")),
+    ("node", NODES, _node, ("id", "zone", "instance", "protected", "availability")),
+    ("request", records.COLUMNS, records.row, records.SPARE),
 )
-"""Lists of the document: each name without its `s`, its columns, and a row of it."""
+"""Lists of the document: each name without its `s`, its columns, a row of it, and what a narrow terminal spares."""

@@ -102,7 +102,8 @@ def _titled(output: Output, table: Table) -> None:
 def _live(context: Context, client: Client) -> None:
     with Live(console=context.output.console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
         for found in _looks(context, client, _STATUS):
-            parts = [part for table in state.tables(found) for part in (drawn(table), Text())]
+            width = context.output.console.width
+            parts = [part for table in state.tables(found) for part in (drawn(table, width), Text())]
             live.update(Group(*parts), refresh=True)
 
 

@@ -135,7 +135,7 @@ def test_show_says_all_that_stands_in_a_record(server: Server, scaler: Run) -> N
         "Nothing was removed",
         asked_by={"address": "10.0.0.1", "user": "alice"},
         warnings=["not protected"],
-        plan={"nodes": [{"hostname": "ip-1", "goes": False, "reason": "protected", "why": "a label"}]},
+        plan={"nodes": [{"name": "ip-1", "goes": False, "reasons": [{"code": "protected", "text": "a label"}]}]},
         notices=[{"alertname": "scale_nodes", "status": "error", "summary": "Nothing was removed"}],
     )
     server.says["GET /v1/requests/r1"] = (200, shown)
@@ -144,7 +144,7 @@ def test_show_says_all_that_stands_in_a_record(server: Server, scaler: Run) -> N
     assert ["fact", "asked_by", "address 10.0.0.1, user alice"] in rows
     assert ["fact", "warnings", "not protected"] in rows
     assert ["step", "plan", "2026-11-27T02:00:01.000Z", "2026-11-27T02:00:02.000Z", "1.000"] in rows
-    assert ["node", "ip-1", "no", "protected", "a label"] in rows
+    assert ["node", "ip-1", "no", "protected", "a label", "-"] in rows
     assert ["notice", "scale_nodes", "error", "Nothing was removed"] in rows
     assert scaler("show", "r1", "--json").json == shown
     assert scaler("show", "r1").code == 0
@@ -162,10 +162,20 @@ def test_a_request_that_is_not_there_is_said(server: Server, scaler: Run) -> Non
     assert (ended.code, "There is no request r1" in ended.err) == (1, True)
 
 
+_PROTECTED = {"code": "protected", "text": "it carries the label"}
+_FULL = {"code": "would-not-fit", "text": "web fits nowhere else"}
+
+
 def test_explain_is_a_line_for_each_node(server: Server, scaler: Run) -> None:
     nodes = [
-        {"hostname": "ip-1", "goes": True, "reason": None, "why": "the fewest tasks"},
-        {"hostname": "ip-2", "goes": False, "reason": "protected", "why": "it carries the label"},
+        {
+            "name": "ip-1",
+            "goes": True,
+            "why": "the fewest tasks",
+            "reasons": [],
+            "moves": {"web": {"ip-2": 2, "ip-3": 1}},
+        },
+        {"name": "ip-2", "goes": False, "why": "", "reasons": [_PROTECTED, _FULL], "moves": {}},
     ]
     server.queued("/v1/scale-nodes", record("succeeded", "Would change the number", plan={"nodes": nodes}))
     known = {"post": {"parameters": [{"name": "dry_run"}]}}
@@ -173,7 +183,7 @@ def test_explain_is_a_line_for_each_node(server: Server, scaler: Run) -> None:
     ended = scaler("explain", "down")
     assert ended.code == 0
     assert ended.rows == [
-        ["node", "ip-1", "yes", "-", "the fewest tasks"],
-        ["node", "ip-2", "no", "protected", "it carries the label"],
+        ["node", "ip-1", "yes", "-", "the fewest tasks", "web to ip-2 (2), ip-3"],
+        ["node", "ip-2", "no", "protected, would-not-fit", "it carries the label; web fits nowhere else", "-"],
     ]
     assert "Would change the number" in scaler("explain", "down", person=True).out

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from cli import durations, parser
-from cli.output import Table, for_people, piped
+from cli.output import Table, drawn, for_people, piped
 from cli.program import COMMANDS
 from shared.fields import MAX_BY
 from shared.records import State
@@ -57,7 +59,22 @@ def test_cells_are_what_people_and_programs_read() -> None:
         *("-", "-", "a b c", "yes", "1.000", "3"),
     ]
     assert [for_people(each) for each in (None, False, timedelta(seconds=61), 0.5)] == ["", "no", "1 min 1 s", "0.5"]
-    assert Table(("a",), [], kind="x").title is None
+
+
+def test_a_narrow_terminal_loses_what_can_be_spared_and_nothing_else() -> None:
+    rows = [("ip-10-0-3-12", "would-not-fit: web.1 fits on no other node", "i-0123456789abcdef0", "eu-central-1a")]
+    table = Table(("node", "removable", "instance", "zone"), rows, spare=("zone", "instance"))
+
+    def shown(width: int) -> list[bool]:
+        console = Console(file=io.StringIO(), width=width)
+        console.print(drawn(table, width))
+        assert isinstance(console.file, io.StringIO)
+        assert "would-not-fit" in console.file.getvalue()
+        return [name in console.file.getvalue() for name in ("NODE", "REMOVABLE", "INSTANCE", "ZONE")]
+
+    assert shown(120) == [True, True, True, True]
+    assert shown(60) == [True, True, True, False]
+    assert shown(40) == [True, True, False, False]
 
 
 @pytest.mark.parametrize("shell", parser.SHELLS)
