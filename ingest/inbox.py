@@ -20,6 +20,8 @@ SEND = timedelta(seconds=3.5)
 CHECK = timedelta(seconds=1.8)
 """The longest time to find out that SQS answers, so that `/readyz` says within 2 seconds that it does not."""
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 @asynccontextmanager
 async def open_inbox(client: Any, queue_url: str) -> AsyncIterator["SqsInbox"]:
@@ -41,7 +43,7 @@ class SqsInbox:
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """Return once SQS has the message. After Unavailable it may have it too."""
-        await self._batches.send(json.dumps(message, separators=(",", ":")))
+        await self._batches.send(_COMPACT.encode(message))
 
     async def check(self) -> None:
         """Return if SQS knows the queue and lets us ask. Raises Refused for a FIFO queue, which takes no request."""

@@ -43,11 +43,19 @@ _COMMON: tuple[Processor, ...] = (
 )
 
 
+_ENCODER = json.JSONEncoder(default=str)
+"""One for all lines: `json.dumps` makes a new one each time where it is told how to show what JSON does not know."""
+
+
+def _as_json(event: EventDict, **_options: Any) -> str:
+    return _ENCODER.encode(event)
+
+
 def _rendering(form: str, secrets: Iterable[str]) -> list[Processor]:
     """From an event's fields to its line, secrets blanked; in JSON once it is rendered, where each has one spelling."""
     known = sorted((secret for secret in secrets if len(secret) >= 3), key=len, reverse=True)
     if form == "json":
-        return [structlog.processors.JSONRenderer(default=str), _RedactLine(known)]
+        return [structlog.processors.JSONRenderer(serializer=_as_json), _RedactLine(known)]
     return [_Redact(known), structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 
 

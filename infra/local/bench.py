@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from infra.local.children import Child
@@ -22,11 +21,13 @@ from infra.local.demo import CURL, PATH, WEBHOOK
 from infra.local.environment import Environment
 from infra.local.facts import Eyes
 from infra.local.figures import Figures
+from infra.local.load import busy, load_ingest, resident
 from infra.local.surroundings import FOLDER, shield
 from infra.local.terminal import log_to, run
 
 ROUNDS: Final = 3
 BURST: Final = 4
+BUSY: Final = 2
 SERVICES: Final = 100
 SCALES: Final = 20
 KILLS: Final = 5
@@ -41,7 +42,6 @@ _ONE_UP: Final = "one scale-up: POST to the end"
 _PATIENCE_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 0.02
 _INTERRUPTED: Final = 130
-_MIB: Final = 2**20
 
 Found = TypeVar("Found")
 
@@ -71,10 +71,13 @@ async def _bench() -> int:
             (f"{SCALES} scales of a service", bench.service),
             (f"{SERVICES} services rescheduled", bench.services),
             (f"{KILLS} workers killed while they are active", bench.takeovers),
+            (f"{BURST} scale-ups at once, beside {BUSY} busy loops", bench.strained),
             (f"{POSTS} posts by {CALLERS} callers, with no worker", bench.posts),
         ):
             sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {what}\n")
             await measure()
+    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  ingest alone, SQS a stub\n")
+    await load_ingest(figures, FOLDER / "bench" / "logs", os.environ)
     sys.stdout.write(f"\n{figures.table()}\n")
     return 0
 
@@ -109,12 +112,29 @@ class _Bench:
 
     async def burst(self) -> None:
         """Several at once, beside one."""
+        ratio = await self._burst() / self._figures.median(_ONE_UP)
+        self._figures.note(f"{BURST} scale-ups at once: all ended, in times of one", ratio, unit="x")
+
+    async def strained(self) -> None:
+        """The same while others want the processors, too; one and several alike."""
+        async with busy(BUSY):
+            posted = time.time()
+            record = await self._ended(PATH, _UP)
+            one = _moment(record["ended_at"]) - posted
+            await self._ended(PATH, CURL)
+            ratio = await self._burst() / one
+        what = f"{BURST} scale-ups at once beside {BUSY} busy loops: all ended, in times of one beside them"
+        self._figures.note(what, ratio, unit="x")
+
+    async def _burst(self) -> float:
+        """Seconds until the last has ended; then as many nodes less. Notes what it took of AWS, and of the Swarm."""
         posted = time.time()
         records = await asyncio.gather(*(self._ended(PATH, _UP) for _ in range(BURST)))
-        last = max(_moment(record["ended_at"]) for record in records) - posted
-        ratio = last / self._figures.median(_ONE_UP)
-        self._figures.note(f"{BURST} scale-ups at once: all ended, in times of one", ratio, unit="x")
+        self._figures.note(f"{BURST} scale-ups at once: changes of the capacity", len(self._changes(posted)), unit="")
+        rollouts = {record["plan"]["reschedule"]["stamp"] for record in records}
+        self._figures.note(f"{BURST} scale-ups at once: reschedulings", len(rollouts), unit="")
         await self._ended(PATH.replace("by=1", f"by={BURST}"), CURL)
+        return max(_moment(record["ended_at"]) for record in records) - posted
 
     async def service(self) -> None:
         """Up and down in turns, inside the bounds."""
@@ -154,12 +174,12 @@ class _Bench:
         """Requests that are queued, and webhooks that are read and ignored; then what the processes hold."""
         services = self._environment.services
         active = await self._active()
-        self._figures.note("worker: resident memory", _resident_mib(active.pid), unit="MiB")
+        self._figures.note("worker: resident memory", resident(active.pid), unit="MiB")
         for worker in services.workers:
             worker.kill()
         await self._load("POST answered 202 (the emulated SQS is the slowest)", "/v1/reschedule-services", b"", 202)
         await self._load("resolved webhook, answered 200", PATH, _RESOLVED, 200)
-        self._figures.note("ingest: resident memory", _resident_mib(services.ingest.pid), unit="MiB")
+        self._figures.note("ingest: resident memory", resident(services.ingest.pid), unit="MiB")
 
     async def _load(self, what: str, path: str, body: bytes, expected: int) -> None:
         taken: list[float] = []
@@ -221,11 +241,6 @@ def _service(name: str, replicas: int, label: str = "no") -> dict[str, Any]:
 
 def _moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
-
-
-def _resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / _MIB
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from shared.clock import rfc3339
 from shared.errors import Unavailable
 from shared.records import State
 from tests.unit.desk import Desk, later, record
@@ -71,6 +72,58 @@ async def test_those_whose_nodes_come_within_moments_share_one_rollout_which_all
         assert len({id(result) for result in results}) == 1
         assert {rollout_of(request) for request in requests} == {Rollout(id="a", stamp="20261101T120002")}
         assert desk.hooks.calls.count("swarm.update_service") == 1
+
+
+def raised(desk: Desk, name: str, at: float, **plan: object) -> OpenRequest:
+    """A scale-up whose instances were asked for so many seconds after the start, and boot."""
+    return waiting(desk, name, "wait", applied_at=rfc3339(later(at)), **plan)
+
+
+@pytest.mark.parametrize(
+    ("ready", "raised_at", "shared"),
+    [
+        (20.0, 0.0, True),
+        (20.0, 9.0, True),
+        (20.0, 12.0, False),  # later than half of what the first took
+        (90.0, 14.0, True),
+        (90.0, 16.0, False),  # nothing is waited for longer than that
+    ],
+)
+async def test_nodes_that_come_seconds_apart_on_a_slow_machine_share_a_rollout_if_they_were_asked_for_together(
+    ready: float, raised_at: float, shared: bool
+) -> None:
+    async with batches() as (desk, made):
+        first, second = raised(desk, "a", 2.0), raised(desk, "b", 2.0 + raised_at)
+        await asyncio.sleep(ready)
+        await first.enter("reschedule")
+        leading = serve(made, first)
+        await asyncio.sleep(GATHER_SECONDS * 5)
+        told = first.waiting is not None and first.waiting.what.startswith("the nodes of 1 scale-up that boot beside")
+        assert told is shared
+        await asyncio.sleep(5)
+        await second.enter("reschedule")
+        await asyncio.gather(leading, serve(made, second))
+        assert (rollout_of(first) == rollout_of(second)) is shared
+
+
+@pytest.mark.parametrize(
+    ("failure", "least", "most"),
+    [
+        ({}, 10.0, 12.0),  # half as long as the first took
+        ({"launch_failure": "no capacity"}, 0.0, GATHER_SECONDS + 2.0),
+    ],
+)
+async def test_a_sibling_that_never_comes_is_waited_for_for_a_bounded_time(
+    failure: dict[str, str], least: float, most: float
+) -> None:
+    async with batches() as (desk, made):
+        first = raised(desk, "a", 2.0)
+        raised(desk, "b", 2.0, **failure)
+        await asyncio.sleep(20.0)
+        await first.enter("reschedule")
+        began = asyncio.get_running_loop().time()
+        await made.serve(first)
+        assert least <= asyncio.get_running_loop().time() - began < most
 
 
 async def test_a_rollout_that_has_begun_is_closed() -> None:

@@ -7,11 +7,13 @@ who comes later needs another, for its nodes did not exist when Swarm placed the
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from worker.flows.rollout import SLOW_SECONDS, Rescheduler, RolloutResult
 from worker.leadership.period import Leadership
+from worker.requests import wording
 from worker.requests.open_requests import OpenRequests
 from worker.requests.plans import Rollout, UpPlan
 from worker.requests.request import OpenRequest
@@ -19,7 +21,10 @@ from worker.requests.request import OpenRequest
 GATHER_SECONDS = 0.6
 """How long a batch waits for the next of the scale-ups that are still waiting for their nodes."""
 GATHER_MOST_SECONDS = 2.0
-"""How long it waits for all of them: on a slow machine the nodes of a burst come with gaps between them."""
+"""How long it waits for all of them."""
+CLOSE_MOST = timedelta(seconds=15)
+"""The longest that it waits for siblings that were raised with it: on a slow machine their nodes come with gaps between
+them, and a second rescheduling costs more than the wait."""
 _UNDERWAY = frozenset({None, "plan", "apply", "wait"})
 """Steps of a scale-up whose nodes are not Ready yet."""
 
@@ -89,21 +94,48 @@ class Batches:
                 self._running.release()
 
     async def _gather(self, batch: _Batch) -> None:
+        """Wait for siblings: those that boot and are close for the whole of their time, others a moment each."""
         if batch.rollout is not None:
             return
-        try:
-            async with asyncio.timeout(GATHER_MOST_SECONDS):
-                while self._scale_ups_underway():
-                    self._joined.clear()
-                    async with asyncio.timeout(GATHER_SECONDS):
-                        await self._joined.wait()
-        except TimeoutError:
-            return
+        loop, first = asyncio.get_running_loop(), batch.requests[0]
+        began, patience = loop.time(), self._patience(first)
+        while others := self._underway():
+            close = [each for each in others if self._is_close(each, first, patience)]
+            left = (patience.total_seconds() if close else GATHER_MOST_SECONDS) - (loop.time() - began)
+            if left <= 0 or not await self._next_joins(first, len(close), left):
+                return
 
-    def _scale_ups_underway(self) -> bool:
-        """Whether some scale-ups still wait for their nodes."""
+    async def _next_joins(self, first: OpenRequest, close: int, left: float) -> bool:
+        """Whether another scale-up joins in time."""
+        self._joined.clear()
+        what = f"the nodes of {wording.count(close, 'scale-up')} that boot beside it, to be rescheduled together"
+        with first.waiting_for(what, seconds=left) if close else nullcontext():
+            try:
+                async with asyncio.timeout(left if close else min(left, GATHER_SECONDS)):
+                    await self._joined.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    def _underway(self) -> list[OpenRequest]:
+        """The scale-ups that still wait for their nodes."""
         ups = (*self._requests.scale_ups("worker"), *self._requests.scale_ups("manager"))
-        return any(request.record.step in _UNDERWAY for request in ups)
+        return [request for request in ups if request.record.step in _UNDERWAY]
+
+    @staticmethod
+    def _patience(first: OpenRequest) -> timedelta:
+        """How long nodes may come later than those of the first: half of what these took, within bounds."""
+        raised = UpPlan.parse(first.record.plan).applied_at
+        took = timedelta(0) if raised is None else first.entered("reschedule") - raised
+        return min(max(took / 2, timedelta(seconds=GATHER_MOST_SECONDS)), CLOSE_MOST)
+
+    @staticmethod
+    def _is_close(sibling: OpenRequest, first: OpenRequest, patience: timedelta) -> bool:
+        """Whether its instances are known to boot, and were asked for about when the first's were."""
+        own, other = UpPlan.parse(first.record.plan).applied_at, UpPlan.parse(sibling.record.plan)
+        if sibling.record.step != "wait" or other.launch_failure or own is None or other.applied_at is None:
+            return False
+        return other.applied_at - own <= patience
 
     async def _run(self, batch: _Batch) -> RolloutResult:
         selection = await self._rescheduler.labelled()
