@@ -38,6 +38,18 @@ async def test_twenty_ups_at_once_are_raised_once_and_looked_at_once_with_a_targ
         assert s.swarm.rollouts[s.service("demo").id] == 2
 
 
+async def test_all_who_wait_for_nodes_of_a_group_share_their_looks() -> None:
+    looks = {}
+    for number in (1, 20):
+        async with scenario(**ROOM) as s:
+            process = await s.started()
+            requests = [s.up() for _ in range(number)]
+            await raised_to(s, requests)
+            after = process.ports.calls[process.ports.calls.index("groups.set_desired") :]
+            looks[number] = after.count("groups.describe")
+    assert looks[20] <= 4 * looks[1], looks
+
+
 def killed_at(s: Scenario, process: Process, call: str, number: int) -> None:
     """The process dies with such a call, and another one is there."""
     seen: list[str] = []

@@ -127,6 +127,11 @@ async def _call_again(termination: Termination, node: DepartingNode) -> bool:
     return False
 
 
+def _plan_alone(_world: World, stack: ExitStack) -> None:
+    """What the scale-ups beside it are about to be raised to does not count."""
+    stack.enter_context(mock.patch("worker.flows.planning._promised", return_value=0))
+
+
 def _wait_for_nothing(_world: World, stack: ExitStack) -> None:
     """What was moved away need not run elsewhere."""
     stack.enter_context(mock.patch("worker.decisions.displacement.unsettled", return_value=()))
@@ -190,10 +195,11 @@ TWINS = (
     Twin("smaller", "scale-down by name only", 5, _lower_desired, known=3),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=3),
     Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=41),
-    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=1209),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=1631),
     Twin("undo", "the journaled undo", 10, _undo_unwritten, known=35),
-    Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=7),
-    Twin("claims", "the look at who claims the instance now", 6, _match_once, known=217),
+    Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=9),
+    Twin("wave", "the targets of the scale-ups beside it as the base of a plan", 9, _plan_alone, known=2),
+    Twin("claims", "the look at who claims the instance now", 6, _match_once, known=324),
     Twin("foreign", "the care for nodes of other accounts", 6, _unknown_is_gone, known=3),
     Twin("writes", "the proof before the journal's writes", 3, _write_unproven, known=2),
     Twin("refill", "the wait for the node that replaces another", 9, _content_with_none, known=27),

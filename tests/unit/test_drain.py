@@ -14,6 +14,7 @@ from worker.flows.drain import Drain, Terms, drain_asked_for
 from worker.flows.flow import Context
 from worker.flows.give_back import give_back
 from worker.flows.rollout import Rescheduler
+from worker.flows.shared_look import SharedLook
 from worker.flows.wave import Wave
 from worker.leadership.deadline import Deadline
 from worker.requests.owners import inherited, taken_by
@@ -37,7 +38,13 @@ class Leaving:
         requests = self.desk.requests
         batches = Batches(leadership, rescheduler, requests)
         self.context = Context(
-            leadership, requests, CapacityView(leadership), rescheduler, batches, Wave(leadership, requests)
+            leadership,
+            requests,
+            CapacityView(leadership),
+            rescheduler,
+            batches,
+            Wave(leadership, requests),
+            SharedLook(leadership),
         )
 
     def departing(self, **facts: Any) -> DepartingNode:

@@ -13,6 +13,7 @@ from worker.flows.replace_node import ReplaceNode
 from worker.flows.replicas import ScaleService
 from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
+from worker.flows.shared_look import SharedLook
 from worker.flows.unknown import UnknownAction
 from worker.flows.up import ScaleUp
 from worker.flows.wave import Wave
@@ -39,8 +40,8 @@ class Flows:
     def __init__(self, leadership: Leadership, requests: OpenRequests) -> None:
         rescheduler = Rescheduler(leadership)
         batches = Batches(leadership, rescheduler, requests)
-        wave = Wave(leadership, requests)
-        context = Context(leadership, requests, CapacityView(leadership), rescheduler, batches, wave)
+        capacity, wave, look = CapacityView(leadership), Wave(leadership, requests), SharedLook(leadership)
+        context = Context(leadership, requests, capacity, rescheduler, batches, wave, look)
         self._flows = {key: make(context) for key, make in FLOWS.items()}
         self._unknown = UnknownAction()
 

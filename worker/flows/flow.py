@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from worker.flows.batches import Batches
     from worker.flows.capacity import CapacityView
     from worker.flows.rollout import Rescheduler
+    from worker.flows.shared_look import SharedLook
     from worker.flows.wave import Wave
 
 
@@ -41,3 +42,4 @@ class Context:
     rescheduler: "Rescheduler"
     batches: "Batches"
     wave: "Wave"
+    look: "SharedLook"

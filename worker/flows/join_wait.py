@@ -9,7 +9,6 @@ from datetime import timedelta
 import structlog
 
 from shared.alertmanager import Alert
-from shared.at_once import AtOnce
 from worker.decisions.matching import matched, members
 from worker.decisions.readiness import Expectation, Progress, excluded_names, progress
 from worker.errors import GaveUp
@@ -35,6 +34,7 @@ class JoinWait:
     def __init__(self, context: Context, request: OpenRequest) -> None:
         self._leadership = context.leadership
         self._capacity = context.capacity
+        self._shared = context.look
         self._request = request
         self._kind = node_type(request)
         self._group_name = group_name(self._leadership, request)
@@ -60,10 +60,8 @@ class JoinWait:
             )
 
     async def _look(self) -> bool | None:
-        async with AtOnce() as at_once:
-            describing = at_once.ask(self._leadership.groups.describe(self._group_name))
-            listing = at_once.ask(self._leadership.swarm.nodes())
-        group, nodes = self._counted(describing.result()), listing.result()
+        described, nodes = await self._shared.at(self._group_name)
+        group = self._counted(described)
         await self._capacity.confirm(self._kind, group)
         found = progress(self._expectation, group, nodes, self._kind)
         if found.done and group.desired >= self._expectation.target:
