@@ -123,16 +123,16 @@ class Verdict:
         Nor is a raise for the others of the wave, which goes from one's own target on, or puts that back. Nor is a call
         in flight that was given up, repeated, and arrives after all: nothing can fence it.
         """
-        if other.late and one.after == other.after:
+        shared = one.after != other.after and any(map(self._is_target_of_another, (one, other)))
+        if other.late and (one.after == other.after or shared):
             self._world.trace.counts["in flight: desired set again"] += 1
             return False
-        for_others = one.after != other.after and self._is_target_of_another(other)
-        if for_others and int(str(other.before)) >= int(str(one.after)):
+        if shared and int(str(other.before)) >= int(str(one.after)):
             return False
         by_people = self._world.judge.changed_between(one.target, one.time, other.time)
         between = (each for each in self._world.evidence.effects if one.time < each.time < other.time)
         by_late_call = any(each.late and each.target == one.target for each in between)
-        return (one.after != other.after and not for_others) or not (by_people or by_late_call)
+        return (one.after != other.after and not shared) or not (by_people or by_late_call)
 
     def _is_target_of_another(self, effect: Effect) -> bool:
         """Another scale-up of the group wanted what was set."""
