@@ -58,7 +58,9 @@ def create_app(parts: Parts) -> App:
     token = parts.settings.webhook_token
     guard = Guard(Gate(None if token is None else token.get_secret_value()), counted)
     routes = Routes(app, guard)
-    posts = Posts(parts.settings, parts.inbox, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted)
+    posts = Posts(
+        parts.settings, parts.inbox, parts.journal, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted
+    )
     status = Status(parts.inbox, counted, parts.settings)
     overview = Overview(parts.journal, parts.counts, parts.clock, parts.settings.scaler_cluster)
     site = Site(overview, parts.journal, parts.clock)
@@ -74,7 +76,7 @@ def create_app(parts: Parts) -> App:
 def _add_routes(routes: "Routes", prefix: str, posts: Posts, reads: Reads, status: Status) -> None:
     """All routes that exist without the prefix and with it."""
     for action in ACTIONS.values():
-        routes.post(f"{prefix}{action.route}", partial(posts.post, action, prefix))
+        routes.post(f"{prefix}{action.route.replace('{id}', '<request_id:str>')}", partial(posts.post, action, prefix))
     routes.get(f"{prefix}/v1/requests/<request_id:str>", reads.one)
     routes.get(f"{prefix}/v1/requests", reads.newest)
     routes.get(f"{prefix}/v1/status", reads.status)

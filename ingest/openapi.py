@@ -24,7 +24,8 @@ _ANSWERS = {
     "400": "Can never be valid; `message` says why. Alertmanager is told too.",
     "401": "The token is missing or wrong.",
     "403": "A browser sent it from a page of another site.",
-    "404": "Node scaling is switched off.",
+    "404": "Node scaling is switched off; of a cancel: there is no such request, or no worker has taken it yet.",
+    "409": "Of a cancel: it is too late, or such a request cannot be cancelled; `message` says why.",
     "413": f"The body is longer than {LONGEST_BODY} bytes.",
     "500": "With `wait`: ended as `failed`, and `message` says why.",
     "503": "SQS did not confirm it; repeat it, with an `Idempotency-Key` to be safe.",
@@ -81,8 +82,13 @@ def _post(action: Action) -> Document:
     schema = action.model.model_json_schema()["properties"]
     if "by" in schema:
         schema["by"] = {"type": "integer", "minimum": 1, "maximum": MAX_BY}
-    named = [_parameter(item.name, item.description, schema[item.name]) for item in action.parameters]
-    codes = {code: text for code, text in _ANSWERS.items() if code != "404" or action.needs_backend}
+    named = [
+        _parameter("id" if item.place == "path" else item.name, item.description, schema[item.name], item.place)
+        for item in action.parameters
+    ]
+    about = any(item.place == "path" for item in action.parameters)
+    possible = {"404": action.needs_backend or about, "409": about}
+    codes = {code: text for code, text in _ANSWERS.items() if possible.get(code, True)}
     return {
         "summary": action.summary,
         "description": action.description,

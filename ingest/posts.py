@@ -9,7 +9,7 @@ import structlog
 from sanic import HTTPResponse, Request
 from sanic.exceptions import NotFound, SanicException
 
-from ingest import bodies
+from ingest import bodies, existing
 from ingest.answers import answer
 from ingest.auth import Gate
 from ingest.bad_requests import BadRequests
@@ -17,7 +17,7 @@ from ingest.caller import Caller
 from ingest.headers import header
 from ingest.metrics import Metrics
 from ingest.outcomes import NotYet, Outcomes
-from ingest.ports import Inbox
+from ingest.ports import Inbox, Journal
 from ingest.query import Query
 from ingest.settings import IngestSettings
 from ingest.translate import Ignored, Post, translate
@@ -42,6 +42,7 @@ class Posts:
         self,
         settings: IngestSettings,
         inbox: Inbox,
+        journal: Journal,
         outcomes: Outcomes,
         bad_requests: BadRequests,
         clock: Clock,
@@ -50,6 +51,7 @@ class Posts:
     ) -> None:
         self._settings = settings
         self._inbox = inbox
+        self._journal = journal
         self._outcomes = outcomes
         self._bad_requests = bad_requests
         self._clock = clock
@@ -57,28 +59,34 @@ class Posts:
         self._counted = counted
         self._bodies = bodies.Bodies()
 
-    async def post(self, action: Action, prefix: str, request: Request) -> HTTPResponse:
-        """Queue what is asked for."""
+    async def post(self, action: Action, prefix: str, request: Request, **in_path: str) -> HTTPResponse:
+        """Queue what is asked for. `in_path`: the id of the request that it is about, if it is about one."""
         if action.needs_backend and self._settings.node_scaler_backend == "none":
             raise NotFound("Node scaling is switched off (NODE_SCALER_BACKEND is none)")
         body = await self._bodies.read(_chunks(request), request.headers.getone("content-length", None))
         try:
-            return await self._accept(action, prefix, request, body)
+            return await self._accept(action, prefix, request, body, in_path.get("request_id"))
         except InvalidRequest as error:
             _log.info("request_refused", action=action.name, reason=str(error))
             self._counted.refused(action.name)
             await self._bad_requests.tell(action, str(error))
             raise InvalidRequest(str(error), field=error.field, hint=_hint(action, error)) from error
 
-    async def _accept(self, action: Action, prefix: str, request: Request, body: bytes) -> HTTPResponse:
+    async def _accept(
+        self, action: Action, prefix: str, request: Request, body: bytes, about: str | None
+    ) -> HTTPResponse:
         query = Query.parse(request.query_string)
         key = header(request, "idempotency-key")
         request_id = str(uuid4())
-        post = Post(action=action, query=query, body=body, idempotency_key=key, caller=self._caller(request))
+        post = Post(
+            action=action, query=query, body=body, idempotency_key=key, caller=self._caller(request), about=about
+        )
         message = translate(post, request_id, self._clock.now())
         if isinstance(message, Ignored):
             _log.info("delivery_ignored", action=action.name, reason=message.reason)
             return answer(200, f"Ignored: {message.reason}")
+        if about is not None:
+            await existing.check(self._journal, about)
         wait = longest_wait(query, request.headers.getall("prefer", []), self._settings.default_wait)
         await self._send(message)
         outcome = await self._outcomes.outcome(request_id, wait) if wait else None
@@ -114,7 +122,7 @@ def _chunks(request: Request) -> AsyncIterator[bytes]:
 
 def _hint(action: Action, error: InvalidRequest) -> str | None:
     """How to give what is missing or wrong, where that is a parameter."""
-    parameter = next((item for item in action.parameters if item.name == error.field), None)
+    parameter = next((item for item in action.parameters if item.name == error.field and item.place == "query"), None)
     if parameter is None:
         return None
     name, example = parameter.name, parameter.example

@@ -6,6 +6,7 @@ from sanic.response import html, json, raw
 
 from ingest import metrics
 from ingest.answers import answer
+from ingest.existing import UNKNOWN
 from ingest.openapi import LISTED, MOST_LISTED, Document, description
 from ingest.overview import Overview
 from ingest.page import page
@@ -34,7 +35,7 @@ class Reads:
         Query.parse(request.query_string).check(())
         records = await self._journal.records([request_id])
         if request_id not in records:
-            raise NotFound("There is no such request, or no worker has taken it yet")
+            raise NotFound(UNKNOWN)
         return json(records[request_id].view())
 
     async def newest(self, request: Request) -> HTTPResponse:

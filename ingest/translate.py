@@ -9,7 +9,7 @@ from ingest.caller import Caller, asked_by
 from ingest.dedup import dedup_key
 from ingest.ignored import why_ignored
 from ingest.query import Query
-from shared.actions import Action
+from shared.actions import Action, Parameter
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.fields import shown
@@ -30,6 +30,8 @@ class Post:
     body: bytes = b""
     idempotency_key: str | None = None
     caller: Caller = field(default_factory=Caller)
+    about: str | None = None
+    """The id in the path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ig
     if reason is not None:
         return Ignored(reason)
     _check(post, body)
-    asked = {item.name: _value(item.name, post.query, webhook) for item in post.action.parameters}
+    asked = {item.name: _value(item, post, webhook) for item in post.action.parameters}
     message = {
         "action": post.action.name,
         **asked,
@@ -65,7 +67,7 @@ def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ig
 
 def _check(post: Post, body: dict[str, Any]) -> None:
     """Raise InvalidRequest for what is not known here, or asks for a dry run, wherever it says so."""
-    post.query.check([*(item.name for item in post.action.parameters), *FOR_ALL])
+    post.query.check([*(item.name for item in post.action.parameters if item.place == "query"), *FOR_ALL])
     dry_run = post.query.given("dry_run")
     if dry_run == "true":
         refuse_dry_run(["dry_run"])
@@ -75,10 +77,12 @@ def _check(post: Post, body: dict[str, Any]) -> None:
         refuse_dry_run(name for name in place or () if isinstance(name, str))
 
 
-def _value(name: str, query: Query, webhook: Webhook) -> Any:
-    """What counts for one parameter: the query, the group's labels, the common labels, in this order."""
-    asked = query.one(name)
-    return webhook.label(name) if asked is None else asked
+def _value(parameter: Parameter, post: Post, webhook: Webhook) -> Any:
+    """What counts for one parameter: the path; or the query, the group's labels, the common labels, in this order."""
+    if parameter.place == "path":
+        return post.about
+    asked = post.query.one(parameter.name)
+    return webhook.label(parameter.name) if asked is None else asked
 
 
 def _utf8(key: str) -> str:

@@ -103,6 +103,12 @@ class ResumeScaling(Request):
     """End a pause."""
 
 
+class CancelRequest(Request):
+    """Stop another request, as far as that can be done without leaving anything half done."""
+
+    request: RequestId
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A field that an HTTP caller gives in the query or as a label. `example` is a value that would do."""
@@ -110,6 +116,8 @@ class Parameter:
     name: str
     description: str
     example: str
+    place: Literal["query", "path"] = "query"
+    """path: it stands in the route's own path, as `{id}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,13 @@ class Action:
     """What HTTP callers may say, in the order of the documentation."""
     sentences: Mapping[str, Sentences] = field(default_factory=dict)
     """For fields that have words of their own; what is wrong with these is said first."""
+    stoppable: frozenset[str] | None = None
+    """The steps in which it can be cancelled, beside the time before its first one. None: it never can.
+
+    What was begun by then is given back, or stays and is told. While an instance is being terminated it is too late.
+    """
+    path: str = ""
+    """The path of its HTTP route, where that is not made of its name."""
     needs_backend: bool = False
     """Whether it takes a backend that scales nodes: absent while `NODE_SCALER_BACKEND` is `none`."""
     summary: str
@@ -149,7 +164,7 @@ class Action:
     @property
     def route(self) -> str:
         """The path of the HTTP route, without the caller's prefix."""
-        return f"/v1/{self.name}"
+        return self.path or f"/v1/{self.name}"
 
 
 _SCALE = Parameter("scale", "The direction. Required, here or as a label.", "up")
@@ -187,6 +202,7 @@ _SCALE_NODES = Action(
             "Incorrect node type: {}, type can only be worker or manager",
         ),
     },
+    stoppable=frozenset({"plan", "apply", "wait", "drain", "terminate"}),
     needs_backend=True,
     summary="Change the number of nodes of one type",
     description="Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to "
@@ -203,6 +219,7 @@ _SCALE_SERVICE = Action(
         "service": _NO_SERVICE,
         "scale": Sentences("No scale direction in request", "Incorrect scale direction in request"),
     },
+    stoppable=frozenset({"plan"}),
     summary="Change the number of replicas of one service",
     description="Within the service's bounds.",
     example=("?service=web&scale=up&by=2&wait=60", ""),
@@ -212,6 +229,7 @@ _RESCHEDULE_SERVICES = Action(
     model=RescheduleServices,
     lane="services",
     alert_name="reschedule_service",
+    stoppable=frozenset({"plan"}),
     summary="Reschedule every service that carries the reschedule label",
     description="Their tasks are replaced as their own update settings say, so that they spread over the nodes there "
     "are.",
@@ -223,6 +241,7 @@ _RESCHEDULE_SERVICE = Action(
     alert_name="reschedule_service",
     parameters=(_SERVICE,),
     sentences={"service": _NO_SERVICE},
+    stoppable=frozenset({"plan"}),
     summary="Reschedule one service",
     description="If it carries the reschedule label.",
     example=("?service=web", ""),
@@ -235,6 +254,7 @@ _DRAIN_NODE = Action(
     alert_name="scale_nodes",
     parameters=(_NODE, _BACK),
     sentences={"node": _NO_NODE},
+    stoppable=frozenset({"plan", "drain"}),
     summary="Move everything off a node, or give it back",
     description="The node stays in the Swarm, drained, until it is given back. Refused where its tasks would not fit "
     "elsewhere, as for a scale-down; given back where they do not move in `DRAIN_TIMEOUT`.",
@@ -273,6 +293,19 @@ _RESUME = Action(
     description="Node scales begin again; those that were skipped are not made up for.",
     example=("", ""),
 )
+_CANCEL = Action(
+    name="cancel",
+    model=CancelRequest,
+    lane="none",
+    alert_name="scale_nodes",
+    parameters=(Parameter("request", "The id of the request to stop.", "6f1c2a", place="path"),),
+    sentences={"request": Sentences("No request to cancel", "Incorrect request: {}, it can only be a request's id")},
+    path="/v1/requests/{id}/cancel",
+    summary="Stop another request",
+    description="One that waits for its turn ends as `skipped`. A scale-down that has terminated nothing is undone; a "
+    "scale-up ends its wait, and the capacity stays: both end as `failed`.",
+    example=("", ""),
+)
 
 _BY_NAME = {
     action.name: action
@@ -285,6 +318,7 @@ _BY_NAME = {
         _REPLACE_NODE,
         _PAUSE,
         _RESUME,
+        _CANCEL,
     )
 }
 ACTIONS: Mapping[str, Action] = MappingProxyType(_BY_NAME)

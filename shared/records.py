@@ -104,6 +104,8 @@ class Record:
     """Why it was asked for, in the words of who did."""
     waiting_for: Mapping[str, Any] | None = None
     """While open: `what`, `since`, `until`, `behind` (the id of another request), `last_error`; None while working."""
+    cancelled: Mapping[str, Any] | None = None
+    """Who cancelled it, and why (`shared.cancellation`). Written before it is stopped: who takes it over stops it."""
     limited_by: str | None = None
     """The bound that cut the request short."""
     duplicate_of: str | None = None
@@ -184,7 +186,7 @@ def _likely_state(known: Mapping[str, Any]) -> State:
 
 _PLAIN = (
     *("source", "asked_by", "reason", "scale", "type", "by", "service", "node", "nodes_before", "nodes_after"),
-    *("duplicate_of", "notified", "settled", "waiting_for", "limited_by"),
+    *("duplicate_of", "notified", "settled", "waiting_for", "cancelled", "limited_by"),
 )
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
@@ -192,7 +194,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     ),
     **dict.fromkeys(("by", "nodes_before", "nodes_after"), of_kind(int)),
     **dict.fromkeys(("reason", "limited_by"), of_kind(str)),
-    **dict.fromkeys(("asked_by", "waiting_for"), of_kind(dict)),
+    **dict.fromkeys(("asked_by", "waiting_for", "cancelled"), of_kind(dict)),
     **dict.fromkeys(("notified", "settled"), of_kind(bool)),
     **dict.fromkeys(("plan", "request"), of_kind(dict)),
     **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), moment),

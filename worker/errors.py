@@ -47,6 +47,10 @@ class GaveUp(ScalerError):
     """This request cannot go on; its text says what, why, and what to do. The flow undoes what must be undone."""
 
 
+class Cancelled(GaveUp):
+    """Somebody has cancelled this request: it goes no further."""
+
+
 @contextmanager
 def error_boundary(
     event: str,

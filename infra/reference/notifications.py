@@ -8,7 +8,7 @@ from infra.reference.markdown import code, table
 from shared.alertmanager import Alert
 from shared.pause import Pause
 from shared.records import Record
-from worker.requests import departures, notices, wording
+from worker.requests import departures, notices, steering, wording
 
 _RECORD = Record(
     id="6f1c",
@@ -46,8 +46,10 @@ def _events() -> Iterator[tuple[str, Alert]]:
     yield from _one_node()
     yield from _services()
     pause = Pause(_RECORD.requested_at, _RECORD.requested_at + timedelta(hours=2), "alice at 10.0.0.7", "maintenance")
-    yield "paused", wording.pausing("pending", wording.pause_request("pause"), wording.paused(pause))
-    yield "resumed", wording.pausing("success", wording.pause_request("resume"), wording.resumed(pause))
+    yield "paused", steering.pausing("pending", steering.pause_request("pause"), steering.paused(pause))
+    yield "resumed", steering.pausing("success", steering.pause_request("resume"), steering.resumed(pause))
+    stopped = steering.stopped("6f1c", "Cancelled by alice at 10.0.0.7; nothing was changed")
+    yield "cancelled", steering.cancelling("success", "6f1c", stopped)
     away = notices.outage(_RECORD, "AWS to answer", 63, "DescribeAutoScalingGroups: no answer in time")
     yield "AWS or Docker have not answered for a minute", away
     yield "they answer again", notices.outage_over(_RECORD, "AWS to answer")

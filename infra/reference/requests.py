@@ -53,6 +53,7 @@ _RECORD = {
     "node": "The node that it is about: its hostname, once that is known.",
     "nodes_before": "Desired capacity before.",
     "nodes_after": "Desired capacity after; while it runs, as planned.",
+    "cancelled": "Who cancelled it: `request` (the id of the one that did), `by`, `reason`, `at`; else `null`.",
     "limited_by": "The bound that cut it short.",
     "duplicate_of": "The id of the request that it repeats.",
     "warnings": "What was passed over on the way: labels that make no sense, a group that protects nothing.",

@@ -9,7 +9,7 @@ import pytest
 
 from shared.actions import ACTIONS
 from shared.errors import Refused, Unavailable
-from shared.records import State
+from shared.records import Record, State
 from tests.ingest.fakes import record
 from tests.ingest.serving import Service, payload, serving
 
@@ -125,7 +125,7 @@ async def test_nothing_is_answered_202_before_the_queue_has_it(service: Service)
 
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_resolved_alerts_never_do_anything(service: Service, action: str) -> None:
-    answer = await service.post(f"/v1/{action}?type=worker&service=web", payload("tutorial_resolved"))
+    answer = await service.post(f"{ACTIONS[action].route}?type=worker&service=web", payload("tutorial_resolved"))
     assert answer.code == 200
     assert answer.json["status"] == "OK"
     assert answer.message.startswith("Ignored: ")
@@ -775,3 +775,49 @@ async def test_a_pause_is_queued_with_its_seconds_and_its_reason(service: Servic
     first, second, third = service.inbox.messages
     assert (first["action"], first["for"], first["reason"]) == ("pause", 7200, "maintenance")
     assert ("for" in second, third["action"]) == (False, "resume")
+
+
+async def test_a_cancel_is_queued_with_the_id_of_its_path(prefixed: Service) -> None:
+    prefixed.journal.write(record("up-1", State.RUNNING))
+    headers = {"Authorization": "Bearer correct horse"}
+    answer = await prefixed.post("/scaler/v1/requests/up-1/cancel?reason=wrong+alert", headers=headers)
+    assert answer.code == 202
+    [message] = prefixed.inbox.messages
+    assert (message["action"], message["request"], message["reason"]) == ("cancel", "up-1", "wrong alert")
+    assert answer.headers["Location"] == f"/scaler/v1/requests/{message['id']}"
+
+
+@pytest.mark.parametrize(
+    ("present", "code", "message"),
+    [
+        (None, 404, "There is no such request, or no worker has taken it yet"),
+        (record("r", State.FAILED), 409, "Request r (scale-nodes) has ended already: failed"),
+        (
+            record("r", State.RUNNING, step="reschedule"),
+            409,
+            "Request r (scale-nodes) can be cancelled no more: it is at the step reschedule",
+        ),
+        (
+            record("r", State.RUNNING, step="terminate", plan={"intent": {"instance_id": "i-1"}}),
+            409,
+            "Request r (scale-nodes) can be cancelled no more: a node of it has been terminated, or is about to be",
+        ),
+        (record("r", State.QUEUED, action="resume"), 409, "Request r (resume) is of a kind that cannot be cancelled"),
+    ],
+)
+async def test_what_cannot_be_cancelled_is_answered_at_once(
+    service: Service, present: Record | None, code: int, message: str
+) -> None:
+    if present is not None:
+        service.journal.write(present)
+    answer = await service.post("/v1/requests/r/cancel")
+    assert (answer.code, answer.json["status"], answer.message) == (code, "NOK", message)
+    assert service.inbox.messages == []
+
+
+@pytest.mark.parametrize("step", [None, "plan", "wait", "drain", "terminate"])
+async def test_what_is_being_cancelled_or_has_not_come_too_far_can_be(service: Service, step: str | None) -> None:
+    service.journal.write(record("r", State.RUNNING, step=step))
+    service.journal.write(record("s", State.RUNNING, step="undo", cancelled={"request": "c"}))
+    for request in ("r", "s"):
+        assert (await service.post(f"/v1/requests/{request}/cancel")).code == 202

@@ -81,7 +81,7 @@ NOT_IGNORED = {
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_it_is_200_with_the_reason_and_nothing_is_queued(service: Service, action: str, case: str) -> None:
     body, reason = IGNORED[case]
-    answer = await service.post(f"/v1/{action}?scale=up&type=worker&service=web&nonsense=1", body)
+    answer = await service.post(f"{ACTIONS[action].route}?scale=up&type=worker&service=web&nonsense=1", body)
     assert (answer.code, answer.json["status"]) == (200, "OK")
     assert answer.message.startswith("Ignored: ")
     assert reason in answer.message

@@ -18,6 +18,7 @@ V1 = {
     "/v1/replace-node",
     "/v1/pause",
     "/v1/resume",
+    "/v1/requests/{id}/cancel",
 }
 REST = {
     "/",
@@ -84,6 +85,7 @@ def test_parameters_come_from_the_models() -> None:
         "/v1/replace-node": {"node", *FOR_ALL},
         "/v1/pause": {"for", *FOR_ALL},
         "/v1/resume": {*FOR_ALL},
+        "/v1/requests/{id}/cancel": {"id", *FOR_ALL},
     }
 
 

@@ -16,6 +16,11 @@ _JOINABLE = frozenset({"apply", "wait", "reschedule"})
 
 def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
     """Those of the queued requests (the first is the next) that may begin beside the running ones."""
+    cancelled = [request for request in queued if _only_ends(request)]
+    return [*cancelled, *_startable([request for request in queued if not _only_ends(request)], running)]
+
+
+def _startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
     services = _free_services(queued, running)
     head = next((request for request in queued if _scales_nodes(request)), None)
     if head is None or not _may_begin(head, filter(_scales_nodes, running)):
@@ -56,6 +61,11 @@ def _may_begin(head: OpenRequest, running: Iterable[OpenRequest]) -> bool:
         and other.record.step in _JOINABLE
         for other in running
     )
+
+
+def _only_ends(request: OpenRequest) -> bool:
+    """Cancelled before it has begun: it waits for nobody's turn to end."""
+    return request.record.cancelled is not None and request.record.step is None
 
 
 def _scales_nodes(request: OpenRequest) -> bool:

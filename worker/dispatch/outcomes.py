@@ -10,7 +10,7 @@ import structlog
 
 from shared.errors import Refused, Unavailable
 from shared.records import State
-from worker.errors import GaveUp, error_boundary
+from worker.errors import Cancelled, GaveUp, error_boundary
 from worker.flows.flow import Flow
 from worker.leadership.period import Leadership
 from worker.requests.open_requests import OpenRequests
@@ -55,11 +55,24 @@ class Attempt:
             except Unavailable as error:
                 self._judge(error)
             if self._failures:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Before the next attempt; a cancellation ends it."""
+        try:
+            with self._request.interruption.possible():
                 await asyncio.sleep(PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS)) - 1])
+        except Cancelled:
+            return
 
     async def _advance(self) -> None:
         if self._reason is None:
+            self._reason = self._request.stop_reason
+        self._request.giving_up = self._reason is not None
+        if self._reason is None:
             await self._take_step()
+        elif self._request.record.step is None and self._request.record.cancelled is not None:
+            await self._request.end(State.SKIPPED, self._reason)
         elif self._broken_endings < MOST_BROKEN_ENDINGS:
             await self._flow.give_up(self._request, self._reason)
             self._reason = None

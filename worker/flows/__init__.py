@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from shared.records import Record
 from worker.flows.batches import Batches
+from worker.flows.cancel import Cancel
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.drain_node import DrainNode
@@ -30,6 +31,7 @@ FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("reschedule-service", None): Reschedule,
     ("pause", None): Pauses,
     ("resume", None): Pauses,
+    ("cancel", None): Cancel,
 }
 """(action, direction) to its flow; None: whatever the direction."""
 

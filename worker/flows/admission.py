@@ -5,7 +5,7 @@ from datetime import timedelta
 from shared.records import State
 from worker.flows.nodes import direction, node_type
 from worker.leadership.period import Leadership
-from worker.requests import wording
+from worker.requests import steering, wording
 from worker.requests.request import OpenRequest
 
 
@@ -29,7 +29,7 @@ async def paused(leadership: Leadership) -> str | None:
     To be asked once, before anything is begun: what has begun goes on.
     """
     pause = await leadership.pausing.present()
-    return None if pause is None else wording.paused_since(pause)
+    return None if pause is None else steering.paused_since(pause)
 
 
 def _stale(leadership: Leadership, request: OpenRequest) -> str | None:

@@ -8,7 +8,7 @@ from shared.messages import Direction, Role
 from shared.records import State
 from worker.decisions.bounds import AtBound
 from worker.leadership.period import Leadership
-from worker.requests import wording
+from worker.requests import steering, wording
 from worker.requests.request import OpenRequest
 
 
@@ -71,5 +71,7 @@ async def skip_at_bound(leadership: Leadership, request: OpenRequest, at: AtBoun
 
 async def fail(leadership: Leadership, request: OpenRequest, message: str, desired: int | None) -> None:
     """End it: it failed, or was refused. `desired`: the desired capacity as it is now, as far as it is known."""
+    if request.record.cancelled is not None and desired is not None:
+        message = wording.joined(message, steering.capacity(group_name(leadership, request), desired))
     alert = wording.nodes("error", headline(leadership, request), message)
     await request.end(State.FAILED, message, alert, nodes_after=desired)

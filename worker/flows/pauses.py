@@ -12,7 +12,7 @@ from shared.records import State
 from worker.flows.flow import Context
 from worker.leadership.pausing import is_later
 from worker.ports.storage import PauseMemory
-from worker.requests import notices, wording
+from worker.requests import notices, steering
 from worker.requests.request import OpenRequest
 
 
@@ -42,13 +42,13 @@ class Pauses:
         order = _order(request)
         until = None if order.pause is None else order.pause.until
         if until is not None and until <= request.now():
-            await request.end(State.SKIPPED, wording.pause_over(until))
+            await request.end(State.SKIPPED, steering.pause_over(until))
             return
         last = await self._leadership.pausing.change(order)
         if is_later(last, order):
-            await request.end(State.SKIPPED, wording.outdone(last.request))
+            await request.end(State.SKIPPED, steering.outdone(last.request))
         elif order.pause is not None:
-            summary = wording.paused(order.pause)
+            summary = steering.paused(order.pause)
             await request.end(State.SUCCEEDED, summary, _alert(request, "pending", summary))
         else:
             await self._resumed(request, last)
@@ -57,14 +57,14 @@ class Pauses:
     async def _resumed(request: OpenRequest, last: PauseMemory) -> None:
         pause = last.pause if last.pause is not None and last.pause.holds(request.now()) else None
         if pause is None and last.request != request.id:
-            await request.end(State.SKIPPED, wording.NOT_PAUSED)
+            await request.end(State.SKIPPED, steering.NOT_PAUSED)
             return
-        summary = wording.resumed(pause)
+        summary = steering.resumed(pause)
         await request.end(State.SUCCEEDED, summary, _alert(request, "success", summary))
 
 
 def _alert(request: OpenRequest, status: Status, summary: str) -> Alert:
-    return wording.pausing(status, wording.pause_request(request.record.action), summary)
+    return steering.pausing(status, steering.pause_request(request.record.action), summary)
 
 
 def _order(request: OpenRequest) -> PauseMemory:

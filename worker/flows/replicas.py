@@ -4,6 +4,7 @@ The target is journaled before the service is touched, and the request label in 
 proves that it was: what a person does to the service afterwards is theirs, and never done over.
 """
 
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from shared.alertmanager import Alert, Status
@@ -45,9 +46,9 @@ class ScaleService:
     async def _change(self, request: OpenRequest) -> None:
         """Plan and apply, alone with the service: nothing of ours changes it in between."""
         service = await self._service(request)
-        request.waits(f"its turn at the service {service.name}")
-        async with self._leadership.turn(request.id, service.id):
-            request.works()
+        async with AsyncExitStack() as turn:
+            with request.waiting_for(f"its turn at the service {service.name}"):
+                await turn.enter_async_context(self._leadership.turn(request.id, service.id))
             if request.record.step == "plan":
                 await self._plan(request)
             if request.record.step == "apply" and not request.ended:

@@ -5,6 +5,7 @@ replaced, and no others. The nodes only take nothing new meanwhile.
 """
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import structlog
@@ -49,9 +50,9 @@ class RollingMove:
 
         `moved`: they are gone already, by the worker before us.
         """
-        self._request.waits(f"its turn at the service {service.name}")
-        async with self._leadership.turn(self._request.id, service.id):
-            self._request.works()
+        async with AsyncExitStack() as turn:
+            with self._request.waiting_for(f"its turn at the service {service.name}"):
+                await turn.enter_async_context(self._leadership.turn(self._request.id, service.id))
             ids = tuple(sorted(self._ids))
             if service.id not in self._plan.avoiding:
                 await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))

@@ -20,7 +20,7 @@ from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
 from worker.flows.wave import LOOK_AGAIN_SECONDS
 from worker.leadership.deadline import Deadline
-from worker.requests import wording
+from worker.requests import steering, wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
@@ -59,10 +59,19 @@ class ScaleUp:
         if request.record.step in {"wait", "reschedule"}:
             # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
             await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
+            if request.record.cancelled is not None:
+                told = wording.joined(reason, await self._left(request))
+                await request.end(State.FAILED, told, wording.nodes_timeout(told))
+                return
             message = wording.joined(begun(request), reason)
             await request.end(State.FAILED, message, wording.nodes_timeout(reason))
         else:
             await fail(self._leadership, request, reason, await self._present(request))
+
+    async def _left(self, request: OpenRequest) -> str:
+        """The capacity that a cancelled scale leaves, and what becomes of it."""
+        name, kind = group_name(self._leadership, request), node_type(request)
+        return wording.joined(steering.capacity(name, int(request.record.nodes_after or 0)), steering.what_comes(kind))
 
     async def _present(self, request: OpenRequest) -> int | None:
         """The desired capacity as it is, of a scale that was not applied, or of which nobody knows whether it was."""

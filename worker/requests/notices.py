@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from shared.alertmanager import Alert, Status
 from shared.records import Record
-from worker.requests import wording
+from worker.requests import steering, wording
 
 DOCKER = "Docker to answer"
 AWS = "AWS to answer"
@@ -49,7 +49,7 @@ def _about(record: Record, status: Status, summary: str) -> Alert:
         case "drain-node" | "replace-node":
             return wording.nodes(status, wording.node_request(record), summary)
         case "pause" | "resume":
-            return wording.pausing(status, wording.pause_request(record.action), summary)
+            return steering.pausing(status, steering.pause_request(record.action), summary)
         case _:
             request = wording.one_request(record.service) if record.service else wording.ALL_REQUEST
             return wording.rescheduled(request, status, summary)

@@ -57,6 +57,10 @@ class OpenRequests:
             self.queued.sort(key=_order)
             self.changed.set()
 
+    def get(self, request_id: str) -> OpenRequest | None:
+        """One that is in hand, also one that has ended and is not settled yet."""
+        return self._requests.get(request_id)
+
     def begin(self, request: OpenRequest) -> None:
         """A flow works on it from now on."""
         self.queued.remove(request)

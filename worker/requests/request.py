@@ -14,12 +14,14 @@ from typing import Any
 import structlog
 
 from shared.alertmanager import Alert
+from shared.cancellation import Cancellation, refusal, too_late
 from shared.clock import Clock
 from shared.documents import Document
 from shared.errors import Unavailable
 from shared.records import Record, State, Step
 from worker.ports.storage import Journal, Overtaken
-from worker.requests import notices
+from worker.requests import notices, steering
+from worker.requests.interruption import Interruption
 from worker.requests.notices import signed
 from worker.requests.outbox import OFFERED_FOR, Outbox, parsed
 from worker.requests.waiting import Waiting
@@ -45,6 +47,9 @@ class OpenRequest:
         self._saving = asyncio.Lock()
         self._in_doubt = False
         """Whether a write may have been done whose answer never came: the next one has to be the flow's own."""
+        self.giving_up = False
+        """Whether its flow brings it to its end already: then a cancellation changes nothing more."""
+        self.interruption = Interruption(lambda: self.stop_reason)
         self._waiting = Waiting.parse(record.waiting_for)
         self._trouble: Waiting | None = None
         self._last_trouble = asyncio.get_running_loop().time()
@@ -111,11 +116,12 @@ class OpenRequest:
 
     @contextmanager
     def waiting_for(self, what: str, *, seconds: float | None = None, since: datetime | None = None) -> Iterator[None]:
-        """It waits in this block; a wait around it goes on behind it."""
+        """It waits in this block, unless it is cancelled; a wait around it goes on behind it. Raises Cancelled."""
         before = self._waiting
         self.waits(what, seconds=seconds, since=since)
         try:
-            yield
+            with self.interruption.possible():
+                yield
         finally:
             self._waiting = before
 
@@ -125,6 +131,29 @@ class OpenRequest:
         present, self._last_trouble = self.trouble, asyncio.get_running_loop().time()
         since = present.since if present is not None and present.what == what else self._clock.now()
         self._trouble = Waiting(what, since, last_error=str(error))
+
+    # --- Its cancellation ---------------------------------------------------------------------------------------
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why it goes no further: somebody has cancelled it in time. None: it goes on."""
+        if self.record.cancelled is None or self.giving_up or too_late(self.record) is not None:
+            return None
+        cancellation = Cancellation.parse(self.record.cancelled)
+        return steering.cancelled(cancellation, unchanged=self.record.step in {None, "plan"})
+
+    async def cancel(self, cancellation: Cancellation) -> str | None:
+        """Let it go no further: its flow writes nothing more, and what waits is interrupted. Why not; None: it is so.
+
+        Between the look at how far it has come and the write no other write comes: whichever is first counts.
+        """
+        async with self._saving:
+            reason = refusal(self.record)
+            if reason is not None or self.record.cancelled is not None:
+                return reason
+            await self._save({"cancelled": cancellation.document(self._clock.now())})
+        self.interruption.interrupt()
+        return None
 
     # --- What is written ----------------------------------------------------------------------------------------
 
@@ -160,6 +189,7 @@ class OpenRequest:
         if plan is not None:
             changes["plan"] = plan.document()
         async with self._saving:
+            self.interruption.check()
             await self._save(changes)
 
     async def _save(self, changes: dict[str, Any]) -> None:
@@ -210,6 +240,7 @@ class OpenRequest:
 
     async def end(self, state: State, message: str, *alerts: Alert, **changes: Any) -> None:
         """The outcome: offered to people first, for a short time, then written down, with changes of the record."""
+        self.interruption.check()
         self.say(*alerts)
         await self._outbox.flushed(self.id, OFFER_SECONDS)
         now, told = self._clock.now(), not self._outbox.pending(self.id)

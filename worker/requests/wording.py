@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from shared.actions import ACTIONS
 from shared.alertmanager import Alert, Status
-from shared.pause import Pause
 from shared.records import Record
 
 BACKEND = "aws"
@@ -24,6 +23,11 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """A number of things: `1 worker node`, `2 worker nodes`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def moment(when: datetime) -> str:
+    """A moment as the sentences write it: in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # --- Node scales ------------------------------------------------------------------------------------------------
@@ -193,63 +197,6 @@ def reschedule_failures(failed: Sequence[tuple[str, str]], succeeded: Sequence[s
     names, reasons = ", ".join(name for name, _ in failed), "; ".join(f"{name}: {reason}" for name, reason in failed)
     others = f" ({', '.join(succeeded)} succeeded)" if succeeded else ""
     return f"{names} failed to reschedule{others}: {reasons}"
-
-
-# --- Pauses -----------------------------------------------------------------------------------------------------
-
-NOT_PAUSED = "Node scales are not paused"
-
-
-def pause_request(action: str) -> str:
-    """The `request` annotation of a pause or a resume."""
-    return "Pause node scales" if action == "pause" else "Resume node scales"
-
-
-def paused(pause: Pause) -> str:
-    """Node scales are paused from now on."""
-    return f"Node scales are paused {_until(pause)}{_whose(pause)}"
-
-
-def resumed(pause: Pause | None) -> str:
-    """They are paused no more."""
-    return "Node scales go on" if pause is None else f"Node scales go on, paused since {moment(pause.since)}"
-
-
-def paused_since(pause: Pause) -> str:
-    """A node scale is not begun."""
-    return (
-        f"Paused since {moment(pause.since)} {_until(pause)}{_whose(pause)}: no node scale begins. "
-        "Resume (POST /v1/resume), then repeat the request"
-    )
-
-
-def pause_over(until: datetime) -> str:
-    """A pause that came too late to hold."""
-    return f"The pause was to end at {moment(until)}, and that is over"
-
-
-def outdone(request: str) -> str:
-    """A pause or a resume that was requested before the one that counts."""
-    return f"Request {request} paused or resumed later, and counts"
-
-
-def pausing(status: Status, request: str, summary: str) -> Alert:
-    """About a pause."""
-    return Alert("scale_nodes", "pause", status, request, summary)
-
-
-def moment(when: datetime) -> str:
-    """A moment as the sentences write it: in UTC, to the second."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _until(pause: Pause) -> str:
-    return "until somebody resumes" if pause.until is None else f"until {moment(pause.until)}"
-
-
-def _whose(pause: Pause) -> str:
-    by, reason = f"by {pause.by}" if pause.by else "", f"({pause.reason})" if pause.reason else ""
-    return "".join(f" {part}" for part in (by, reason) if part)
 
 
 # --- Bad requests -----------------------------------------------------------------------------------------------
