@@ -117,7 +117,11 @@ def _for_all_posts() -> list[Document]:
     return [
         _parameter("wait", "Seconds to wait for the outcome before answering.", seconds),
         _parameter("reason", "Why, for whoever reads the record.", reason),
-        _parameter("dry_run", "Not available in this version: `true` is refused.", {"type": "boolean"}),
+        _parameter(
+            "dry_run",
+            "`true`: say what would be done, and do nothing. Pauses, resumes and cancels have none.",
+            {"type": "boolean"},
+        ),
         _parameter("Prefer", "`wait=SECONDS`, where the query does not say.", {"type": "string"}, "header"),
         _parameter("Idempotency-Key", "The same key within 24 hours is the same request.", key, "header"),
     ]

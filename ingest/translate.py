@@ -54,6 +54,7 @@ def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ig
         "action": post.action.name,
         **asked,
         **_identity(post, webhook),
+        **({"dry_run": True, "version": 2} if post.query.given("dry_run") == "true" else {}),
         "id": request_id,
         "requested_at": rfc3339(now),
         "source": "alertmanager" if webhook.group_key else "http",
@@ -66,12 +67,10 @@ def translate(post: Post, request_id: str, now: datetime) -> dict[str, Any] | Ig
 
 
 def _check(post: Post, body: dict[str, Any]) -> None:
-    """Raise InvalidRequest for what is not known here, or asks for a dry run, wherever it says so."""
+    """Raise InvalidRequest for what is not known here, and for a dry run that is asked for elsewhere."""
     post.query.check([*(item.name for item in post.action.parameters if item.place == "query"), *FOR_ALL])
     dry_run = post.query.given("dry_run")
-    if dry_run == "true":
-        refuse_dry_run(["dry_run"])
-    if dry_run not in {None, "false"}:
+    if dry_run not in {None, "false", "true"}:
         raise InvalidRequest(f"Incorrect dry_run: {shown(dry_run)}, dry_run can only be true or false")
     for place in (body, body.get("groupLabels"), body.get("commonLabels")):
         refuse_dry_run(name for name in place or () if isinstance(name, str))

@@ -7,9 +7,9 @@ or `shared` names an action.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from shared.fields import (
@@ -51,6 +51,20 @@ class Request(BaseModel):
     """Alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never a secret."""
     reason: Reason | None = None
     version: Version = 1
+    dry_run: bool | None = None
+    """Say what would be done, and do nothing. Version 2 alone: a worker of before would do it."""
+
+    @field_validator("dry_run")
+    @classmethod
+    def _of_version_2(cls, value: bool | None, info: ValidationInfo) -> bool | None:
+        if value and info.data.get("version") != 2:
+            raise ValueError("a dry run takes version 2: an older worker would do what is asked for")
+        if value and cls.steers:
+            raise ValueError("there is no dry run of that")
+        return value
+
+    steers: ClassVar[bool] = False
+    """It steers the scaler itself: there is nothing to try out."""
 
 
 class ScaleNodes(Request):
@@ -96,16 +110,20 @@ class ReplaceNode(Request):
 class PauseScaling(Request):
     """Let no node scale begin: for some seconds, or until a resume."""
 
+    steers = True
     seconds: Seconds | None = Field(default=None, alias="for")
 
 
 class ResumeScaling(Request):
     """End a pause."""
 
+    steers = True
+
 
 class CancelRequest(Request):
     """Stop another request, as far as that can be done without leaving anything half done."""
 
+    steers = True
     request: RequestId
 
 
@@ -267,6 +285,7 @@ _REPLACE_NODE = Action(
     alert_name="scale_nodes",
     parameters=(_NODE,),
     sentences={"node": _NO_NODE},
+    stoppable=frozenset({"plan", "drain", "terminate"}),
     needs_backend=True,
     summary="Replace a node by a new one",
     description="Drains the node, terminates its instance without lowering the desired capacity, waits until the group "

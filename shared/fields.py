@@ -61,12 +61,12 @@ def _rfc3339(value: object) -> object:
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
 
-def _first_version(value: object) -> object:
-    """The only version, also where it is not said. True and 1.0 equal 1, and are refused."""
+def _known_version(value: object) -> object:
+    """1, also where it is not said, or 2. True and 1.0 equal 1, and are refused."""
     if value is None:
         return 1
-    if type(value) is not int or value != 1:
-        raise ValueError("version can only be 1")
+    if type(value) is not int or value not in {1, 2}:
+        raise ValueError("version can only be 1 or 2")
     return value
 
 
@@ -101,4 +101,4 @@ Key = Annotated[str, Field(min_length=1, max_length=512)]
 Reason = Annotated[str, Field(max_length=1000)]
 AskedBy = Annotated[dict[str, Any] | None, BeforeValidator(_object_or_nothing)]
 Source = Annotated[str, Field(min_length=1, max_length=64)]
-Version = Annotated[Literal[1], BeforeValidator(_first_version)]
+Version = Annotated[Literal[1, 2], BeforeValidator(_known_version)]

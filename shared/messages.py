@@ -102,10 +102,10 @@ def parse_request(value: Mapping[str, Any]) -> Request:
 
 
 def refuse_dry_run(names: Iterable[str]) -> None:
-    """Raise InvalidRequest where one of the names asks for a dry run, however it is spelt: it must never be done."""
+    """Raise InvalidRequest where one of the names means a dry run and is not how one is asked for: never do it."""
     name = next((name for name in names if len(name) <= _LONGEST_NAME and _means_dry_run(name)), None)
     if name is not None:
-        raise InvalidRequest(f"{shown(name)}: a dry run is not available in this version, nothing is done", field=name)
+        raise InvalidRequest(f"{shown(name)}: {_HOW}, nothing is done", field=name)
 
 
 @lru_cache(maxsize=1024)
@@ -114,6 +114,7 @@ def _means_dry_run(name: str) -> bool:
     return SequenceMatcher(None, letters, "dryrun").ratio() >= _ALIKE
 
 
+_HOW = "a dry run is asked for with dry_run=true in the query, or in a message of version 2 with the field dry_run"
 _LONGEST_NAME = 20
 _ALIKE = 0.8
 """`dryRun`, `dry-run`, `dry_rn` and `dryrun2` are alike enough, `drain`, `rerun` and `dry` are not."""

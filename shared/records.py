@@ -108,6 +108,8 @@ class Record:
     """Who cancelled it, and why (`shared.cancellation`). Written before it is stopped: who takes it over stops it."""
     limited_by: str | None = None
     """The bound that cut the request short."""
+    dry_run: bool = False
+    """Nothing is changed for it: it says what would be done."""
     duplicate_of: str | None = None
     warnings: tuple[str, ...] = ()
     plan: Mapping[str, Any] = field(default_factory=dict)
@@ -131,14 +133,19 @@ class Record:
         """As `GET /v1/requests/{id}` shows it: the fields of the message that nobody here knows stand beside ours."""
         document = self.document()
         unknown = {key: value for key, value in self.request.items() if key not in document}
-        return {**unknown, **document, **{name: document[name] or self.request.get(name) for name in _OF_THE_SENDER}}
+        return {
+            **unknown,
+            **document,
+            "action": self.action,
+            **{name: document[name] or self.request.get(name) for name in _OF_THE_SENDER},
+        }
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
             **self.unknown,
             "id": self.id,
-            "action": self.action,
+            "action": f"{_TRIED}{self.action}" if self.dry_run and not self.state.ended else self.action,
             "state": str(self.state),
             "message": self.message,
             "step": self.step,
@@ -156,6 +163,7 @@ class Record:
         """The reverse of `document`. What nobody here knows is kept; what cannot be read has its default."""
         known = {name: readable(name, read, document.get(name)) for name, read in _READERS.items()}
         known = {name: value for name, value in known.items() if value is not None}
+        known["action"] = known.get("action", "").removeprefix(_TRIED)
         moments = (known.get(name) for name in ("requested_at", "received_at", "started_at"))
         return cls(
             **{
@@ -173,6 +181,8 @@ class Record:
         )
 
 
+_TRIED = "dry run of "
+"""Before the action of an open dry run: a worker that knows of no dry runs knows no such action, and does nothing."""
 _OF_THE_SENDER = ("asked_by", "reason")
 """Where the worker has nothing to say about them, the message's own words count."""
 
@@ -186,7 +196,7 @@ def _likely_state(known: Mapping[str, Any]) -> State:
 
 _PLAIN = (
     *("source", "asked_by", "reason", "scale", "type", "by", "service", "node", "nodes_before", "nodes_after"),
-    *("duplicate_of", "notified", "settled", "waiting_for", "cancelled", "limited_by"),
+    *("duplicate_of", "notified", "settled", "waiting_for", "cancelled", "limited_by", "dry_run"),
 )
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(
@@ -195,7 +205,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("by", "nodes_before", "nodes_after"), of_kind(int)),
     **dict.fromkeys(("reason", "limited_by"), of_kind(str)),
     **dict.fromkeys(("asked_by", "waiting_for", "cancelled"), of_kind(dict)),
-    **dict.fromkeys(("notified", "settled"), of_kind(bool)),
+    **dict.fromkeys(("notified", "settled", "dry_run"), of_kind(bool)),
     **dict.fromkeys(("plan", "request"), of_kind(dict)),
     **dict.fromkeys(("requested_at", "received_at", "started_at", "ended_at"), moment),
     "state": State,

@@ -24,7 +24,8 @@ _FIELDS = {
     "source": "Where it came from, for the record. Else `sqs` or `sns`.",
     "asked_by": "Who asked, for the record: an object.",
     "reason": "Why it was asked for, for the record.",
-    "version": "The version of this format.",
+    "version": "The version of this format: 1, or 2 (of which `dry_run` is).",
+    "dry_run": "`true`: say what would be done, and do nothing. Then `version` must be 2.",
 }
 
 _RECORD = {
@@ -53,6 +54,7 @@ _RECORD = {
     "node": "The node that it is about: its hostname, once that is known.",
     "nodes_before": "Desired capacity before.",
     "nodes_after": "Desired capacity after; while it runs, as planned.",
+    "dry_run": "Whether it only says what would be done.",
     "cancelled": "Who cancelled it: `request` (the id of the one that did), `by`, `reason`, `at`; else `null`.",
     "limited_by": "The bound that cut it short.",
     "duplicate_of": "The id of the request that it repeats.",

@@ -170,17 +170,17 @@ BAD = [
         (f"{UP}&{name}=true", "", f"Unknown parameter: {name}, did you mean dry_run?")
         for name in ("dryRun", "dry-run", "dryrun", "DRY_RUN", "dry_rn", "drun")
     ),
-    (f"{UP}&dry_run=true", "", "dry_run: a dry run is not available in this version, nothing is done"),
+    ("/v1/pause?dry_run=true", "", "Incorrect dry_run: true (there is no dry run of that)"),
     *(
         (f"{UP}&dry_run={value}", "", f"Incorrect dry_run: {value}, dry_run can only be true or false")
         for value in ("", "1", "yes", "True", "TRUE")
     ),
     (f"{UP}&dry_run=false&dry_run=true", "", "dry_run is given 2 times in the query"),
     *(
-        (UP, body, "dry_run: a dry run is not available in this version, nothing is done")
+        (UP, body, "dry_run: a dry run is asked for with dry_run=true in the query, ")
         for body in ('{"dry_run": true}', '{"groupLabels": {"dry_run": 1}}', '{"commonLabels": {"dry_run": false}}')
     ),
-    (UP, '{"dryRun": true}', "dryRun: a dry run is not available in this version"),
+    (UP, '{"dryRun": true}', "dryRun: a dry run is asked for with dry_run=true in the query, "),
     (f"{UP}&reason={'r' * 1001}", "", "Incorrect reason: rrr"),
     *(
         (f"/v1/pause?for={value}", "", f"Incorrect for: {value} (must be a number of seconds above 0, at most 2592000)")
@@ -821,3 +821,11 @@ async def test_what_is_being_cancelled_or_has_not_come_too_far_can_be(service: S
     service.journal.write(record("s", State.RUNNING, step="undo", cancelled={"request": "c"}))
     for request in ("r", "s"):
         assert (await service.post(f"/v1/requests/{request}/cancel")).code == 202
+
+
+async def test_a_dry_run_is_queued_as_one_that_no_older_worker_does(service: Service) -> None:
+    assert (await service.post(f"{UP}&dry_run=true")).code == 202
+    assert (await service.post(f"{UP}&dry_run=false")).code == 202
+    dry, real = service.inbox.messages
+    assert (dry["dry_run"], dry["version"]) == (True, 2)
+    assert ("dry_run" in real, real["version"]) == (False, 1)

@@ -16,8 +16,9 @@ _JOINABLE = frozenset({"apply", "wait", "reschedule"})
 
 def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
     """Those of the queued requests (the first is the next) that may begin beside the running ones."""
-    cancelled = [request for request in queued if _only_ends(request)]
-    return [*cancelled, *_startable([request for request in queued if not _only_ends(request)], running)]
+    free = [request for request in queued if _waits_for_nobody(request)]
+    others = [[each for each in requests if not _waits_for_nobody(each)] for requests in (queued, running)]
+    return [*free, *_startable(*others)]
 
 
 def _startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
@@ -33,6 +34,8 @@ def ahead(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> Iter
     last: dict[str | None, OpenRequest] = {}
     waiting = set(map(id, queued))
     for request in (*running, *queued):
+        if _waits_for_nobody(request):
+            continue
         if not _scales_nodes(request) and request.record.service is None:
             continue  # it waits for nobody
         lane = None if _scales_nodes(request) else request.record.service
@@ -63,9 +66,9 @@ def _may_begin(head: OpenRequest, running: Iterable[OpenRequest]) -> bool:
     )
 
 
-def _only_ends(request: OpenRequest) -> bool:
-    """Cancelled before it has begun: it waits for nobody's turn to end."""
-    return request.record.cancelled is not None and request.record.step is None
+def _waits_for_nobody(request: OpenRequest) -> bool:
+    """It changes nothing: a dry run, or one that was cancelled before it has begun. Nor does anybody wait for it."""
+    return request.record.dry_run or (request.record.cancelled is not None and request.record.step is None)
 
 
 def _scales_nodes(request: OpenRequest) -> bool:

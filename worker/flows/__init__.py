@@ -8,6 +8,7 @@ from worker.flows.cancel import Cancel
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.drain_node import DrainNode
+from worker.flows.dry_run import DryRun
 from worker.flows.flow import Context, Flow
 from worker.flows.pauses import Pauses
 from worker.flows.replace_node import ReplaceNode
@@ -44,10 +45,14 @@ class Flows:
         batches = Batches(leadership, rescheduler, requests)
         capacity, wave, look = CapacityView(leadership), Wave(leadership, requests), SharedLook(leadership)
         context = Context(leadership, requests, capacity, rescheduler, batches, wave, look)
+        self._context = context
         self._flows = {key: make(context) for key, make in FLOWS.items()}
         self._unknown = UnknownAction()
 
     def of(self, record: Record) -> Flow:
         """The flow that does what a record asks for."""
+        if record.dry_run:
+            make = FLOWS.get((record.action, record.scale)) or FLOWS.get((record.action, None))
+            return self._unknown if make is None else DryRun(self._context, make)
         exact = self._flows.get((record.action, record.scale))
         return exact or self._flows.get((record.action, None)) or self._unknown

@@ -40,8 +40,10 @@ class Reschedule:
         return self._leadership.settings.reschedule_timeout
 
     async def _plan(self, request: OpenRequest) -> None:
-        rollout = self._rescheduler.plan_rollout(request.id, (await self._select(request)).services)
-        await request.enter("reschedule", plan=ReschedulePlan.parse(request.record.plan).but(rollout=rollout))
+        chosen = (await self._select(request)).services
+        rollout, names = self._rescheduler.plan_rollout(request.id, chosen), tuple(each.name for each in chosen)
+        plan = ReschedulePlan.parse(request.record.plan).but(rollout=rollout, services=names)
+        await request.enter("reschedule", plan=plan)
 
     async def _run(self, request: OpenRequest) -> None:
         selection = await self._select(request)

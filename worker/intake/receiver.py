@@ -94,7 +94,7 @@ class Receiver:
 
     async def _first(self, record: Record, request: Request) -> str | None:
         """The id of the request that this one repeats, if it does."""
-        key = key_of(request, self._leadership.settings.dedup_window)
+        key = None if record.dry_run else key_of(request, self._leadership.settings.dedup_window)
         return None if key is None else await first_request(self._leadership.journal, record, key)
 
     async def _dead_letter(self, message: Message, error: str) -> None:

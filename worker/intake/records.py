@@ -34,6 +34,7 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
         node=getattr(request, "node", None),
         asked_by=request.asked_by,
         reason=request.reason,
+        dry_run=request.dry_run is True,
         token=token,
     )
 

@@ -27,6 +27,9 @@ _LAUNCH_FAILURES: Final[Mapping[str, tuple[str, ...]]] = {
 """Words of AWS's own sentences, the first that fits."""
 OTHER: Final = "other"
 
+DRY_RUN = "dry_run"
+"""The outcome of a dry run, however it ended."""
+
 
 class Metrics:
     """What a person would want to see and alert on."""
@@ -68,14 +71,14 @@ class Metrics:
     def _begin_at_zero(self) -> None:
         """So that the first one is an increase, too."""
         for action in ACTIONS:
-            for state in (State.SUCCEEDED, State.FAILED, State.SKIPPED):
-                self.requests.labels(action, str(state))
+            for outcome in (State.SUCCEEDED, State.FAILED, State.SKIPPED, DRY_RUN):
+                self.requests.labels(action, str(outcome))
         for reason in (*_LAUNCH_FAILURES, OTHER):
             self.launch_failures.labels(reason)
 
     def ended(self, record: Record) -> None:
         """A request has ended."""
-        self.requests.labels(record.action, str(record.state)).inc()
+        self.requests.labels(record.action, DRY_RUN if record.dry_run else str(record.state)).inc()
         if record.started_at is not None and record.ended_at is not None:
             self.seconds.labels(record.action).observe((record.ended_at - record.started_at).total_seconds())
         for step in record.steps:

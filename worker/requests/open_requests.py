@@ -13,6 +13,7 @@ from shared.clock import Clock
 from shared.messages import Role
 from shared.records import Record, State
 from worker.ports.storage import Journal
+from worker.requests.dry_run import DryRequest
 from worker.requests.outbox import Outbox
 from worker.requests.request import OpenRequest
 
@@ -50,7 +51,8 @@ class OpenRequests:
         if record.token != self._token:
             self.unclaimed.set()
             return
-        request = OpenRequest(record, self._journal, self._outbox, self._clock)
+        kind = DryRequest if record.dry_run else OpenRequest
+        request = kind(record, self._journal, self._outbox, self._clock)
         self._requests[request.id] = request
         if not request.ended:  # else only its notices are left, which the outbox has
             self.queued.append(request)
@@ -84,12 +86,13 @@ class OpenRequests:
             request
             for request in (*self.running, *self.queued)
             if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
+            and not request.record.dry_run
         ]
 
     def begun(self) -> Sequence[Record]:
         """The records of those that have begun and not ended."""
         open_records = (request.record for request in self._requests.values() if not request.ended)
-        return [record for record in open_records if record.started_at is not None]
+        return [record for record in open_records if record.started_at is not None and not record.dry_run]
 
     def oldest_age(self) -> timedelta:
         """The age of the oldest request that has not ended; zero without one."""

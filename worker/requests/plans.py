@@ -158,4 +158,6 @@ class ReplicasPlan(Plan):
 class ReschedulePlan(Plan):
     """Rescheduling that was asked for by itself."""
 
+    services: tuple[str, ...] = ()
+    """Names of those that were chosen."""
     rollout: Rollout | None = Field(default=None, alias="reschedule")

@@ -122,10 +122,10 @@ def test_any_other_by_is_refused(by: object) -> None:
         ({"action": "scale-service", "service": "web", "scale": "x"}, "Incorrect scale direction in request"),
         ({"action": "reschedule-service"}, "No service name in request"),
         *(
-            ({**NODES, "version": version}, f"Incorrect version: {json.dumps(version)} (version can only be 1)")
-            for version in (2, 0, True, 1.0)
+            ({**NODES, "version": version}, f"Incorrect version: {json.dumps(version)} (version can only be 1 or 2)")
+            for version in (3, 0, True, 1.0)
         ),
-        ({**NODES, "version": "1"}, "Incorrect version: 1 (version can only be 1)"),
+        ({**NODES, "version": "1"}, "Incorrect version: 1 (version can only be 1 or 2)"),
         *(
             ({**NODES, "requested_at": moment}, f"Incorrect requested_at: {moment} (must be a moment like")
             for moment in (1_764_000_000, "1764000000", "12:00", "")
@@ -237,12 +237,33 @@ def test_a_lone_surrogate_is_refused_where_it_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["dry_run", "dryRun", "dry-run", "dryrun", "DRY_RUN", "DryRun", "dry run", "dry_rn", "dryrum", "dry_run2"]
+    "name", ["dryRun", "dry-run", "dryrun", "DRY_RUN", "DryRun", "dry run", "dry_rn", "dryrum", "dry_run2"]
 )
 @pytest.mark.parametrize("value", [True, "true", False, None])
 def test_what_may_mean_a_dry_run_is_never_done(name: str, value: object) -> None:
-    with pytest.raises(InvalidRequest, match="a dry run is not available in this version, nothing is done"):
+    with pytest.raises(InvalidRequest, match="a dry run is asked for with dry_run=true in the query, "):
         parse_request({**NODES, name: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            {"dry_run": True},
+            "Incorrect dry_run: true (a dry run takes version 2: an older worker would do what is asked",
+        ),
+        ({"dry_run": True, "version": 1}, "Incorrect dry_run: true (a dry run takes version 2"),
+        ({"dry_run": "true", "version": 2}, "Incorrect dry_run: true ("),
+        ({"dry_run": 1, "version": 2}, "Incorrect dry_run: 1 ("),
+        ({"action": "resume", "dry_run": True, "version": 2}, "Incorrect dry_run: true (there is no dry run of that)"),
+    ],
+)
+def test_a_dry_run_is_a_boolean_of_version_2(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_request({**NODES, **fields})
+    assert str(caught.value).startswith(words)
+    assert parse_request({**NODES, "dry_run": True, "version": 2}).dry_run is True
+    assert not parse_request({**NODES, "dry_run": False}).dry_run
 
 
 @pytest.mark.parametrize("name", ["drain", "rerun", "dry", "run", "driver", "dynamic", "running"])
