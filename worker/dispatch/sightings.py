@@ -69,6 +69,10 @@ class Sightings:
     requests: OpenRequests
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once everything has been looked at, or has not answered."""
+    groups: tuple[GroupStatus, ...] = ()
+    """The groups as they were seen last."""
+    nodes: tuple[NodeStatus, ...] = ()
+    """The nodes as they were seen last."""
     judged_at: datetime | None = None
     pending_tasks: int = 0
     """Tasks that no node has taken yet."""
@@ -92,29 +96,26 @@ class Sightings:
             self.looked.set()
             await asyncio.sleep(pause)
 
-    @property
-    def groups(self) -> tuple[GroupStatus, ...]:
-        """The groups as they were seen last."""
-        pools = self.leadership.pools
-        return tuple(
-            group_status(pools[role], group, self._activities.get(role, Activities()), self._nodes)
-            for role, group in self._groups.items()
-        )
-
-    @property
-    def nodes(self) -> tuple[NodeStatus, ...]:
-        """The nodes as they were seen last."""
-        return node_statuses(self._groups, self._nodes, self._tasks, self._judged)
-
     async def _look(self) -> None:
         generation = self.leadership.events.generation
-        await self._if_due("Docker", self._look_at_nodes, generation, TICK_SECONDS, IDLE_SECONDS)
+        looked = await self._if_due("Docker", self._look_at_nodes, generation, TICK_SECONDS, IDLE_SECONDS)
         changes = (self._steps(), frozenset((node.id, node.state) for node in self._nodes))
         working = any(request.record.type for request in self.requests.running)
         most = WORKING_SECONDS if working else IDLE_SECONDS
-        await self._if_due("AWS", self._look_at_groups, changes, GROUPS_SECONDS, most)
+        looked |= await self._if_due("AWS", self._look_at_groups, changes, GROUPS_SECONDS, most)
         if not self.troubles:
-            await self._if_due("tasks", self._judge, generation, JUDGED_SECONDS, IDLE_SECONDS)
+            looked |= await self._if_due("tasks", self._judge, generation, JUDGED_SECONDS, IDLE_SECONDS)
+        if looked:
+            self._show()
+
+    def _show(self) -> None:
+        """What there is, in the words of the document: made anew after a look only, for it takes time."""
+        pools = self.leadership.pools
+        self.groups = tuple(
+            group_status(pools[role], group, self._activities.get(role, Activities()), self._nodes)
+            for role, group in self._groups.items()
+        )
+        self.nodes = node_statuses(self._groups, self._nodes, self._tasks, self._judged)
 
     def _steps(self) -> tuple[tuple[str, str | None], ...]:
         """At which step each running request is: one that has changed something is at another step then."""
@@ -122,10 +123,11 @@ class Sightings:
 
     async def _if_due(
         self, what: str, look: Callable[[], Awaitable[None]], marker: object, least: float, most: float
-    ) -> None:
+    ) -> bool:
+        """Look, if it is time to. Whether it was."""
         last = self._looks.setdefault(what, _Look())
         if not last.due(marker, least, most):
-            return
+            return False
         began = asyncio.get_running_loop().time()
         try:
             await look()
@@ -137,6 +139,7 @@ class Sightings:
             last.failed = False
         last.marker, last.at = marker, asyncio.get_running_loop().time()
         last.took = last.at - began
+        return True
 
     def _not_answered(self, what: str, error: Unavailable | Refused) -> None:
         log.warning("status_not_seen", what=what, error=str(error))
