@@ -134,10 +134,16 @@ class Candidate:
     goes: bool
     why: str
     code: str = ""
+    moves: str = ""
+    """Where its tasks would go: `web: 2 to ip-10-0-3-9`."""
 
 
 def candidates(plan: Mapping[str, Any]) -> list[Candidate]:
-    """Who goes and why, and who would have cost less and does not."""
+    """Who goes and why, and who does not: of a dry run all nodes, else those that would have cost less."""
+    nodes = plan.get("nodes")
+    if isinstance(nodes, Sequence) and not isinstance(nodes, str):
+        every = [_foreseen(node) for node in nodes if isinstance(node, Mapping) and "goes" in node]
+        return sorted(every, key=lambda each: not each.goes)
     chosen, passed = plan.get("chosen"), plan.get("passed_over")
     found = []
     if isinstance(chosen, Mapping):
@@ -149,6 +155,21 @@ def candidates(plan: Mapping[str, Any]) -> list[Candidate]:
             for each in texts
         ]
     return found
+
+
+def _foreseen(node: Mapping[str, Any]) -> Candidate:
+    """A node as a dry run explains it."""
+    reasons = [each for each in node.get("reasons") or () if isinstance(each, Mapping)]
+    first: Mapping[str, Any] = reasons[0] if reasons else {}
+    moves = node.get("moves")
+    places = [
+        f"{service}: {count} to {host}"
+        for service, hosts in (moves.items() if isinstance(moves, Mapping) else ())
+        if isinstance(hosts, Mapping)
+        for host, count in hosts.items()
+    ]
+    why = str(node.get("why") or first.get("text") or "")
+    return Candidate(str(node.get("name", "")), bool(node["goes"]), why, str(first.get("code", "")), ", ".join(places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,13 @@ class TestViews:
         assert candidates({"chosen": ["a"], "passed_over": "b"}) == []
         assert [each.goes for each in candidates(sample.down().plan)] == [True, False]
 
+    def test_of_a_dry_run_every_node_is_a_candidate_those_that_go_first(self) -> None:
+        keeps = {"name": "a", "goes": False, "why": "", "reasons": [{"code": "quorum", "text": "no"}], "moves": {}}
+        goes = {"name": "b", "goes": True, "why": "least tasks", "reasons": [], "moves": {"web": {"c": 2, "d": 1}}}
+        first, second = candidates({"nodes": [keeps, goes, "nonsense"], "chosen": {"b": "least tasks"}})
+        assert (first.name, first.goes, first.moves) == ("b", True, "web: 2 to c, web: 1 to d")
+        assert (second.goes, second.code, second.why) == (False, "quorum", "no")
+
     def test_the_timeline_is_in_order(self) -> None:
         moments = timeline(sample.down())
         assert [moment.what for moment in moments][:2] == ["Requested (http)", "Taken by a worker"]

@@ -67,10 +67,17 @@ function added(path, name, value) {
   return `${path}${path.includes("?") ? "&" : "?"}${name}=${encodeURIComponent(value)}`;
 }
 
-function ask(text, label) {
+async function foreseen(id) {
+  const answer = await fetch(`${prefix}/requests/${encodeURIComponent(id)}/live`, { credentials: "same-origin" });
+  if (!answer.ok) return [];
+  const table = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("candidates");
+  return table ? [table] : [];
+}
+
+function ask(text, label, shown = []) {
   document.getElementById("ask-text").textContent = text;
   const more = document.getElementById("ask-more");
-  more.replaceChildren();
+  more.replaceChildren(...shown);
   if (label) {
     const input = document.createElement("input");
     input.id = "ask-input";
@@ -90,13 +97,15 @@ function ask(text, label) {
 async function pressed(button) {
   let path = button.dataset.post;
   let text = button.dataset.ask || "";
+  let shown = [];
   button.disabled = true;
   try {
     if ("dry" in button.dataset) {
       const dry = await post(added(added(path, "dry_run", "true"), "wait", "10"));
       text = dry.code === 400 ? `Not tried before (${dry.message}). Do it all the same?` : `A dry run says: ${dry.message}`;
+      if (dry.id) shown = await foreseen(dry.id);
     }
-    const sure = await ask(text, "reason" in button.dataset ? "Why, for whoever reads it (may stay empty)" : "");
+    const sure = await ask(text, "reason" in button.dataset ? "Why, for whoever reads it (may stay empty)" : "", shown);
     if (!sure) return;
     const reason = document.getElementById("ask-input")?.value;
     if (reason) path = added(path, "reason", reason);
