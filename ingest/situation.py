@@ -110,7 +110,7 @@ def _problems(status: Status, stored: Stored) -> Iterator[Problem]:
 def _of_the_worker(status: Status, stored: Stored) -> Iterator[Problem]:
     if status.active is None:
         yield Problem(code="no-worker", sentence=_no_worker(status, stored))
-    elif (status.active.lease_age or 0.0) > stored.heartbeat.lease_seconds / 2 + _SLACK_SECONDS:
+    elif (status.active.lease_age or 0.0) > stored.heartbeat.lease_seconds / 2 + 1:
         yield Problem(
             code="lease-not-renewed",
             sentence=f"The active worker has not renewed its lease for {_duration(status.active.lease_age or 0.0)}: it "
