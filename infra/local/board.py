@@ -1,9 +1,9 @@
 """Alerts as they stand, and what Slack would say of them; pure, the time is handed in.
 
 Taken as strictly as Alertmanager's v2 API takes them (and a little more: a label without a value is refused). Slack
-is told by group, of alertname and service, in the words of the tutorial's template: the summary that all alerts of
-the group have in common; nothing, where they differ. Unlike the real one, which gathers for a while, the board
-speaks at once, about every post.
+is told by group, of alertname, service and node, in the words of the tutorial's template: the summary that all
+alerts of the group have in common; nothing, where they differ. Unlike the real one, which gathers for a while, the
+board speaks at once, about every post.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class Alert:
         return hashlib.blake2b(json.dumps(sorted(self.labels.items())).encode(), digest_size=8).hexdigest()
 
     @property
-    def group(self) -> tuple[str, str]:
-        """What it is told together with: alertname and service."""
-        return self.labels.get("alertname", ""), self.labels.get("service", "")
+    def group(self) -> tuple[str, str, str]:
+        """What it is told together with: alertname, service and node, as `stacks/alertmanager` groups them."""
+        alertname, service, node = (self.labels.get(name, "") for name in ("alertname", "service", "node"))
+        return alertname, service, node
 
     def document(self) -> dict[str, Any]:
         """As `GET /api/v2/alerts` shows it."""
@@ -105,11 +106,11 @@ class Board:
         """The alerts that last."""
         return [alert for alert in self._alerts.values() if alert.ends_at > now]
 
-    def _tell(self, group: tuple[str, str], now: datetime) -> None:
+    def _tell(self, group: tuple[str, str, str], now: datetime) -> None:
         alerts = [alert for alert in self.active(now) if alert.group == group]
         labels, annotations = _common([one.labels for one in alerts]), _common([one.annotations for one in alerts])
         message = Message(
-            now, *group, labels.get("status", ""), annotations.get("request", ""), annotations.get("summary", "")
+            now, *group[:2], labels.get("status", ""), annotations.get("request", ""), annotations.get("summary", "")
         )
         self.messages.append(message)
         for listener in self._listeners:

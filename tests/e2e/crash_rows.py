@@ -206,6 +206,102 @@ class Undo(NodeScale):
         return before.number
 
 
+class Replace(NodeScale):
+    """One node that is named, by another."""
+
+    def post(self, setup: CrashSetup) -> str:
+        """The first of them."""
+        return setup.caller.queued(f"/v1/replace-node?node={_first(setup, self._role)}")
+
+    def end(self, setup: CrashSetup, before: Before) -> End:
+        """Terminated once, without the capacity; each service rescheduled once."""
+        names = {node["Description"]["Hostname"] for node in setup.env.nodes(self._role)}
+        (gone,) = before.names.keys() - names
+        terminated = f"{gone} was terminated, its group launches another"
+        waiting = f"Waiting for {before.number} {self._role} nodes to be Ready again"
+        message = f"{terminated}; {up(self._role, before.number)}, api, demo rescheduled"
+        return End(
+            "succeeded",
+            ("plan", "drain", "terminate", "remove", "wait", "reschedule"),
+            message,
+            (f"{terminated}; {waiting}", message),
+            {"terminate": 1, "api": 1 + 2 * min(1, before.names[gone]), "demo": 1},
+        )
+
+    def _after(self, before: Before) -> int:
+        return before.number
+
+
+class DrainNode(Act):
+    """One node that is named is drained."""
+
+    name = "drain-node"
+
+    def prepare(self, setup: CrashSetup) -> Before:
+        """Nodes with tasks."""
+        number = setup.bring("worker", 2, 7, 4)
+        setup.spread("worker")
+        setup.tap.forget()
+        return Before(wall(), number, {_first(setup, "worker"): 1})
+
+    def post(self, setup: CrashSetup) -> str:
+        """The first of them."""
+        return setup.caller.queued(f"/v1/drain-node?node={_first(setup, 'worker')}")
+
+    def end(self, setup: CrashSetup, before: Before) -> End:
+        """Empty, and drained."""
+        (host,) = before.names
+        (node,) = [each for each in setup.env.nodes("worker") if each["Description"]["Hostname"] == host]
+        assert node["Spec"]["Availability"] == "drain"
+        assert setup.env.running("api", node["ID"]) == []
+        said = (
+            f"{host} is drained: nothing runs there any more. It stays drained until it is given back (POST "
+            f"/v1/drain-node?node={host}&back=true)"
+        )
+        return End("succeeded", ("plan", "drain"), said, (said,), {"api": 2})
+
+    def check(self, setup: CrashSetup, before: Before, request: str) -> None:
+        """And whose drain it was is known."""
+        super().check(setup, before, request)
+        (host,) = before.names
+        back = setup.caller.ended(setup.caller.queued(f"/v1/drain-node?node={host}&back=true"), 60.0)
+        assert f"it had been drained by request {request}" in back["message"]
+
+
+class GiveBack(Act):
+    """A drained node is given back."""
+
+    name = "drain-node back"
+
+    def prepare(self, setup: CrashSetup) -> Before:
+        """One that a request has drained."""
+        setup.bring("worker", 2, 7, 4)
+        host = _first(setup, "worker")
+        drained = setup.caller.queued(f"/v1/drain-node?node={host}")
+        assert setup.caller.ended(drained, 60.0)["state"] == "succeeded"
+        setup.settled()
+        setup.tap.forget()
+        return Before(wall(), 1, {host: 1}, stamp=drained)
+
+    def post(self, setup: CrashSetup) -> str:
+        """As a person with curl does."""
+        return setup.caller.queued(f"/v1/drain-node?node={_first(setup, 'worker')}&back=true")
+
+    def end(self, setup: CrashSetup, before: Before) -> End:
+        """Active again."""
+        (host,) = before.names
+        assert {node["Spec"]["Availability"] for node in setup.env.nodes("worker")} == {"active"}
+        said = (
+            f"{host} is active again; it had been drained by request {before.stamp}. What ran there does not come back "
+            "by itself (POST /v1/reschedule-services)"
+        )
+        return End("succeeded", ("plan", "restore"), said, (said,), {})
+
+
+def _first(setup: CrashSetup, role: str) -> str:
+    return min(str(node["Description"]["Hostname"]) for node in setup.env.nodes(role))
+
+
 class ServiceScale(Act):
     """One replica more."""
 
@@ -271,6 +367,10 @@ DOWN: Final = Down("down", "down", "worker", fewest=2, most=7, aim=4)
 MANAGER_DOWN: Final = Down("down of a manager", "down", "manager", fewest=4, most=6, aim=5)
 UNDO: Final = Undo("undo", "down", "worker", fewest=2, most=7, aim=4)
 MANAGER_UNDO: Final = Undo("undo of a manager", "down", "manager", fewest=4, most=6, aim=5)
+REPLACE: Final = Replace("replace-node", "up", "worker", fewest=2, most=7, aim=4)
+MANAGER_REPLACE: Final = Replace("replace-node of a manager", "up", "manager", fewest=3, most=6, aim=5)
+DRAIN_NODE: Final = DrainNode()
+GIVE_BACK: Final = GiveBack()
 SERVICE: Final = ServiceScale()
 ALL: Final = Reschedule("reschedule-services", "/v1/reschedule-services", "api, demo rescheduled", ("api", "demo"))
 ONE: Final = Reschedule(
@@ -338,6 +438,38 @@ POINTS: Final[Mapping[Act, Sequence[Point]]] = {
     ),
     UNDO: (*enters("undo"), *both("the node is given back", BACK, entering("undo")), *END),
     MANAGER_UNDO: (*enters("undo"), *both("the manager is promoted", PROMOTE, entering("undo")), *END),
+    REPLACE: (
+        *enters("plan", "drain", "terminate", "remove", "wait", "reschedule"),
+        *both("the node is paused", PAUSE),
+        *both("the node is drained", DRAIN),
+        *both("the intent to terminate is noted", noting("intent")),
+        *both("the instance is terminated", TERMINATE),
+        *both("the termination is noted", noting("terminated")),
+        *both("the node is removed", REMOVE),
+        *middle("the wait for the new node", DESCRIBE, entering("wait")),
+        *both("a service is rescheduled", UPDATE, entering("reschedule")),
+        *END,
+    ),
+    MANAGER_REPLACE: (
+        *both("the manager is demoted", DEMOTE),
+        *both("the instance is terminated", TERMINATE),
+        *middle("the wait for the new node", DESCRIBE, entering("wait")),
+    ),
+    DRAIN_NODE: (
+        *enters("plan", "drain"),
+        *both("the node is paused", PAUSE),
+        *both("its tasks are noted", noting("slots")),
+        *both("the node is drained", DRAIN),
+        *middle("the drain", named("GET /tasks"), DRAIN),
+        *both("whose drain it is is remembered", remembering, DRAIN),
+        *END,
+    ),
+    GIVE_BACK: (
+        *enters("plan", "restore"),
+        *both("the node is given back", BACK),
+        *both("that it is nobody's drain is remembered", remembering, BACK),
+        *END,
+    ),
     SERVICE: (*enters("plan", "apply"), *both("the service is scaled", UPDATE), *END),
     ALL: (
         *enters("plan", "reschedule"),
