@@ -26,6 +26,10 @@ class SwarmLost(LeadershipOver):
     """The Docker socket has not answered as a manager of a Swarm with a leader for too long."""
 
 
+class OwnNodeLeaves(LeadershipOver):
+    """AWS takes away the machine that this worker runs on: another worker should go on."""
+
+
 def leadership_end(group: ExceptionGroup) -> LeadershipOver | None:
     """The first error in a group, however deep, that ends the leadership. None: there is none."""
     for error in group.exceptions:

@@ -17,7 +17,8 @@ from worker.dispatch.executor import Executor
 from worker.dispatch.known import Known
 from worker.dispatch.standby import Standby
 from worker.dispatch.status_writer import StatusWriter
-from worker.errors import LeadershipOver, SwarmLost, leadership_end
+from worker.errors import LeadershipOver, OwnNodeLeaves, SwarmLost, leadership_end
+from worker.intake.lookout import Lookout
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
 from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSwarm
@@ -65,6 +66,7 @@ class Worker:
         self._lease = Lease(ports.leases, clock, settings.lease_seconds, owner)
         self._eligibility = SwarmEligibility(ports.swarm)
         self._standby = Standby(ports.alerts, ports.leases, clock)
+        self._yields = True
         self._in_hand: Callable[[], Sequence[Record]] = tuple
         """The records that flows of the last leadership period worked on."""
 
@@ -79,6 +81,9 @@ class Worker:
                 log.warning("leadership_lost", reason=str(reason), token=held.token)
                 if isinstance(reason, SwarmLost):
                     self._standby.leave(self._in_hand())
+                if isinstance(reason, OwnNodeLeaves):
+                    self._yields = False  # alone, it does its own node, too
+                    await asyncio.sleep(self._settings.lease_seconds.total_seconds())
 
     async def _win(self) -> HeldLease:
         """Stand by until the lease is ours."""
@@ -116,6 +121,7 @@ class Worker:
                 tasks.create_task(executor.run())
                 tasks.create_task(receiver.run())
                 tasks.create_task(status.run())
+                tasks.create_task(Lookout(leadership, requests).run())
 
     def _leadership(self, held: HeldLease) -> Leadership:
         ports, settings = self._ports, self._settings
@@ -137,4 +143,5 @@ class Worker:
             memory=Memory(journal, held.token),
             pausing=Pausing(journal, held.token, self._clock),
             service_locks=ServiceLocks(),
+            yields=self._yields,
         )

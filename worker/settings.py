@@ -117,6 +117,14 @@ class WorkerSettings(Settings):
     drain_timeout: Annotated[Seconds, Field(description="Seconds: longest wait for tasks to leave a node.")] = (
         timedelta(seconds=300)
     )
+    lifecycle_hooks: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9_/-]+(,[A-Za-z0-9_/-]+)*$",
+            description="Names of the lifecycle hooks that the worker completes, separated by commas; others are left "
+            "alone.",
+        ),
+    ] = "scaler-launch,scaler-terminate"
     dedup_window: Annotated[
         Seconds, Field(description="Seconds in which the same Alertmanager delivery counts once.")
     ] = timedelta(seconds=300)
@@ -185,6 +193,10 @@ class WorkerSettings(Settings):
         if value < info.data.get(name, 0):
             raise ValueError(f"{value} is less than {name.upper()}, which is {info.data[name]}")
         return value
+
+    def hooks(self) -> frozenset[str]:
+        """The names of our lifecycle hooks."""
+        return frozenset(self.lifecycle_hooks.split(","))
 
     def call_timeout(self) -> timedelta:
         """The longest that one call to a dependency may take, retries included: under half the lease."""

@@ -8,7 +8,7 @@ from infra.reference.markdown import code, table
 from shared.alertmanager import Alert
 from shared.pause import Pause
 from shared.records import Record
-from worker.requests import departures, notices, steering, wording
+from worker.requests import departures, happenings, notices, steering, wording
 
 _RECORD = Record(
     id="6f1c",
@@ -23,6 +23,8 @@ _RECORD = Record(
 _DRAIN = replace(_RECORD, action="drain-node", scale=None, node="ip-10-0-3-12")
 _REPLACE = replace(_DRAIN, action="replace-node")
 _BACK = replace(_DRAIN, request={"back": True})
+_GONE = _RECORD.but(action="node-gone", request={"instance": "i-0123456789abcdef0", "state": "terminated"})
+_LEAVING = _RECORD.but(action="node-leaving", request={"cause": "spot interruption"})
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
 _NO_CAPACITY = "We currently do not have sufficient t3.large capacity"
@@ -50,6 +52,12 @@ def _events() -> Iterator[tuple[str, Alert]]:
     yield "resumed", steering.pausing("success", steering.pause_request("resume"), steering.resumed(pause))
     stopped = steering.stopped("6f1c", "Cancelled by alice at 10.0.0.7; nothing was changed")
     yield "cancelled", steering.cancelling("success", "6f1c", stopped)
+    gone = "ip-10-0-3-12 removed from the Swarm: its instance i-0123456789abcdef0 has ended"
+    left = happenings.leaving_over(_LEAVING, "ip-10-0-3-12", (), "its node is removed")
+    begun = happenings.leaving(_LEAVING, "ip-10-0-3-12", _RECORD.requested_at)
+    yield "node-leaving: it begins (`node`: the node)", begun
+    yield "node-leaving: done (`node`: the node)", happenings.left(_LEAVING, "ip-10-0-3-12", "success", left)
+    yield "node-gone: done (`node`: the node)", happenings.node_gone(_GONE, "ip-10-0-3-12", "success", gone)
     away = notices.outage(_RECORD, "AWS to answer", 63, "DescribeAutoScalingGroups: no answer in time")
     yield "AWS or Docker have not answered for a minute", away
     yield "they answer again", notices.outage_over(_RECORD, "AWS to answer")

@@ -17,7 +17,7 @@ from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.machines import Machines
-from worker.ports.scaling import Activities, Activity, Fate, Group, GroupChanges, Groups, Instance, Phase
+from worker.ports.scaling import Activities, Activity, Fate, Group, GroupChanges, Groups, Instance, Member, Phase
 
 EVER = datetime.min.replace(tzinfo=UTC)
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
@@ -133,6 +133,16 @@ class TestDescribe:
         assert not await bench.groups.refreshing(bench.name)
         bench.refresh()
         assert await bench.groups.refreshing(bench.name)
+
+
+class TestMembers:
+    async def test_the_members_of_some_groups_and_where_they_stand(self, bench: Bench) -> None:
+        group = await bench.settled()
+        found = await bench.groups.members({bench.name, "no-such-group"})
+        assert set(found) == {Member(each.id, bench.name, Phase.IN_SERVICE) for each in group.instances}
+
+    async def test_no_names_are_no_groups(self, bench: Bench) -> None:
+        assert list(await bench.groups.members(())) == []
 
 
 class TestRaise:

@@ -141,6 +141,18 @@ async def test_a_deleted_message_does_not_come_again(bench: Bench) -> None:
             await bench.inbox.receive()
 
 
+async def test_several_messages_are_taken_out_in_one_call(bench: Bench) -> None:
+    bench.send("one")
+    (one,) = await bench.inbox.receive()
+    bench.send("two")
+    (two,) = await bench.inbox.receive()
+    await bench.inbox.discard([one, two])
+    await bench.inbox.discard([one, two])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(VISIBILITY * 1.5):
+            await bench.inbox.receive()
+
+
 async def test_a_cancelled_poll_takes_no_message_with_it(patient: Bench) -> None:
     for _ in range(3):
         with pytest.raises(TimeoutError):

@@ -77,18 +77,21 @@ async def test_an_instance_out_of_a_warm_pool_is_as_old_as_its_service() -> None
 
 
 async def lost(s: Scenario, *, labelled: bool = True, forgotten: bool = True) -> str:
-    """AWS takes the first worker, after a request has seen the group; an hour later. The id of its node."""
+    """AWS takes the first worker, after a request has seen the group and while no worker process is there to see it;
+    an hour later one is. The id of its node."""
     if not labelled:
         for node in s.nodes():
             s.swarm.disguise(node.id, node.hostname)
-    await s.started()
+    process = await s.started()
     await s.ended(s.up())
+    await process.stop()
     node_id = s.launcher.nodes[s.workers[0]]
     s.groups.kill(s.workers[0])
     await s.passes(30)
     if forgotten:
         s.groups.forget()
     assert s.swarm.cluster.nodes[node_id].state == "down"
+    s.start()
     return node_id
 
 

@@ -20,7 +20,7 @@ LEASE_SECONDS = 15
 
 
 @pytest.mark.slow
-def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_poll_docker(
+def test_an_idle_active_worker_makes_at_most_20_aws_calls_a_minute_and_does_not_poll_docker(
     env: Environment, measured: Measured
 ) -> None:
     settings = {"AWS_ACCESS_KEY_ID": KEY, "LEASE_SECONDS": str(LEASE_SECONDS)}
@@ -38,7 +38,8 @@ def test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_
     counted = Counter(f"{call.service}.{call.action}" for call in calls)
     measured("AWS calls of an idle worker in 60 s", f"{len(calls)}: {dict(counted)}")
     measured(f"Docker calls of an idle worker in {OBSERVED:.0f} s", asked)
-    assert len(calls) <= 17
+    # Sixteen of the lease, the queue and the journal; three looks at what lifecycle hooks hold.
+    assert len(calls) <= 20
     # The ticker's look once in RESCHEDULE_TICKER_INTERVAL (60 s), nothing faster.
     assert len(asked) <= 2
 

@@ -8,13 +8,28 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
+from tests.fakes.holds import Holds
 from tests.fakes.hooks import Hooks, Port, hooked
-from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
+from worker.ports.scaling import (
+    Activities,
+    Activity,
+    ActivityKind,
+    CapacityUnit,
+    Group,
+    Hold,
+    Instance,
+    LifecycleHook,
+    Member,
+    Outcome,
+    Phase,
+    Release,
+)
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
@@ -60,7 +75,11 @@ class GroupState:
     activities: deque[Activity] = field(default_factory=lambda: deque(maxlen=100))
     """Newest first."""
     desired_history: list[int] = field(default_factory=list)
+    holds: Holds = field(init=False)
     history: deque[tuple[float, Group]] = field(default_factory=lambda: deque(maxlen=200))
+
+    def __post_init__(self) -> None:
+        self.holds = Holds(self.name)
 
     @property
     def staying(self) -> list[Instance]:
@@ -80,7 +99,9 @@ class _Region:
     groups: dict[str, GroupState] = field(default_factory=dict)
     terminated: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
     killed: list[str] = field(default_factory=list)
+    listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
     launched: list[InstanceWatcher] = field(default_factory=list)
     ended: list[InstanceWatcher] = field(default_factory=list)
     numbers: "count[int]" = field(default_factory=lambda: count(1))
@@ -129,6 +150,17 @@ class InMemoryGroups(Port):
         self._region.launched.append(launched)
         self._region.ended.append(ended)
 
+    def listen(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Hear what EventBridge would be sent."""
+        self._region.listeners.append(listener)
+
+    def retire(self, instance_id: str) -> None:
+        """AWS, or a person, terminates an instance; its hooks hold it first, and the group replaces it."""
+        group = self._group_of(instance_id)
+        self._region.killed.append(instance_id)
+        self._end(group, instance_id, held=True)
+        self.follow(group.name)
+
     def kill(self, instance_id: str) -> None:
         """The machine dies (or a spot instance is reclaimed); the group replaces it."""
         group = self._group_of(instance_id)
@@ -148,9 +180,7 @@ class InMemoryGroups(Port):
         """The group as it was `describe_lag` ago."""
         if name not in self._region.groups:
             raise NotFound(f"There is no Auto Scaling group {name}")
-        moment = asyncio.get_running_loop().time() - self.times.describe_lag
-        history = self._region.groups[name].history
-        seen = next((group for since, group in reversed(history) if since <= moment), history[0][1])
+        seen = self._seen(name)
         return replace(seen, instances=tuple(map(self._as_ec2_knows, seen.instances)))
 
     @hooked
@@ -164,6 +194,31 @@ class InMemoryGroups(Port):
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
         return self._region.groups[name].refreshing
+
+    @hooked
+    async def members(self, names: Collection[str]) -> Sequence[Member]:
+        """The instances of some groups, as they were `describe_lag` ago."""
+        seen = [self._seen(name) for name in names if name in self._region.groups]
+        return [
+            Member(each.id, group.name, each.phase, held=self._region.groups[group.name].holds.holds(each.id))
+            for group in seen
+            for each in group.instances
+        ]
+
+    @hooked
+    async def lifecycle_hooks(self, name: str) -> Sequence[LifecycleHook]:
+        """The lifecycle hooks of a group."""
+        return tuple(self._region.groups[name].holds.hooks.values())
+
+    @hooked
+    async def complete(self, hold: Hold, release: Release) -> None:
+        """Let a held instance go on."""
+        self._region.groups[hold.group].holds.complete(hold, release)
+
+    @hooked
+    async def heartbeat(self, hold: Hold) -> None:
+        """Begin a hook's time anew."""
+        self._region.groups[hold.group].holds.heartbeat(hold)
 
     @hooked
     async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
@@ -196,7 +251,7 @@ class InMemoryGroups(Port):
             raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
         if group.desired <= group.min_size:
             raise Refused(f"Currently, desiredSize equals minSize ({group.min_size}). (ValidationError)")
-        if self._end(group, instance_id):
+        if self._end(group, instance_id, held=True):
             group.activities[0] = replace(group.activities[0], lowered_to=group.desired - 1)
         self._desire(group, group.desired - 1)
         return group.desired if group.tells_capacity else None
@@ -209,6 +264,11 @@ class InMemoryGroups(Port):
             raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
         self._end(group, instance_id)
         self.follow(group.name)
+
+    def _seen(self, name: str) -> Group:
+        moment = asyncio.get_running_loop().time() - self.times.describe_lag
+        history = self._region.groups[name].history
+        return next((group for since, group in reversed(history) if since <= moment), history[0][1])
 
     # --- How it works -------------------------------------------------------------------------------------------
 
@@ -258,16 +318,28 @@ class InMemoryGroups(Port):
             group.instances[instance_id] = replace(instance, phase=Phase.IN_SERVICE)
             self._changed(group)
 
-    def _end(self, group: GroupState, instance_id: str) -> bool:
-        """Whether it was not ending already."""
+    def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
+        """Whether it was not ending already. `held`: hooks hold it first; else the machine is gone at once."""
         instance = group.instances[instance_id]
         if instance.leaving:
+            if not held:
+                self._die(group, instance_id)
             return False
         group.instances[instance_id] = replace(instance, phase=Phase.LEAVING)
         self._note(group, "termination", "open", instance_id)
-        self._tell(self._region.ended, group, instance)
-        asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
+        if not (held and group.holds.hold(instance_id, partial(self._die, group, instance_id), self._announce)):
+            self._die(group, instance_id)
         return True
+
+    def _announce(self, event: dict[str, Any]) -> None:
+        for listener in self._region.listeners:
+            listener(event)
+
+    def _die(self, group: GroupState, instance_id: str) -> None:
+        if instance_id in group.instances and instance_id not in self._region.dead:
+            self._region.dead.add(instance_id)
+            self._tell(self._region.ended, group, group.instances[instance_id])
+            asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
 
     def _drop(self, group: GroupState, instance_id: str) -> None:
         del group.instances[instance_id]

@@ -1,8 +1,10 @@
 """The inbox in memory: a queue, and the texts that SQS would take."""
 
+from collections.abc import Sequence
+
 from shared.clock import Clock
 from tests.fakes.hooks import Hooks, Port, hooked
-from tests.fakes.queue import MOST_RECEIVES, VISIBILITY_SECONDS, DeadLetter, StandardQueue
+from tests.fakes.queue import MOST_AT_ONCE, MOST_RECEIVES, VISIBILITY_SECONDS, DeadLetter, StandardQueue
 from worker.adapters.sqs import as_attribute, as_body
 from worker.ports.queue import Message
 
@@ -44,6 +46,13 @@ class InMemoryInbox(Port):
     async def delete(self, message: Message) -> None:
         """Take a message out of the queue. One that is not there any more is no error."""
         self._queue.delete(message)
+
+    @hooked
+    async def discard(self, messages: Sequence[Message]) -> None:
+        """Take some out of the queue."""
+        assert 0 < len(messages) <= MOST_AT_ONCE
+        for message in messages:
+            self._queue.delete(message)
 
     @hooked
     async def dead_letter(self, message: Message, error: str) -> None:

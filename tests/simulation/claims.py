@@ -15,6 +15,7 @@ from tests.fakes.swarm import wanted
 from tests.simulation.cloud import ROLES
 from tests.simulation.processes import START
 from worker.ports.swarm import Service
+from worker.requests.events import EVENTS
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -70,7 +71,7 @@ class Claims:
                 self._check_failure(record)
             case _:
                 self._check_skip(record, process)
-        if record.state is not State.SKIPPED:
+        if record.state is not State.SKIPPED and record.action not in EVENTS:
             self._check_not_stale(record)
 
     # --- Numbers of nodes ---------------------------------------------------------------------------------------
@@ -142,8 +143,16 @@ class Claims:
                 self._check_replaced(record)
             case "scale-service", _:
                 self._check_service_scale(record)
+            case event, _ if event in EVENTS:
+                self._check_gone(record)
             case _:
                 self._check_pass(record)
+
+    def _check_gone(self, record: Record) -> None:
+        """Only what lives no more was removed."""
+        instance = str(record.request.get("instance"))
+        if "its instance" in record.message and self._world.machines.lives(instance):
+            self._violate(f"{record.id} removed the node of {instance}, which lives")
 
     def _check_up(self, record: Record) -> None:
         if record.nodes_after is None or record.nodes_before is None or record.nodes_after <= record.nodes_before:
@@ -343,7 +352,7 @@ class Claims:
             self._check_nothing_to_drain(record)
         elif message.startswith("Cool-down: "):
             self._check_cool_down(record)
-        elif record.duplicate_of is None:
+        elif record.duplicate_of is None and record.action not in EVENTS:
             self._check_bound(record)
 
     def _check_cool_down(self, record: Record) -> None:

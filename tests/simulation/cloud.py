@@ -5,7 +5,7 @@ What the fakes do is left to them. Here they learn to say whose doing a thing wa
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.launcher import Launcher
 from tests.fakes.swarm import InMemorySwarm
-from worker.ports.scaling import Activities, Group, Instance, Phase
+from worker.ports.scaling import Activities, Group, Instance, Member, Phase
 from worker.ports.swarm import Node
 
 T = TypeVar("T")
@@ -67,6 +67,11 @@ class SimulatedGroups(InMemoryGroups):
         seen = at_once(self.describe(name))
         self._judge_age(seen)
         return seen
+
+    def look_at_members(self, names: Collection[str]) -> Sequence[Member]:
+        """The instances of some groups, as old as they happen to be this time."""
+        self.times.describe_lag = self._random.random() * self.worst_lag
+        return at_once(self.members(names))
 
     def _judge_age(self, seen: Group) -> None:
         """Count descriptions that are not true any more, and those that go back behind an earlier one."""
@@ -129,11 +134,11 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
-    def _end(self, group: GroupState, instance_id: str) -> bool:
+    def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
         if not group.instances[instance_id].leaving:
             hand = self._hand or self.lowered_by.get(group.name, "nobody")
             self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
-        return super()._end(group, instance_id)
+        return super()._end(group, instance_id, held=held)
 
 
 class SimulatedSwarm(InMemorySwarm):

@@ -16,7 +16,7 @@ from tests.fakes.queue import POLL_SECONDS
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
 from worker.ports.queue import Message
-from worker.ports.scaling import Activities, Group
+from worker.ports.scaling import Activities, Group, Hold, Member, Release
 from worker.ports.storage import LeaseItem
 from worker.ports.swarm import Availability, Node, ServiceChange, Task, Workload
 
@@ -99,6 +99,15 @@ class InboxPort(_Port):
     async def delete(self, message: Message) -> None:
         """Take a message out."""
         await self.ask("delete", lambda _: self.world.queue.delete(message), message.id)
+
+    async def discard(self, messages: Sequence[Message]) -> None:
+        """Take messages out."""
+
+        def discard(_: Call) -> None:
+            for message in messages:
+                self.world.queue.delete(message)
+
+        await self.ask("discard", discard, ", ".join(message.id for message in messages))
 
     async def dead_letter(self, message: Message, error: str) -> None:
         """Bury a copy."""
@@ -208,7 +217,13 @@ class GroupsPort(_Port):
         return found
 
     refreshing = _carried("refreshing")
+    lifecycle_hooks = _carried("lifecycle_hooks")
     gone = _carried("gone")
+
+    async def members(self, names: Collection[str]) -> Sequence[Member]:
+        """See Groups."""
+        found: Sequence[Member] = await self.ask("members", lambda _: self.world.groups.look_at_members(names))
+        return found
 
     async def set_desired(self, name: str, desired: int) -> None:
         """See GroupChanges."""
@@ -224,6 +239,14 @@ class GroupsPort(_Port):
     async def replace(self, instance_id: str) -> None:
         """See GroupChanges."""
         await self.change("replace", lambda call: self._replace(call, instance_id), instance_id)
+
+    async def complete(self, hold: Hold, release: Release) -> None:
+        """See GroupChanges."""
+        await self.change("complete", lambda _: at_once(self.world.groups.complete(hold, release)), hold.instance_id)
+
+    async def heartbeat(self, hold: Hold) -> None:
+        """See GroupChanges."""
+        await self.change("heartbeat", lambda _: at_once(self.world.groups.heartbeat(hold)), hold.instance_id)
 
     def _set_desired(self, call: Call, name: str, desired: int) -> None:
         world, before = self.world, self.world.groups.groups[name].desired

@@ -8,6 +8,7 @@ from shared.records import Record, State
 from tests.simulation.claims import COULD_NOT, same_key
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
+from worker.requests.events import EVENTS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -188,6 +189,10 @@ def _end(record: Record) -> tuple[str, str, str] | None:
     if record.state is State.SKIPPED and " already " not in record.message:
         return None  # duplicates, stale requests, cool-downs
     match record.action:
+        case event if event in EVENTS:
+            ours = "nothing is left to do" in record.message or "there is nothing" in record.message
+            quiet = ours or "nothing runs there" in record.message
+            return None if quiet or record.state is State.SKIPPED else ("scale_nodes", status, record.message)
         case "scale-service":
             silent = "descaled to the minimum" in record.message  # ALERT_SCALE_MIN is off
             return None if silent else ("scale_service", status, record.message)

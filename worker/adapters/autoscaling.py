@@ -1,4 +1,4 @@
-"""The groups over Auto Scaling and EC2: what stands there, and the two changes that are allowed.
+"""The groups over Auto Scaling and EC2: what stands there, and the few changes that are allowed.
 
 Group facts are merged with EC2's, which knows host names and launch times. Both services lag behind what they were
 told; an instance that EC2 does not show yet has those fields empty, and whoever judges must wait for them.
@@ -12,8 +12,19 @@ from typing import Any
 from shared.at_once import AtOnce
 from shared.errors import NotFound
 from worker.adapters.calls import calling
+from worker.adapters.lifecycle_hooks import LifecycleHooks
 from worker.adapters.machines import Machines
-from worker.ports.scaling import Activities, Activity, ActivityKind, CapacityUnit, Group, Instance, Outcome, Phase
+from worker.ports.scaling import (
+    Activities,
+    Activity,
+    ActivityKind,
+    CapacityUnit,
+    Group,
+    Instance,
+    Member,
+    Outcome,
+    Phase,
+)
 
 # https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_InstanceRefresh.html: statuses that are no ends.
 _REFRESHING = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
@@ -33,13 +44,12 @@ _ABANDONED = "Lifecycle Action"
 """In the message of a launch that was cancelled by the result of a lifecycle hook."""
 
 
-class AwsGroups:
+class AwsGroups(LifecycleHooks):
     """The Groups and GroupChanges ports. MinSize and MaxSize are never written."""
 
     def __init__(self, autoscaling_client: Any, ec2_client: Any, call_timeout: timedelta) -> None:
-        self._autoscaling = autoscaling_client
+        super().__init__(autoscaling_client, call_timeout)
         self._machines = Machines(ec2_client, call_timeout)
-        self._call_timeout = call_timeout
 
     async def describe(self, name: str) -> Group:
         """The group with its instances. Raises NotFound."""
@@ -72,6 +82,18 @@ class AwsGroups:
         async with calling("DescribeInstanceRefreshes", self._call_timeout):
             answer = await self._autoscaling.describe_instance_refreshes(AutoScalingGroupName=name)
         return any(refresh["Status"] in _REFRESHING for refresh in answer["InstanceRefreshes"])
+
+    async def members(self, names: Collection[str]) -> Sequence[Member]:
+        """The instances of some groups, in one call. Without names there are none."""
+        if not names:
+            return ()
+        async with calling("DescribeAutoScalingGroups", self._call_timeout):
+            answer = await self._autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=sorted(names))
+        return tuple(
+            _member(group["AutoScalingGroupName"], each)
+            for group in answer["AutoScalingGroups"]
+            for each in group.get("Instances", [])
+        )
 
     async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
         """Those of the instances that EC2 here has terminated; of the `members` also those that it does not know.
@@ -153,6 +175,11 @@ def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance
         launched_at=machine.get("LaunchTime"),
         made_at=_made_at(machine),
     )
+
+
+def _member(group: str, member: Mapping[str, Any]) -> Member:
+    state = member["LifecycleState"]
+    return Member(member["InstanceId"], group, _phase(state), held=state.endswith(":Wait"))
 
 
 def _phase(state: str) -> Phase:

@@ -51,6 +51,7 @@ def down_obstacles(
     found = (
         (Reason.GROUP_SUSPENDED, _terminations_suspended(group)),
         (Reason.REFRESHING, _refreshing(group, refreshing)),
+        (Reason.REFRESHING, _replacing(group)),
         (Reason.AT_MINIMUM, _no_room(group, count)),
         (Reason.LAUNCHES_FAIL, _debt(group, activities, since)),
     )
@@ -90,6 +91,18 @@ def _refreshing(group: Group, refreshing: bool) -> str | None:
         f"An instance refresh of Auto Scaling group {group.name} is running, which replaces instances by itself. "
         f"Wait until it has ended, or cancel it (`aws autoscaling cancel-instance-refresh "
         f"--auto-scaling-group-name {group.name}`), then repeat the request"
+    )
+
+
+def _replacing(group: Group) -> str | None:
+    """Its surplus is about to go by AWS's hand: what is taken beside it would be missing."""
+    surplus = len(members(group)) - group.desired
+    if surplus <= 0:
+        return None
+    return (
+        f"Auto Scaling group {group.name} has {len(members(group))} instances and wants {group.desired}: AWS is "
+        "replacing some, or may not end those that are protected from scale-in. Wait until it has, or set the desired "
+        "capacity to what there is, then repeat the request"
     )
 
 

@@ -33,7 +33,6 @@ class Executor:
         self._requests = requests
         self._metrics = metrics
         self._flows = Flows(leadership, requests)
-        self._claimed = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled. Raises LeadershipOver."""
@@ -64,7 +63,7 @@ class Executor:
                 log.warning("open_records_unavailable", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
-            self._claimed.set()
+            self._requests.claimed.set()
             await _until(self._requests.unclaimed, SWEEP_SECONDS)
 
     async def _claim(self, record: Record) -> None:
@@ -75,7 +74,7 @@ class Executor:
 
     async def _dispatch(self, tasks: asyncio.TaskGroup) -> None:
         """Begin what may begin, whenever something has changed. Begin nothing until open requests are claimed."""
-        await self._claimed.wait()
+        await self._requests.claimed.wait()
         with self._leadership.watchdog.watching("executor"):
             while True:
                 self._requests.changed.clear()

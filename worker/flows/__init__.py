@@ -10,6 +10,8 @@ from worker.flows.down import ScaleDown
 from worker.flows.drain_node import DrainNode
 from worker.flows.dry_run import DryRun
 from worker.flows.flow import Context, Flow
+from worker.flows.gone import NodeGone
+from worker.flows.leaving import NodeLeaving
 from worker.flows.pauses import Pauses
 from worker.flows.replace_node import ReplaceNode
 from worker.flows.replicas import ScaleService
@@ -33,6 +35,8 @@ FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("pause", None): Pauses,
     ("resume", None): Pauses,
     ("cancel", None): Cancel,
+    ("node-leaving", None): NodeLeaving,
+    ("node-gone", None): NodeGone,
 }
 """(action, direction) to its flow; None: whatever the direction."""
 

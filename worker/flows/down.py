@@ -30,7 +30,7 @@ from worker.flows.removal import remove_nodes
 from worker.flows.survey import Survey, permit
 from worker.flows.terminate import Termination
 from worker.ports.swarm import Node
-from worker.requests import departures, wording
+from worker.requests import departures, owners, wording
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
@@ -113,7 +113,7 @@ class ScaleDown:
             services = at_once.ask(self._leadership.swarm.services())
         chosen = choose(
             count,
-            group=survey.group,
+            group=owners.without_leaving(self._context.requests, survey.group),
             nodes=survey.nodes,
             tasks=tasks.result(),
             services=services.result(),

@@ -38,6 +38,8 @@ class Terms:
     goes on whatever a person sets meanwhile."""
     move_by: Deadline | None = None
     """Until when services may move at their own pace, before the drain. None: until the deadline."""
+    drain_by: Deadline | None = None
+    """Until when what has no place elsewhere may run on where it is, in case one is found. None: no longer at all."""
 
 
 def drain_asked_for(context: Context, request: OpenRequest) -> "Drain":
@@ -76,6 +78,7 @@ class Drain:
         if self._plan.draining is None:
             move_by = self._terms.move_by or self._terms.deadline
             await RollingMove(self._leadership, self._request, self._ids, move_by).run()
+            await self._wait_for_room()
         if self._plan.draining != "done":
             await self._note_slots()  # the move takes time: what runs there now counts, not what ran before it
             await self._check_nothing_is_lost()
@@ -109,6 +112,21 @@ class Drain:
         for node in self._nodes:
             if not self._is_left_drained(node):
                 await self._set(node, "pause", {node.availability})
+
+    async def _wait_for_room(self) -> None:
+        """A drain would cut off what has no place elsewhere: while there is time, it is waited for one, or its end."""
+
+        async def fits() -> bool | None:
+            nodes, tasks = await self._leadership.swarm.nodes(), await self._leadership.swarm.tasks()
+            services = await self._leadership.swarm.services()
+            return not displacement.obstacles(self._ids, nodes=nodes, services=services, tasks=tasks) or None
+
+        if self._terms.drain_by is not None:
+            names = ", ".join(node.name for node in self._nodes)
+            with self._request.waiting_for(
+                f"room for all that runs on {names}", seconds=self._terms.drain_by.remaining
+            ):
+                await self._leadership.poll(self._request.id, fits, every=POLL_SECONDS, deadline=self._terms.drain_by)
 
     async def _drain(self) -> None:
         await self._request.save(plan=self._plan.but(draining="begun"))

@@ -4,7 +4,7 @@ EC2 forgets a terminated instance after an hour, and its hostname at once. So wh
 remembered. A node that is not known to have been on a terminated instance is left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -29,14 +29,20 @@ async def remove_gone_nodes(
     Raises Unavailable.
     """
     await remember_members(leadership, node_type(request), group)
+    gone = await gone_nodes(leadership, {node_type(request)}, nodes)
+    return frozenset([node.id for node in gone if await remove_gone_node(leadership, request, node)])
+
+
+async def gone_nodes(leadership: Leadership, kinds: Collection[Role], nodes: Sequence[Node]) -> Sequence[Node]:
+    """The Down ones of the nodes whose instance has been terminated. Raises Unavailable, Refused.
+
+    `kinds`: the pools whose members of today are remembered, so that a node without a label may go by its hostname.
+    """
     down = [node for node in nodes if node.state == "down"]
-    if not down:
-        return frozenset()
-    instances = {node.id: await _instances(leadership, node_type(request), node) for node in down}
+    instances = {node.id: await possible_instances(leadership, kinds, node) for node in down}
     asked = sorted(frozenset().union(*instances.values()))
     gone = await leadership.groups.gone(asked, await _members(leadership, *leadership.pools)) if asked else frozenset()
-    removable = [node for node in down if instances[node.id] and instances[node.id] <= gone]
-    return frozenset([node.id for node in removable if await _remove(leadership, request, node)])
+    return [node for node in down if instances[node.id] and instances[node.id] <= gone]
 
 
 async def remember_members(leadership: Leadership, kind: Role, group: Group) -> None:
@@ -47,10 +53,10 @@ async def remember_members(leadership: Leadership, kind: Role, group: Group) -> 
         await leadership.memory.update(kind, members=members)
 
 
-async def _instances(leadership: Leadership, kind: Role, node: Node) -> frozenset[str]:
+async def possible_instances(leadership: Leadership, kinds: Collection[Role], node: Node) -> frozenset[str]:
     """What a node may have been. Hostnames come back, so only those count whose bearers of today are remembered."""
-    same_pool = node.role == leadership.pools[kind].role
-    return owners(node, await _members(leadership, kind) if same_pool else {})
+    same_role = [kind for kind in kinds if node.role == leadership.pools[kind].role]
+    return owners(node, await _members(leadership, *same_role))
 
 
 async def _members(leadership: Leadership, *kinds: Role) -> Mapping[str, str]:
@@ -61,8 +67,8 @@ async def _members(leadership: Leadership, *kinds: Role) -> Mapping[str, str]:
     return members
 
 
-async def _remove(leadership: Leadership, request: OpenRequest, node: Node) -> bool:
-    """Whether it was removed."""
+async def remove_gone_node(leadership: Leadership, request: OpenRequest, node: Node) -> bool:
+    """Remove a Down node, demoted first where it is a manager. Whether Swarm did it. Raises Unavailable."""
     leadership.watchdog.heartbeat(request.id)
     try:
         if node.manager is not None or node.role == "manager":

@@ -21,7 +21,7 @@ from worker.leadership.period import TICK_SECONDS
 from worker.leadership.swarm_events import SHORTEST_SECONDS
 from worker.ports.scaling import Group
 from worker.ports.swarm import Node
-from worker.requests import wording
+from worker.requests import owners, wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
@@ -35,6 +35,7 @@ class JoinWait:
         self._leadership = context.leadership
         self._capacity = context.capacity
         self._shared = context.look
+        self._requests = context.requests
         self._request = request
         self._kind = node_type(request)
         self._group_name = group_name(self._leadership, request)
@@ -63,7 +64,7 @@ class JoinWait:
         described, nodes = await self._shared.at(self._group_name)
         group = self._counted(described)
         await self._capacity.confirm(self._kind, group)
-        found = progress(self._expectation, group, nodes, self._kind)
+        found = progress(self._expectation, owners.without_leaving(self._requests, group), nodes, self._kind)
         if found.done and group.desired >= self._expectation.target:
             await self._ready(group, nodes, found)
             return True

@@ -46,27 +46,35 @@ class RollingMove:
                 await self._roll(service, moved=service.id not in wanted)
 
     async def _roll(self, service: Service, *, moved: bool) -> None:
+        """In turn with others who change the service; without it, where the turn does not come in time."""
+        try:
+            async with AsyncExitStack() as turn:
+                with self._request.waiting_for(f"its turn at the service {service.name}"):
+                    mine = self._leadership.turn(self._request.id, service.id, within=self._deadline)
+                    await turn.enter_async_context(mine)
+                await self._roll_now(service, moved=moved)
+        except TimeoutError:
+            log.info("service_has_no_turn", request=self._request.id, service=service.name)
+
+    async def _roll_now(self, service: Service, *, moved: bool) -> None:
         """The service avoids the nodes until its tasks are gone from there and the update has ended.
 
         `moved`: they are gone already, by the worker before us.
         """
-        async with AsyncExitStack() as turn:
-            with self._request.waiting_for(f"its turn at the service {service.name}"):
-                await turn.enter_async_context(self._leadership.turn(self._request.id, service.id))
-            ids = tuple(sorted(self._ids))
-            if service.id not in self._plan.avoiding:
-                await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
-            try:
-                if not moved:
-                    await self._update(service, avoid=ids)
-                with self._request.waiting_for(f"{service.name} to move", seconds=self._deadline.remaining):
-                    rolled = partial(self._rolled_off, service)
-                    await self._leadership.poll(self._request.id, rolled, every=POLL_SECONDS, deadline=self._deadline)
-                await self._update(service, allow=ids)
-            except NotFound:
-                log.info("moved_service_gone", request=self._request.id, service=service.name)
-            avoiding = tuple(each for each in self._plan.avoiding if each != service.id)
-            await self._request.save(plan=self._plan.but(avoiding=avoiding))
+        ids = tuple(sorted(self._ids))
+        if service.id not in self._plan.avoiding:
+            await self._request.save(plan=self._plan.but(avoiding=(*self._plan.avoiding, service.id)))
+        try:
+            if not moved:
+                await self._update(service, avoid=ids)
+            with self._request.waiting_for(f"{service.name} to move", seconds=self._deadline.remaining):
+                rolled = partial(self._rolled_off, service)
+                await self._leadership.poll(self._request.id, rolled, every=POLL_SECONDS, deadline=self._deadline)
+            await self._update(service, allow=ids)
+        except NotFound:
+            log.info("moved_service_gone", request=self._request.id, service=service.name)
+        avoiding = tuple(each for each in self._plan.avoiding if each != service.id)
+        await self._request.save(plan=self._plan.but(avoiding=avoiding))
 
     async def _update(self, service: Service, *, avoid: tuple[str, ...] = (), allow: tuple[str, ...] = ()) -> None:
         change = ServiceChange(request_id=self._request.id, avoid=avoid, allow=allow)

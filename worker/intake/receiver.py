@@ -2,7 +2,7 @@
 
 A message is deleted only when its request stands in the journal, or its copy in the dead-letter queue. Taking one
 message twice is harmless: a known id is the same request. What a message says is left to `records` and the sources,
-whether it repeats another to `duplicates`.
+whether it repeats another to `duplicates`, which events are about instances of ours to `ours`.
 """
 
 import asyncio
@@ -11,11 +11,13 @@ from collections.abc import Sequence
 import structlog
 
 from shared.errors import InvalidRequest, Refused, Unavailable
-from shared.messages import Request, parse_request
+from shared.messages import Request
 from shared.records import Record
 from worker.errors import error_boundary
 from worker.intake.duplicates import first_request, key_of
-from worker.intake.records import duplicate, named_action, record_of, unwrap
+from worker.intake.envelope import Envelope, Event
+from worker.intake.ours import Ours
+from worker.intake.records import duplicate, named_action, record_of, request_of, unwrap
 from worker.leadership.period import Leadership
 from worker.metrics import Metrics
 from worker.ports.queue import Inbox, Message
@@ -39,12 +41,13 @@ class Receiver:
         self._requests = requests
         self._outbox = outbox
         self._metrics = metrics
+        self._ours = Ours(leadership, requests)
 
     async def run(self) -> None:
         """Receive and take, for ever."""
         with self._leadership.watchdog.watching("intake"):
             while True:
-                for message in await self._receive():
+                for message in await self._sifted(await self._receive()):
                     with error_boundary("message_not_understood", message=message.id):  # it stays in the queue
                         await self._take_patiently(message)
 
@@ -56,6 +59,41 @@ class Receiver:
             log.warning("inbox_unavailable", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             return ()
+
+    async def _sifted(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages without the events that nobody here has to do anything about: those are deleted at once."""
+        events = {message.id: event for message in messages if (event := _event_in(message)) is not None}
+        sent = ((events[each.id], each.sent_at) for each in messages if each.id in events)
+        about = {event.instance: moment for event, moment in sent if event.instance and not event.group}
+        await self._ours.recognise(about)
+        idle = [each for each in messages if each.id in events and not self._counts(events[each.id])]
+        await self._discard(idle)
+        return [message for message in messages if message not in idle]
+
+    def _counts(self, event: Event) -> bool:
+        """Whether an event is to become a record; if not, it is counted here."""
+        if event.request is None or not self._is_our_hook(event):
+            outcome = "ignored"
+        elif not (self._ours.owns(event.group) if event.group else self._ours.has(event.instance)):
+            outcome = "foreign"
+        elif event.joins and self._requests.about(event.instance):
+            outcome = "joined"
+        else:
+            return True
+        self._metrics.events.labels(event.kind, outcome).inc()
+        return False
+
+    def _is_our_hook(self, event: Event) -> bool:
+        """Somebody else's hook is somebody else's to complete."""
+        return not event.hook or event.hook in self._leadership.settings.hooks()
+
+    async def _discard(self, messages: Sequence[Message]) -> None:
+        """Those that stay come again, and are counted once more."""
+        try:
+            if messages:
+                await self._inbox.discard(messages)
+        except (Unavailable, Refused) as error:
+            log.warning("events_not_deleted", messages=len(messages), error=str(error))
 
     async def _take_patiently(self, message: Message) -> None:
         """Nothing is received while the journal, or the dead-letter queue, does not take what it should."""
@@ -72,13 +110,23 @@ class Receiver:
     async def take(self, message: Message) -> None:
         """Make one message a record, or a dead letter. Raises Unavailable and Refused; safe to repeat."""
         try:
-            envelope = unwrap(message)
-            request = parse_request(envelope.body)
-            now = self._leadership.clock.now()
-            await self._create(record_of(envelope, request, message, self._leadership.token, now), request)
+            said = unwrap(message)
+            if isinstance(said, Event):
+                await self._take_event(said, message)
+            else:
+                await self._take_request(said, message, request_of(said, event=False))
         except InvalidRequest as error:
             await self._dead_letter(message, str(error))
         await self._delete(message)
+
+    async def _take_event(self, event: Event, message: Message) -> None:
+        if event.request is not None:
+            await self._take_request(event.request, message, request_of(event.request, event=True))
+            self._metrics.events.labels(event.kind, "taken").inc()
+
+    async def _take_request(self, envelope: Envelope, message: Message, request: Request) -> None:
+        now = self._leadership.clock.now()
+        await self._create(record_of(envelope, request, message, self._leadership.token, now), request)
 
     async def _create(self, record: Record, request: Request) -> None:
         first = await self._first(record, request)
@@ -109,3 +157,12 @@ class Receiver:
             await self._inbox.delete(message)
         except (Unavailable, Refused) as error:
             log.warning("message_not_deleted", message=message.id, error=str(error))
+
+
+def _event_in(message: Message) -> Event | None:
+    """What AWS says in a message by itself. What cannot be understood is no event: whoever takes it says so."""
+    try:
+        said = unwrap(message)
+    except InvalidRequest:
+        return None
+    return said if isinstance(said, Event) else None

@@ -3,17 +3,34 @@
 import json
 from datetime import UTC, datetime
 
-from shared.messages import Request, parse_body
+from pydantic import ValidationError
+
+from shared.errors import InvalidRequest
+from shared.messages import Request, parse_body, parse_request
 from shared.records import Record, State
-from worker.intake import plain, sns
-from worker.intake.envelope import Envelope
+from worker.intake import autoscaling, eventbridge, plain, sns
+from worker.intake.envelope import Envelope, Event
 from worker.ports.queue import Message
+from worker.requests.events import EVENTS
 
 
-def unwrap(message: Message) -> Envelope:
+def unwrap(message: Message) -> Envelope | Event:
     """What the message says, out of the envelope of its source. Raises InvalidRequest."""
     body = parse_body(message.body)
-    return sns.envelope(body, message) if sns.recognises(body) else plain.envelope(body, message)
+    inside = sns.envelope(body, message) if sns.recognises(body) else plain.envelope(body, message)
+    if eventbridge.recognises(inside.body):
+        return eventbridge.event(inside.body, message)
+    return autoscaling.event(inside.body, message) if autoscaling.recognises(inside.body) else inside
+
+
+def request_of(envelope: Envelope, *, event: bool) -> Request:
+    """The request in it. Raises InvalidRequest; only what AWS says by itself may be a request about an event."""
+    if not event:
+        return parse_request(envelope.body)
+    try:
+        return EVENTS[envelope.body["action"]].model.model_validate(envelope.body)
+    except ValidationError as error:
+        raise InvalidRequest(f"Incorrect event: {error.errors()[0]['msg']}") from error
 
 
 def record_of(envelope: Envelope, request: Request, message: Message, token: int, now: datetime) -> Record:

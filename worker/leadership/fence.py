@@ -16,7 +16,7 @@ from shared.messages import Role
 from shared.records import Record
 from shared.status import Heartbeat, Status
 from worker.leadership.lease import HeldLease, Lease
-from worker.ports.scaling import GroupChanges
+from worker.ports.scaling import GroupChanges, Hold, Release
 from worker.ports.storage import GroupMemory, Journal, PauseMemory
 from worker.ports.swarm import Availability, ServiceChange, SwarmChanges
 
@@ -80,6 +80,14 @@ class FencedGroups:
     async def replace(self, instance_id: str) -> None:
         """See GroupChanges."""
         await self.fence.guard(lambda: self.inner.replace(instance_id))
+
+    async def complete(self, hold: Hold, release: Release) -> None:
+        """See GroupChanges."""
+        await self.fence.guard(lambda: self.inner.complete(hold, release))
+
+    async def heartbeat(self, hold: Hold) -> None:
+        """See GroupChanges."""
+        await self.fence.guard(lambda: self.inner.heartbeat(hold))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,11 @@ class Leadership:
     """Instances that were terminated in this period, though a description may still show them: to which desired
     capacity, by AWS's own word, if it has one."""
 
+    let_go: set[tuple[str, str, str]] = field(default_factory=set)
+    """Holds of lifecycle hooks that are over, by group, hook and instance."""
+    yields: bool = True
+    """Whether it is given up where this worker's own node leaves: another worker may be there to go on."""
+
     def deadline(self, since: datetime, timeout: timedelta) -> Deadline:
         """The moment when a timeout ends that began at a wall time, perhaps under another worker."""
         elapsed = self.clock.now() - since
@@ -68,11 +73,15 @@ class Leadership:
         return self.graces[what]
 
     @asynccontextmanager
-    async def turn(self, name: str, service_id: str) -> AsyncIterator[None]:
-        """Alone with a service: one change per service at a time, in the order of asking."""
+    async def turn(self, name: str, service_id: str, within: Deadline | None = None) -> AsyncIterator[None]:
+        """Alone with a service: one change per service at a time, in the order of asking.
+
+        Raises TimeoutError where it does not come by the deadline.
+        """
         lock = self.service_locks.of(service_id)
         with self.watchdog.suspended(name):
-            await lock.acquire()
+            async with asyncio.timeout(None if within is None else within.remaining):
+                await lock.acquire()
         try:
             yield
         finally:

@@ -14,6 +14,7 @@ from shared.messages import ACTIONS
 from shared.records import Record, State
 from worker.metrics.calls import Calls
 from worker.metrics.leader import Leader, Leading
+from worker.requests.events import EVENTS
 
 _SECONDS: Final = (1, 10, 60, 300, 1200)
 """At once, soon, as a boot takes, as a drain may take, as the longest wait may take."""
@@ -65,12 +66,19 @@ class Metrics:
         self.dead_letters = Counter(
             "scaler_dead_letters", "Messages that could never be valid.", registry=self.registry
         )
+        self.events = Counter(
+            "scaler_events",
+            "What AWS said by itself: `taken` (a record), `joined` (an open request sees to it), `ignored` (nothing to "
+            "do) or `foreign` (somebody else's instance).",
+            ["event", "outcome"],
+            registry=self.registry,
+        )
         self.registry.register(self._leader)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
         """So that the first one is an increase, too."""
-        for action in ACTIONS:
+        for action in (*ACTIONS, *EVENTS):
             for outcome in (State.SUCCEEDED, State.FAILED, State.SKIPPED, DRY_RUN):
                 self.requests.labels(action, str(outcome))
         for reason in (*_LAUNCH_FAILURES, OTHER):

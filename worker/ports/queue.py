@@ -27,6 +27,10 @@ class Inbox(Protocol):
         """Take a message out of the queue for good."""
         ...
 
+    async def discard(self, messages: Sequence[Message]) -> None:
+        """Take messages out of the queue, at most ten, in one call. One that stays is no error: it comes again."""
+        ...
+
     async def dead_letter(self, message: Message, error: str) -> None:
         """Put a copy into the dead-letter queue, with the reason. The message itself stays."""
         ...

@@ -7,7 +7,7 @@ stay in the adapter.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -168,6 +168,42 @@ def _entered_at(instance: Instance, moment: datetime | None) -> Instance:
     return replace(instance, launched_at=moment)
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An instance of a group, as Auto Scaling alone knows it."""
+
+    id: str
+    group: str
+    phase: Phase
+    held: bool = False
+    """A lifecycle hook holds it, on its way in or out."""
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleHook:
+    """A hook of a group: it holds instances on their way in or out."""
+
+    name: str
+    transition: Literal["launch", "termination"]
+    timeout: timedelta
+    """After so long without a heartbeat AWS goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An instance that a lifecycle hook holds, until it is completed or the hook's time is over."""
+
+    group: str
+    hook: str
+    instance_id: str
+    token: str | None = None
+    """Of this hold alone. Without one, whatever the hook holds the instance for at the moment."""
+
+
+Release = Literal["CONTINUE", "ABANDON"]
+"""How an instance goes on. For one on its way out both are the same."""
+
+
 class Groups(Protocol):
     """The Auto Scaling groups."""
 
@@ -181,6 +217,14 @@ class Groups(Protocol):
 
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
+        ...
+
+    async def members(self, names: Collection[str]) -> Sequence[Member]:
+        """The instances of some groups, in one call. Without names there are none."""
+        ...
+
+    async def lifecycle_hooks(self, name: str) -> Sequence[LifecycleHook]:
+        """The lifecycle hooks of a group."""
         ...
 
     async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
@@ -211,4 +255,12 @@ class GroupChanges(Protocol):
 
         Raises Refused with AWS's reason.
         """
+        ...
+
+    async def complete(self, hold: Hold, release: Release) -> None:
+        """Let a held instance go on. Raises NotFound where AWS knows of no such hold: it is over."""
+        ...
+
+    async def heartbeat(self, hold: Hold) -> None:
+        """Begin a hook's time anew. Raises NotFound where AWS knows of no such hold: it is over."""
         ...

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from shared.alertmanager import Alert, Status
 from shared.records import Record
-from worker.requests import steering, wording
+from worker.requests import happenings, steering, wording
+from worker.requests.events import EVENTS
 
 DOCKER = "Docker to answer"
 AWS = "AWS to answer"
@@ -44,6 +45,8 @@ def _about(record: Record, status: Status, summary: str) -> Alert:
         case "scale-nodes":
             request = wording.nodes_request(str(record.scale), record.by or 1, str(record.type))
             return wording.nodes(status, request, summary)
+        case event if event in EVENTS:
+            return happenings.held_up(record, status, summary)
         case "scale-service":
             return wording.service(status, str(record.scale), str(record.service), summary)
         case "drain-node" | "replace-node":

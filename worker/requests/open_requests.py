@@ -14,6 +14,7 @@ from shared.messages import Role
 from shared.records import Record, State
 from worker.ports.storage import Journal
 from worker.requests.dry_run import DryRequest
+from worker.requests.events import instances_of
 from worker.requests.outbox import Outbox
 from worker.requests.request import OpenRequest
 
@@ -37,6 +38,8 @@ class OpenRequests:
         """What flows work on."""
         self.changed = asyncio.Event()
         """Set whenever something may begin."""
+        self.claimed = asyncio.Event()
+        """Set once all that was open at the take-over is in hand."""
         self.unclaimed = asyncio.Event()
         """Set when a record with another worker's token was met."""
 
@@ -88,6 +91,15 @@ class OpenRequests:
             if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
             and not request.record.dry_run
         ]
+
+    def find(self, request_id: str) -> OpenRequest | None:
+        """A request in hand. None: it is not, or was settled."""
+        return self._requests.get(request_id)
+
+    def about(self, instance_id: str, but: OpenRequest | None = None) -> OpenRequest | None:
+        """An open request that names an instance, and is not that one: one that runs rather than one that waits."""
+        every = (request for request in (*self.running, *self.queued) if request is not but and not request.ended)
+        return next((each for each in every if instance_id in instances_of(each.record)), None)
 
     def begun(self) -> Sequence[Record]:
         """The records of those that have begun and not ended."""

@@ -5,6 +5,10 @@ write of its own plan that names the nodes does it: from then on the other reque
 it back. What the node was before it was touched is inherited with it.
 """
 
+from dataclasses import replace
+
+from worker.ports.scaling import Group
+from worker.requests.events import instance_of
 from worker.requests.open_requests import OpenRequests
 from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
@@ -14,6 +18,53 @@ def taken_by(requests: OpenRequests, request: OpenRequest, node: DepartingNode) 
     """The id of the departure that has taken a node over from a request. None: it is the request's own."""
     for record in requests.begun():
         if record.id != request.id and record.plan.get("forced") is True and _has(DrainPlan.parse(record.plan), node):
+            return record.id
+    return None
+
+
+def leaving(requests: OpenRequests, instance: str, but: OpenRequest) -> OpenRequest | None:
+    """The open request that sees to the departure of an instance, or is about to, and is not that one.
+
+    Of several that begin together it is the first: between its look and its write the others must not begin, too.
+    """
+    same = [
+        each
+        for each in requests.running
+        if each.record.action == "node-leaving" and instance_of(each.record) == instance and not each.ended
+    ]
+    working = [each for each in same if each.record.plan.get("forced") is True]
+    before = [each for each in same[: same.index(but)] if each.record.step is None]
+    return next((each for each in (*working, *before) if each is not but), None)
+
+
+def joined(requests: OpenRequests, leader: OpenRequest) -> list[OpenRequest]:
+    """The open requests about the same departure, which have joined or are about to."""
+    about = instance_of(leader.record)
+    return [
+        each
+        for each in (*requests.running, *requests.queued)
+        if each is not leader and each.record.action == leader.record.action and instance_of(each.record) == about
+    ]
+
+
+def leaving_instances(requests: OpenRequests) -> frozenset[str]:
+    """The instances that AWS is taking away, as far as open requests know."""
+    plans = [DrainPlan.parse(record.plan) for record in requests.begun() if record.plan.get("forced") is True]
+    return frozenset(node.instance_id for plan in plans for node in plan.nodes if node.instance_id)
+
+
+def without_leaving(requests: OpenRequests, group: Group) -> Group:
+    """A group without the members that AWS is taking away: they are nobody's to count on, or to choose."""
+    gone = leaving_instances(requests)
+    return replace(group, instances=tuple(each for each in group.instances if each.id not in gone))
+
+
+def terminator(requests: OpenRequests, instance: str) -> str | None:
+    """The id of the open request that terminates, or has terminated, an instance by its name."""
+    for record in requests.begun():
+        intent, terminated = record.plan.get("intent"), record.plan.get("terminated")
+        intended = isinstance(intent, dict) and intent.get("instance_id") == instance
+        if intended or (isinstance(terminated, (list, tuple)) and instance in terminated):
             return record.id
     return None
 

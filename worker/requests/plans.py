@@ -146,6 +146,26 @@ class ReplacePlan(DrainPlan):
         return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
 
 
+class HoldNote(Document):
+    """What a request about an event says of the hook that holds its instance."""
+
+    instance: str = ""
+    group: str = ""
+    hook: str = ""
+    token: str | None = None
+
+
+class LeavingPlan(DrainPlan):
+    """A node whose machine AWS takes away."""
+
+    joins: str | None = None
+    """The id of the request about the same instance that does the work."""
+    until: Moment | None = None
+    """When the node has to be empty: the nearest deadline of all causes."""
+    cut_off: tuple[str, ...] = ()
+    """What had not moved by then."""
+
+
 class ReplicasPlan(Plan):
     """Scaling the replicas of a service."""
 

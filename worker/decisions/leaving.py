@@ -1,0 +1,31 @@
+"""How long a node that leaves has, and what of that is for what. Pure."""
+
+from datetime import datetime, timedelta
+
+SPOT = "spot interruption"
+NOTICE = timedelta(minutes=2)
+"""From the event's own time to the end of the machine.
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
+MOVE_MARGIN = timedelta(seconds=60)
+"""So long before the deadline services stop moving at their own pace, and the drain comes."""
+LAST_MARGIN = timedelta(seconds=15)
+"""So long before the deadline, and a stop grace period more, what does not fit elsewhere is stopped."""
+STOP_GRACE = timedelta(seconds=10)
+"""Docker's default. https://docs.docker.com/reference/cli/docker/service/create/#stop-grace-period"""
+UNTAKEN = timedelta(minutes=15)
+"""A machine that runs so long after its deadline is not taken any more."""
+
+
+def ends_at(cause: str, at: datetime, began: datetime, drain_timeout: timedelta) -> datetime:
+    """When a node has to be empty. `at`: the event's own time, `began`: when its request began."""
+    return at + NOTICE if cause == SPOT else began + drain_timeout
+
+
+def move_for(whole: timedelta) -> timedelta:
+    """How much of the time services may move at their own pace."""
+    return max(whole - min(MOVE_MARGIN, whole / 2), timedelta())
+
+
+def wait_for(whole: timedelta) -> timedelta:
+    """How much of the time what does not fit elsewhere may run on where it is, in case room is made for it."""
+    return max(whole - min(LAST_MARGIN + STOP_GRACE, whole / 2), timedelta())

@@ -1,0 +1,105 @@
+"""What a lifecycle hook holds: kept by heartbeats while there is work left, then let go once.
+
+A hold that AWS does not know any more is over: it was completed, or its time ran out, and repeating the call is
+pointless. Auto Scaling holds no longer than 100 time-outs or 48 hours, and so do the heartbeats.
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import structlog
+
+from shared.errors import NotFound, Refused, Unavailable
+from worker.leadership.deadline import Deadline
+from worker.leadership.period import Leadership
+from worker.ports.scaling import Hold, Release
+from worker.requests.plans import HoldNote
+from worker.requests.request import OpenRequest
+
+log = structlog.get_logger()
+
+MOST_TIMEOUTS = 100
+LONGEST = timedelta(hours=48)
+RETRY_SECONDS = 2.0
+UNKNOWN_TIMEOUT = timedelta(seconds=60)
+"""Of a hook whose time-out could not be read: short enough for most."""
+
+
+def hold_of(request: OpenRequest) -> Hold | None:
+    """The hold that a request was made for. None: no hook holds the instance for it."""
+    note = HoldNote.parse(request.record.request)
+    if not note.group or not note.hook:
+        return None
+    return Hold(note.group, note.hook, note.instance, note.token)
+
+
+@asynccontextmanager
+async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
+    """While the block lasts, the hold of the request does not run out."""
+    hold = hold_of(request)
+    if hold is None:
+        yield
+        return
+    beating = asyncio.ensure_future(_beat(leadership, request, hold))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating])
+        if not beating.cancelled():
+            beating.exception()  # the end of the leadership: whatever runs here ends of the same
+
+
+async def let_go(leadership: Leadership, request: OpenRequest, release: Release) -> None:
+    """Complete the hold of a request, if it has one. Raises Unavailable, Refused."""
+    hold = hold_of(request)
+    if hold is None:
+        return
+    try:
+        await leadership.change_groups.complete(hold, release)
+    except NotFound:
+        log.info("hold_is_over", request=request.id, hook=hold.hook, instance=hold.instance_id)
+    else:
+        log.info("hold_completed", request=request.id, hook=hold.hook, instance=hold.instance_id, result=release)
+    leadership.let_go.add((hold.group, hold.hook, hold.instance_id))
+
+
+async def _beat(leadership: Leadership, request: OpenRequest, hold: Hold) -> None:
+    """A heartbeat each half of the hook's time-out, the first counted from when the hold began."""
+    timeout = await _timeout(leadership, hold)
+    began = leadership.deadline(request.record.requested_at, timeout / 2)
+    limit = leadership.deadline(request.record.requested_at, min(timeout * MOST_TIMEOUTS, LONGEST))
+    await asyncio.sleep(began.remaining)
+    while not limit.passed:
+        if not await _sent(leadership, hold, limit):
+            return
+        await asyncio.sleep(timeout.total_seconds() / 2)
+
+
+async def _sent(leadership: Leadership, hold: Hold, limit: Deadline) -> bool:
+    """Whether AWS has taken a heartbeat; if not, the hold is over."""
+    while not limit.passed:
+        try:
+            await leadership.change_groups.heartbeat(hold)
+        except Unavailable as error:
+            log.warning("heartbeat_not_taken_yet", hook=hold.hook, instance=hold.instance_id, error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        except Refused as error:
+            log.warning("heartbeat_refused", hook=hold.hook, instance=hold.instance_id, error=str(error))
+            leadership.let_go.add((hold.group, hold.hook, hold.instance_id))
+            return False
+        else:
+            return True
+    return False
+
+
+async def _timeout(leadership: Leadership, hold: Hold) -> timedelta:
+    try:
+        hooks = await leadership.groups.lifecycle_hooks(hold.group)
+    except (Unavailable, Refused) as error:
+        log.warning("hooks_not_read", group=hold.group, error=str(error))
+        return UNKNOWN_TIMEOUT
+    return next((hook.timeout for hook in hooks if hook.name == hold.hook), UNKNOWN_TIMEOUT)

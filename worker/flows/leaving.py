@@ -1,0 +1,232 @@
+"""A node whose machine AWS takes away: pause, drain, complete, remove.
+
+Nobody is asked whether it may: what does not fit elsewhere is named, not refused. One request a instance does the work,
+the first; a later one about the same instance joins it, shortens its time where its own deadline is nearer, and
+completes its own hook when the work is done. Our own terminations pass through here too: their hook is completed at
+once.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import structlog
+
+from shared.errors import NotFound
+from shared.records import State
+from worker.decisions import leaving
+from worker.decisions.matching import claimants, disputed
+from worker.errors import OwnNodeLeaves
+from worker.flows.drain import Drain, Terms
+from worker.flows.flow import Context
+from worker.flows.holding import kept, let_go
+from worker.flows.leaving_end import LeavingEnd
+from worker.flows.leaving_managers import LeavingManagers
+from worker.leadership.deadline import Deadline
+from worker.ports.scaling import Instance, Phase
+from worker.ports.swarm import Node
+from worker.requests import happenings, owners
+from worker.requests.events import instance_of
+from worker.requests.plans import DepartingNode, LeavingPlan
+from worker.requests.request import OpenRequest
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 1.0
+"""How soon a cause that has joined is seen."""
+
+
+class NodeLeaving:
+    """The flow of `node-leaving`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+        self._managers = LeavingManagers(context)
+        self._end = LeavingEnd(context)
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request."""
+        match request.record.step:
+            case None:
+                await self._begin(request)
+            case "join":
+                await self._join(request)
+            case "drain":
+                await self._drain(request)
+            case "complete":
+                await self._complete(request)
+            case "remove":
+                await self._end.remove(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """Nothing can stop the departure: a drain that cannot go on is over, and the hook is completed all the same."""
+        plan = LeavingPlan.parse(request.record.plan)
+        if request.record.step == "drain":
+            await request.enter("complete", plan=plan.but(cut_off=(*plan.cut_off, reason)))
+        else:
+            await self._end.fail(request, reason)
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """How long a step may go on failing."""
+        if request.record.step == "drain":
+            return timedelta(seconds=self._deadline(request).timeout)
+        return self._leadership.settings.reschedule_timeout
+
+    # --- The beginning ------------------------------------------------------------------------------------------
+
+    async def _begin(self, request: OpenRequest) -> None:
+        instance = instance_of(request.record)
+        leader = owners.leaving(self._context.requests, instance, but=request)
+        ours = self._terminated_by_us(instance)
+        if leader is not None:
+            await request.enter("join", plan=LeavingPlan(joins=leader.id))
+        elif ours is not None:
+            await let_go(self._leadership, request, "CONTINUE")
+            await request.end(State.SUCCEEDED, f"{ours} terminates {instance}: nothing is left to do")
+        else:
+            await self._take_over(request, instance)
+
+    def _terminated_by_us(self, instance: str) -> str | None:
+        other = owners.terminator(self._context.requests, instance)
+        if other is not None:
+            return f"Request {other}"
+        return "A request that has ended" if instance in self._leadership.terminated else None
+
+    async def _take_over(self, request: OpenRequest, instance: str) -> None:
+        """Own the node from the one write on that names it; what it was before is inherited."""
+        node = await self._node(instance)
+        if node is None:
+            await let_go(self._leadership, request, "CONTINUE")
+            await request.end(State.SUCCEEDED, f"{instance} is no node of the Swarm: nothing runs there to be moved")
+            return
+        name = node.hostname or node.id
+        departing = owners.inherited(self._context.requests, _departing(instance, node))
+        plan = LeavingPlan().but(
+            forced=True,
+            nodes=(departing,),
+            chosen={name: str(request.record.request.get("cause"))},
+            until=self._earliest(request),
+        )
+        request.say(happenings.leaving(request.record, name, plan.until))
+        await request.enter("drain", plan=plan, message=happenings.leaving_begun(request.record, name))
+
+    async def _node(self, instance: str) -> Node | None:
+        """The node that the instance is. None: none, or two Ready ones say they are it, and nobody can tell."""
+        nodes = await self._leadership.swarm.nodes()
+        claiming = claimants(nodes, [Instance(instance, Phase.LEAVING)]).get(instance, ())
+        if not claiming:
+            claiming = claimants(nodes, await self._instances()).get(instance, ())
+        return claiming[0] if claiming and not disputed(claiming) else None
+
+    async def _instances(self) -> list[Instance]:
+        groups = [pool.group for pool in self._leadership.pools.values() if pool.group]
+        return [each for name in groups for each in (await self._leadership.groups.describe(name)).instances]
+
+    # --- The work -----------------------------------------------------------------------------------------------
+
+    async def _drain(self, request: OpenRequest) -> None:
+        """Everything moves, or is named. A nearer deadline of one that has joined begins the step anew."""
+        async with kept(self._leadership, request):
+            await self._pause(request)
+            self._yield(request)
+            await self._managers.demote_if_allowed(request)
+            problems = await self._moved(request)
+        if problems is not None:
+            plan = LeavingPlan.parse(request.record.plan)
+            await request.enter("complete", plan=plan.but(cut_off=tuple(problems)))
+
+    async def _moved(self, request: OpenRequest) -> list[str] | None:
+        """What did not move. None: the deadline has come nearer."""
+        draining = asyncio.ensure_future(Drain(self._context, request, self._terms(request)).run())
+        try:
+            while not draining.done():
+                await asyncio.wait([draining], timeout=LOOK_SECONDS)
+                if self._is_nearer(request):
+                    break
+        finally:
+            draining.cancel()
+            await asyncio.wait([draining])
+        if draining.cancelled() or self._is_nearer(request):
+            plan = LeavingPlan.parse(request.record.plan)
+            await request.save(plan=plan.but(until=self._earliest(request)))
+            return None
+        return [problem.task for problem in draining.result()]
+
+    async def _pause(self, request: OpenRequest) -> None:
+        """Nothing new arrives, from the first moment on. A node that somebody had drained takes nothing anyway."""
+        plan = LeavingPlan.parse(request.record.plan)
+        for node in plan.nodes if plan.slots is None else ():
+            if node.availability == "drain":
+                continue
+            try:
+                await self._leadership.change_swarm.update_node(str(node.node_id), availability="pause")
+            except NotFound:
+                log.info("leaving_node_gone", request=request.id, node=node.name)
+
+    def _yield(self, request: OpenRequest) -> None:
+        """Raises OwnNodeLeaves where this worker stands on the node, and another one may go on."""
+        plan = LeavingPlan.parse(request.record.plan)
+        if self._leadership.yields and plan.nodes[0].node_id == self._leadership.identity.node_id:
+            raise OwnNodeLeaves(f"the worker's own node {plan.nodes[0].name} is leaving")
+
+    def _terms(self, request: OpenRequest) -> Terms:
+        since, until = request.entered("drain"), LeavingPlan.parse(request.record.plan).until
+        whole = max((until or since) - since, timedelta())
+        deadline = self._leadership.deadline
+        return Terms(
+            deadline(since, whole),
+            forced=True,
+            move_by=deadline(since, leaving.move_for(whole)),
+            drain_by=deadline(since, leaving.wait_for(whole)),
+        )
+
+    def _deadline(self, request: OpenRequest) -> Deadline:
+        return self._terms(request).deadline
+
+    def _is_nearer(self, request: OpenRequest) -> bool:
+        """Whether a later cause has brought the deadline nearer."""
+        until = LeavingPlan.parse(request.record.plan).until
+        return until is None or self._earliest(request) < until
+
+    def _earliest(self, request: OpenRequest) -> datetime:
+        """The nearest deadline of all causes."""
+        joined = owners.joined(self._context.requests, request)
+        return min(self._ends(each) for each in (request, *joined))
+
+    def _ends(self, request: OpenRequest) -> datetime:
+        began = request.record.started_at or self._leadership.clock.now()
+        cause, at = str(request.record.request.get("cause")), request.record.requested_at
+        return leaving.ends_at(cause, at, began, self._leadership.settings.drain_timeout)
+
+    # --- The rest -----------------------------------------------------------------------------------------------
+
+    async def _complete(self, request: OpenRequest) -> None:
+        """A manager is demoted; then AWS may have the machine."""
+        async with kept(self._leadership, request):
+            await self._managers.demote_when_allowed(request)
+            await let_go(self._leadership, request, "CONTINUE")
+        await request.enter("remove")
+
+    async def _join(self, request: OpenRequest) -> None:
+        """Wait for the request that does the work; complete the own hook when it does."""
+        leader_id = LeavingPlan.parse(request.record.plan).joins or ""
+
+        async def worked() -> bool | None:
+            leader = self._context.requests.find(leader_id)
+            return leader is None or leader.ended or leader.record.step == "remove" or None
+
+        async with kept(self._leadership, request):
+            with request.waiting_for(f"request {leader_id}, which drains the node"):
+                await self._leadership.poll(request.id, worked, every=LOOK_SECONDS, on_events=False)
+            await let_go(self._leadership, request, "CONTINUE")
+        await request.end(State.SKIPPED, f"Joined request {leader_id}", duplicate_of=leader_id)
+
+
+def _departing(instance: str, node: Node) -> DepartingNode:
+    return DepartingNode(
+        instance_id=instance,
+        name=node.hostname or node.id,
+        node_id=node.id,
+        availability=node.availability,
+        manager=node.manager is not None or node.role == "manager",
+    )

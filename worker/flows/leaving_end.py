@@ -1,0 +1,79 @@
+"""The end of a departure: the node is removed once it is Down, or given back where AWS did not take the machine."""
+
+from shared.errors import Refused, Unavailable
+from shared.records import State
+from worker.decisions.leaving import UNTAKEN
+from worker.flows.flow import Context
+from worker.flows.give_back import give_back
+from worker.flows.gone_nodes import remove_gone_node
+from worker.flows.holding import let_go
+from worker.leadership.period import TICK_SECONDS
+from worker.ports.scaling import Phase
+from worker.requests import happenings
+from worker.requests.plans import LeavingPlan
+from worker.requests.request import OpenRequest
+
+
+class LeavingEnd:
+    """The last step of `node-leaving`."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+
+    async def remove(self, request: OpenRequest) -> None:
+        """Return when the record has its end."""
+        plan = LeavingPlan.parse(request.record.plan)
+        deadline = self._leadership.deadline(plan.until or request.entered("remove"), UNTAKEN)
+
+        async def removed() -> bool | None:
+            return await self._removed(request, plan)
+
+        with request.waiting_for(f"{plan.nodes[0].name} to be Down", seconds=deadline.remaining):
+            if await self._leadership.poll(request.id, removed, every=TICK_SECONDS, deadline=deadline):
+                await self._ended(request, "its node is removed")
+                return
+        if await self._serves(plan):
+            await give_back(self._context, request, plan)
+            await self._ended(request, "AWS did not take the machine, so the node was given back")
+        else:
+            await self._ended(request, "its node is removed once it is Down")
+
+    async def fail(self, request: OpenRequest, reason: str) -> None:
+        """It cannot go on. AWS takes the machine all the same, so its hook is completed."""
+        try:
+            await let_go(self._leadership, request, "CONTINUE")
+        except (Unavailable, Refused) as error:
+            reason = f"{reason}; its hook could not be completed either ({error}), and runs out by itself"
+        plan = LeavingPlan.parse(request.record.plan)
+        name = plan.nodes[0].name if plan.nodes else str(request.record.request.get("instance"))
+        await request.end(State.FAILED, reason, happenings.left(request.record, name, "error", reason))
+
+    async def _removed(self, request: OpenRequest, plan: LeavingPlan) -> bool | None:
+        node_id = plan.nodes[0].node_id
+        node = next((each for each in await self._leadership.swarm.nodes() if each.id == node_id), None)
+        if node is None:
+            return True
+        if node.state != "down" or await self._in_service(plan):
+            return None
+        return await remove_gone_node(self._leadership, request, node) or None
+
+    async def _serves(self, plan: LeavingPlan) -> bool:
+        """Whether the machine is still a member, and its node Ready."""
+        nodes = await self._leadership.swarm.nodes()
+        ready = any(each.id == plan.nodes[0].node_id and each.ready for each in nodes)
+        return ready and await self._in_service(plan)
+
+    async def _in_service(self, plan: LeavingPlan) -> bool:
+        groups = {pool.group for pool in self._leadership.pools.values() if pool.group}
+        members = await self._leadership.groups.members(groups) if groups else ()
+        return any(each.id == plan.nodes[0].instance_id and each.phase is not Phase.LEAVING for each in members)
+
+    async def _ended(self, request: OpenRequest, how: str) -> None:
+        plan = LeavingPlan.parse(request.record.plan)
+        name = plan.nodes[0].name
+        message = happenings.leaving_over(request.record, name, plan.cut_off, how)
+        if plan.cut_off:
+            await request.end(State.FAILED, message, happenings.left(request.record, name, "error", message))
+        else:
+            await request.end(State.SUCCEEDED, message, happenings.left(request.record, name, "success", message))

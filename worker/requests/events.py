@@ -1,0 +1,74 @@
+"""Events: what AWS does by itself, as requests with records like all others.
+
+Nobody asks for them: they have no route, and no message names them. The intake makes them of what EventBridge and
+Auto Scaling send (docs/reference.md, "What AWS does by itself"); what is done about each, the flows know.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.actions import Action, Request
+from shared.records import Record
+
+InstanceId = Annotated[str, Field(pattern=r"^i-[0-9A-Za-z]{1,60}$")]
+Ending = Literal["stopping", "stopped", "shutting-down", "terminated"]
+"""States of an instance that runs no more. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
+
+
+class NodeGone(Request):
+    """An instance has ended, or is about to, without a word from us: its node is a node no more."""
+
+    instance: InstanceId
+    state: Ending
+
+
+Cause = Literal["termination", "spot interruption"]
+"""Why a node leaves, as people read it."""
+
+
+class NodeLeaving(Request):
+    """AWS takes a machine away: what runs there has to move. A hook may hold the machine meanwhile."""
+
+    instance: InstanceId
+    cause: Cause
+    group: str | None = None
+    hook: str | None = None
+    token: str | None = None
+
+
+_NODE_LEAVING = Action(
+    name="node-leaving",
+    model=NodeLeaving,
+    lane="nodes",
+    alert_name="scale_nodes",
+    summary="Move what runs on a node whose machine AWS takes away",
+    description="Pause, drain, complete the lifecycle hook that holds the machine, remove the node.",
+)
+_NODE_GONE = Action(
+    name="node-gone",
+    model=NodeGone,
+    lane="nodes",
+    alert_name="scale_nodes",
+    summary="Remove the node of an instance that has ended",
+    description="Once it is Down and its instance is terminated; a manager is demoted first.",
+)
+
+EVENTS: Mapping[str, Action] = MappingProxyType({action.name: action for action in (_NODE_LEAVING, _NODE_GONE)})
+"""All of them by name."""
+
+
+def instance_of(record: Record) -> str:
+    """The instance that a request about an event is about."""
+    return str(record.request.get("instance") or "")
+
+
+def instances_of(record: Record) -> frozenset[str]:
+    """The instances that a request is about, as far as it says so: those of an event, and those that it takes away."""
+    departing = record.plan.get("leaving")
+    departing = departing if isinstance(departing, (list, tuple)) else ()
+    named = [each.get("instance_id") for each in departing if isinstance(each, dict)]
+    own = record.request.get("instance") if record.action in EVENTS else None
+    return frozenset(each for each in (*named, own) if isinstance(each, str) and each)
