@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -125,6 +125,16 @@ class WorkerSettings(Settings):
             "alone.",
         ),
     ] = "scaler-launch,scaler-terminate"
+    launch_hook_result: Annotated[
+        Literal["ABANDON", "CONTINUE"],
+        Field(
+            description="What becomes of an instance that a launch hook holds and that does not join in time. "
+            "`ABANDON`: it ends, and AWS launches another."
+        ),
+    ] = "ABANDON"
+    reschedule_on_join: Annotated[
+        bool, Field(description="Reschedule labelled services when a node joins that no request asked for.")
+    ] = True
     dedup_window: Annotated[
         Seconds, Field(description="Seconds in which the same Alertmanager delivery counts once.")
     ] = timedelta(seconds=300)

@@ -24,6 +24,10 @@ _DRAIN = replace(_RECORD, action="drain-node", scale=None, node="ip-10-0-3-12")
 _REPLACE = replace(_DRAIN, action="replace-node")
 _BACK = replace(_DRAIN, request={"back": True})
 _GONE = _RECORD.but(action="node-gone", request={"instance": "i-0123456789abcdef0", "state": "terminated"})
+_PLANNED = _RECORD.but(
+    action="scheduled-change",
+    request={"what": "AWS_EC2_INSTANCE_RETIREMENT_SCHEDULED", "starts_at": "2026-12-10T13:19:03.000Z"},
+)
 _LEAVING = _RECORD.but(action="node-leaving", request={"cause": "spot interruption"})
 _UP = wording.nodes_request("up", 1, "worker")
 _DOWN = wording.nodes_request("down", 1, "worker")
@@ -57,6 +61,12 @@ def _events() -> Iterator[tuple[str, Alert]]:
     begun = happenings.leaving(_LEAVING, "ip-10-0-3-12", _RECORD.requested_at)
     yield "node-leaving: it begins (`node`: the node)", begun
     yield "node-leaving: done (`node`: the node)", happenings.left(_LEAVING, "ip-10-0-3-12", "success", left)
+    planned = happenings.planned(_PLANNED, "ip-10-0-3-12", "i-0123456789abcdef0")
+    yield "scheduled-change (`node`: the node)", planned
+    lost = (
+        "i-0123456789abcdef0 has not joined the Swarm within 1000 seconds; it was abandoned, and AWS launches another"
+    )
+    yield "node-joining: it does not (`node`: the instance)", happenings.joined(_RECORD, "i-0123456789abcdef0", lost)
     yield "node-gone: done (`node`: the node)", happenings.node_gone(_GONE, "ip-10-0-3-12", "success", gone)
     away = notices.outage(_RECORD, "AWS to answer", 63, "DescribeAutoScalingGroups: no answer in time")
     yield "AWS or Docker have not answered for a minute", away

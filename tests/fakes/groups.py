@@ -296,7 +296,17 @@ class InMemoryGroups(Port):
         instance = self._add(group, Phase.PENDING)
         self._note(group, "launch", "succeeded", instance.id)
         self._changed(group)
-        asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance.id)
+        serve = partial(self._begin_to_serve, group, instance.id)
+        if not group.holds.hold(instance.id, serve, self._announce, "launch"):
+            serve()
+
+    def _begin_to_serve(self, group: GroupState, instance_id: str) -> None:
+        """No launch hook holds it any more. One that was abandoned ends instead."""
+        if group.holds.ended and group.holds.ended[-1][0] == instance_id and group.holds.ended[-1][2] == "ABANDON":
+            self._end(group, instance_id)
+            self.follow(group.name)
+        else:
+            asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance_id)
 
     def _add(self, group: GroupState, phase: Phase) -> Instance:
         number = next(self._region.numbers)

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from shared.errors import NotFound
 from worker.ports.scaling import Hold, LifecycleHook, Release
+
+Transition = Literal["launch", "termination"]
 
 
 @dataclass(slots=True)
@@ -34,20 +36,27 @@ class Holds:
     _released: dict[str, Callable[[], None]] = field(default_factory=dict)
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
-    def add(self, name: str, timeout: float = 300.0) -> None:
-        """Another hook for instances on their way out."""
-        self.hooks[name] = LifecycleHook(name, "termination", timedelta(seconds=timeout))
+    def add(self, name: str, timeout: float = 300.0, transition: Transition = "termination") -> None:
+        """Another hook."""
+        self.hooks[name] = LifecycleHook(name, transition, timedelta(seconds=timeout))
 
-    def hold(self, instance: str, released: Callable[[], None], tell: Callable[[dict[str, Any]], None]) -> bool:
+    def hold(
+        self,
+        instance: str,
+        released: Callable[[], None],
+        tell: Callable[[dict[str, Any]], None],
+        transition: Transition = "termination",
+    ) -> bool:
         """Whether a hook holds the instance from now on; `tell` hears what EventBridge would."""
-        for hook in self.hooks.values():
+        hooks = [hook for hook in self.hooks.values() if hook.transition == transition]
+        for hook in hooks:
             seconds, key = hook.timeout.total_seconds(), (instance, hook.name)
             token = f"token-{next(self.numbers)}-{instance}"
             timer = asyncio.get_running_loop().call_later(seconds, self._end, key, "timeout", released)
             self.held[key] = _Held(token, seconds, timer)
-            tell(_event(self.group, hook.name, instance, token))
+            tell(_event(self.group, hook.name, instance, token, transition))
         self._released[instance] = released
-        return bool(self.hooks)
+        return bool(hooks)
 
     def holds(self, instance: str) -> bool:
         """Whether any hook holds it."""
@@ -79,11 +88,12 @@ class Holds:
             released()
 
 
-def _event(group: str, hook: str, instance: str, token: str) -> dict[str, Any]:
+def _event(group: str, hook: str, instance: str, token: str, transition: Transition) -> dict[str, Any]:
+    leaving = transition == "termination"
     return {
         "version": "0",
         "id": token,
-        "detail-type": "EC2 Instance-terminate Lifecycle Action",
+        "detail-type": f"EC2 Instance-{'terminate' if leaving else 'launch'} Lifecycle Action",
         "source": "aws.autoscaling",
         "account": "123456789012",
         "region": "us-east-1",
@@ -93,8 +103,8 @@ def _event(group: str, hook: str, instance: str, token: str) -> dict[str, Any]:
             "AutoScalingGroupName": group,
             "LifecycleHookName": hook,
             "EC2InstanceId": instance,
-            "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "Origin": "AutoScalingGroup",
-            "Destination": "EC2",
+            "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{'TERMINATING' if leaving else 'LAUNCHING'}",
+            "Origin": "AutoScalingGroup" if leaving else "EC2",
+            "Destination": "EC2" if leaving else "AutoScalingGroup",
         },
     }

@@ -11,12 +11,14 @@ from worker.flows.drain_node import DrainNode
 from worker.flows.dry_run import DryRun
 from worker.flows.flow import Context, Flow
 from worker.flows.gone import NodeGone
+from worker.flows.joining import NodeJoining
 from worker.flows.leaving import NodeLeaving
 from worker.flows.pauses import Pauses
 from worker.flows.replace_node import ReplaceNode
 from worker.flows.replicas import ScaleService
 from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
+from worker.flows.scheduled import ScheduledChange
 from worker.flows.shared_look import SharedLook
 from worker.flows.unknown import UnknownAction
 from worker.flows.up import ScaleUp
@@ -35,7 +37,9 @@ FLOWS: Mapping[tuple[str, str | None], Callable[[Context], Flow]] = {
     ("pause", None): Pauses,
     ("resume", None): Pauses,
     ("cancel", None): Cancel,
+    ("node-joining", None): NodeJoining,
     ("node-leaving", None): NodeLeaving,
+    ("scheduled-change", None): ScheduledChange,
     ("node-gone", None): NodeGone,
 }
 """(action, direction) to its flow; None: whatever the direction."""

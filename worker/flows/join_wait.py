@@ -95,6 +95,7 @@ class JoinWait:
     async def _ready(self, group: Group, nodes: Sequence[Node], found: Progress) -> None:
         node_of = matched(nodes, members(group))
         apart = sum(1 for name in self._expectation.excluded if name in node_of and node_of[name].ready)
+        self._leadership.expected.update(node_of)
         await remember_members(self._leadership, self._kind, group)
         log.info("nodes_ready", request=self._request.id, ready=found.ready, needed=found.needed)
         await self._request.enter(

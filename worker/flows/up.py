@@ -10,10 +10,12 @@ from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, expect
+from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
 from worker.flows.join_wait import JoinWait, awaited, begun
+from worker.flows.joining import MOST_ABANDONED
 from worker.flows.nodes import changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
@@ -92,6 +94,7 @@ class ScaleUp:
         if planned is None:
             return
         survey, target = planned
+        self._check_joins(survey.group.name)
         permit(survey, up_refusal)
         self._planned[request.id] = self._leadership.deadline(self._leadership.clock.now(), LAG)
         self._looked[request.id] = looked
@@ -105,6 +108,14 @@ class ScaleUp:
             warnings=survey.warnings,
             plan=UpPlan.parse(request.record.plan).but(expectation=self._expect(request, survey, target.after)),
         )
+
+    def _check_joins(self, group: str) -> None:
+        """Raises GaveUp where machines of the group do not join: more of them would not either."""
+        if self._leadership.abandoned.get(group, 0) >= MOST_ABANDONED:
+            raise GaveUp(
+                f"The last {MOST_ABANDONED} instances of Auto Scaling group {group} never joined the Swarm and were "
+                "abandoned. See to the image, the network and the join token; once one has joined, ups go on"
+            )
 
     def _expect(self, request: OpenRequest, survey: Survey, after: int) -> Expectation:
         expectation = expect(

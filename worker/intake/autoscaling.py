@@ -49,10 +49,29 @@ def termination(
         "requested_at": rfc3339(moment(time, message.sent_at)),
         "event": dict(body),
     }
-    return Event(kind, Envelope(request, f"hook-{token}", source), instance, group, hook)
+    return Event(kind, Envelope(request, f"hook-{token}", source), instance, group=group, hook=hook)
+
+
+def launch(detail: Mapping[str, Any], body: Mapping[str, Any], message: Message, time: object, source: str) -> Event:
+    """A hook holds an instance on its way in."""
+    group, hook = text(detail, "AutoScalingGroupName"), text(detail, "LifecycleHookName")
+    instance, token = instance_id(detail, "EC2InstanceId"), text(detail, "LifecycleActionToken")
+    request = {
+        "action": "node-joining",
+        "instance": instance,
+        "group": group,
+        "hook": hook,
+        "token": token,
+        "warm": detail.get("Destination") == "WarmPool",
+        "requested_at": rfc3339(moment(time, message.sent_at)),
+        "event": dict(body),
+    }
+    return Event("launch", Envelope(request, f"hook-{token}", source), instance, group=group, hook=hook)
 
 
 Parser = Callable[[Mapping[str, Any], Mapping[str, Any], Message, object, str], Event]
 """Detail, the whole event, the message that it came in, its time, and its source."""
-TRANSITIONS: Mapping[str, Parser] = MappingProxyType({"autoscaling:EC2_INSTANCE_TERMINATING": termination})
+TRANSITIONS: Mapping[str, Parser] = MappingProxyType(
+    {"autoscaling:EC2_INSTANCE_LAUNCHING": launch, "autoscaling:EC2_INSTANCE_TERMINATING": termination}
+)
 """By what the instance is about to do."""

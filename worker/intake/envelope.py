@@ -26,6 +26,8 @@ class Event:
     """What is to be done about it. None: nothing."""
     instance: str = ""
     """The instance that it is about: the request counts where that is one of ours."""
+    instances: tuple[str, ...] = ()
+    """The same, where it is about several: it counts where one of them is ours."""
     group: str = ""
     """The Auto Scaling group that it names."""
     hook: str = ""

@@ -10,7 +10,7 @@ from typing import Any
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.fields import shown
-from worker.intake import autoscaling
+from worker.intake import autoscaling, health
 from worker.intake.envelope import UNKNOWN, Envelope, Event
 from worker.intake.fields import instance_id, moment, text
 from worker.ports.queue import Message
@@ -71,6 +71,15 @@ def _termination(detail: Mapping[str, Any], body: Mapping[str, Any], message: Me
     return autoscaling.termination(detail, body, message, body.get("time"), SOURCE)
 
 
+def _launch(detail: Mapping[str, Any], body: Mapping[str, Any], message: Message) -> Event:
+    return autoscaling.launch(detail, body, message, body.get("time"), SOURCE)
+
+
+def _rebalance(_detail: Mapping[str, Any], _body: Mapping[str, Any], _message: Message) -> Event:
+    """A recommendation, and no more: with capacity rebalance on, AWS ends the machine through its hook by itself."""
+    return Event("rebalance")
+
+
 Parser = Callable[[Mapping[str, Any], Mapping[str, Any], Message], Event]
 """Detail, whole event, and the message that it came in."""
 PARSERS: Mapping[tuple[str, str], Parser] = MappingProxyType(
@@ -78,6 +87,9 @@ PARSERS: Mapping[tuple[str, str], Parser] = MappingProxyType(
         ("aws.ec2", "EC2 Instance State-change Notification"): _state_change,
         ("aws.ec2", "EC2 Spot Instance Interruption Warning"): _spot,
         ("aws.ec2", "EC2 Capacity Reservation Instance Interruption Warning"): _spot,
+        ("aws.ec2", "EC2 Instance Rebalance Recommendation"): _rebalance,
+        ("aws.health", "AWS Health Event"): health.scheduled_change,
+        ("aws.autoscaling", "EC2 Instance-launch Lifecycle Action"): _launch,
         ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action"): _termination,
     }
 )

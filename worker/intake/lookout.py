@@ -17,6 +17,7 @@ from shared.records import Record
 from worker.decisions.matching import INSTANCE_LABEL
 from worker.errors import error_boundary
 from worker.flows.gone_nodes import gone_nodes
+from worker.intake.arrivals import Arrivals
 from worker.intake.envelope import Envelope
 from worker.intake.records import record_of, request_of
 from worker.leadership.period import Leadership
@@ -37,6 +38,7 @@ class Lookout:
         self._leadership = leadership
         self._requests = requests
         self._groups = frozenset(pool.group for pool in leadership.pools.values() if pool.group)
+        self._arrivals = Arrivals(leadership, requests)
         self._seen = -1
         """The generation of Swarm events at the last look that found no Down node."""
 
@@ -44,7 +46,7 @@ class Lookout:
         """Look, for ever: first once it is known which requests are open. Raises LeadershipOver."""
         await self._requests.claimed.wait()
         while True:
-            for look in (self._look_for_holds, self._look_for_gone_nodes):
+            for look in (self._look_for_holds, self._look_at_nodes):
                 with error_boundary("lookout_failed"):
                     try:
                         await look()
@@ -56,20 +58,23 @@ class Lookout:
 
     async def _look_for_holds(self) -> None:
         for member in await self._leadership.groups.members(self._groups) if self._groups else ():
-            if member.held and member.phase is Phase.LEAVING:
-                for hook in await self._leadership.groups.lifecycle_hooks(member.group):
-                    if hook.name in self._leadership.settings.hooks() and hook.transition == "termination":
-                        await self._held(member, hook.name)
+            transition = "termination" if member.phase is Phase.LEAVING else "launch"
+            for hook in await self._leadership.groups.lifecycle_hooks(member.group) if member.held else ():
+                if hook.name in self._leadership.settings.hooks() and hook.transition == transition:
+                    await self._held(member, hook.name)
 
     async def _held(self, member: Member, hook: str) -> None:
         hold = Hold(member.group, hook, member.id)
         if (hold.group, hold.hook, hold.instance_id) in self._leadership.let_go:
-            await self._complete(hold)
+            if member.phase is Phase.LEAVING:
+                await self._complete(hold)
         elif not self._in_hand(hold):
-            request = {"action": "node-leaving", "cause": "termination", "group": hold.group, "hook": hold.hook}
-            body = {**request, "instance": hold.instance_id}
+            leaves = member.phase is Phase.LEAVING
+            request = {"action": "node-leaving", "cause": "termination"} if leaves else {"action": "node-joining"}
+            about = {"group": hold.group, "hook": hold.hook, "instance": hold.instance_id}
+            body: dict[str, object] = {**request, **about, **({} if leaves else {"warm": member.phase is Phase.WARM})}
             known = await self._take(f"hold-{hold.group}-{hold.hook}-{hold.instance_id}", body, "autoscaling")
-            if known is not None and known.state.ended:
+            if known is not None and known.state.ended and leaves:
                 await self._complete(hold)
 
     def _in_hand(self, hold: Hold) -> bool:
@@ -86,14 +91,17 @@ class Lookout:
             return
         log.warning("hold_completed_once_more", group=hold.group, hook=hold.hook, instance=hold.instance_id)
 
-    # --- Down nodes ---------------------------------------------------------------------------------------------
+    # --- Nodes ---------------------------------------------------------------------------------------------
 
-    async def _look_for_gone_nodes(self) -> None:
-        """Those that say which instance they were: a hostname tells nothing without who bears it today."""
+    async def _look_at_nodes(self) -> None:
+        """Who has joined, and who is gone. Of the gone only those that say which instance they were: a hostname tells
+        nothing without who bears it today.
+        """
         generation = self._leadership.events.generation
-        if generation == self._seen:
+        if generation == self._seen and not self._arrivals.owed:
             return
         nodes = await self._leadership.swarm.nodes()
+        await self._arrivals.look(nodes)
         for node in await gone_nodes(self._leadership, (), nodes):
             instance = node.engine_labels[INSTANCE_LABEL]
             if self._requests.about(instance) is None:

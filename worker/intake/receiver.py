@@ -64,7 +64,12 @@ class Receiver:
         """The messages without the events that nobody here has to do anything about: those are deleted at once."""
         events = {message.id: event for message in messages if (event := _event_in(message)) is not None}
         sent = ((events[each.id], each.sent_at) for each in messages if each.id in events)
-        about = {event.instance: moment for event, moment in sent if event.instance and not event.group}
+        about = {
+            each: moment
+            for event, moment in sent
+            for each in (event.instance, *event.instances)
+            if each and not event.group
+        }
         await self._ours.recognise(about)
         idle = [each for each in messages if each.id in events and not self._counts(events[each.id])]
         await self._discard(idle)
@@ -74,7 +79,7 @@ class Receiver:
         """Whether an event is to become a record; if not, it is counted here."""
         if event.request is None or not self._is_our_hook(event):
             outcome = "ignored"
-        elif not (self._ours.owns(event.group) if event.group else self._ours.has(event.instance)):
+        elif not self._is_ours(event):
             outcome = "foreign"
         elif event.joins and self._requests.about(event.instance):
             outcome = "joined"
@@ -82,6 +87,11 @@ class Receiver:
             return True
         self._metrics.events.labels(event.kind, outcome).inc()
         return False
+
+    def _is_ours(self, event: Event) -> bool:
+        if event.group:
+            return self._ours.owns(event.group)
+        return any(self._ours.has(each) for each in event.instances or (event.instance,))
 
     def _is_our_hook(self, event: Event) -> bool:
         """Somebody else's hook is somebody else's to complete."""

@@ -55,6 +55,10 @@ class Leadership:
 
     let_go: set[tuple[str, str, str]] = field(default_factory=set)
     """Holds of lifecycle hooks that are over, by group, hook and instance."""
+    expected: set[str] = field(default_factory=set)
+    """Instances whose joining a request has waited for, and so reschedules onto."""
+    abandoned: dict[str, int] = field(default_factory=dict)
+    """How many instances of a group were abandoned in a row, because they never joined the Swarm."""
     yields: bool = True
     """Whether it is given up where this worker's own node leaves: another worker may be there to go on."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.actions import Action, Request
+from shared.fields import OptionalMoment
 from shared.records import Record
 
 InstanceId = Annotated[str, Field(pattern=r"^i-[0-9A-Za-z]{1,60}$")]
@@ -47,6 +48,45 @@ _NODE_LEAVING = Action(
     summary="Move what runs on a node whose machine AWS takes away",
     description="Pause, drain, complete the lifecycle hook that holds the machine, remove the node.",
 )
+
+
+class NodeJoining(Request):
+    """A launch hook holds an instance: it may serve once it is a node."""
+
+    instance: InstanceId
+    group: str
+    hook: str
+    token: str | None = None
+    warm: bool = False
+    """It is on its way into a warm pool, and becomes no node."""
+
+
+_NODE_JOINING = Action(
+    name="node-joining",
+    model=NodeJoining,
+    lane="nodes",
+    alert_name="scale_nodes",
+    summary="Let an instance serve once it is a node",
+    description="The launch hook that holds it is completed once it is a Ready node of the Swarm.",
+)
+
+
+class ScheduledChange(Request):
+    """AWS plans something for machines: a retirement, a reboot."""
+
+    instances: list[InstanceId]
+    what: str
+    starts_at: OptionalMoment = None
+
+
+_SCHEDULED_CHANGE = Action(
+    name="scheduled-change",
+    model=ScheduledChange,
+    lane="nodes",
+    alert_name="scale_nodes",
+    summary="Tell people what AWS plans for a machine",
+    description="Once for each event of AWS Health, with the date.",
+)
 _NODE_GONE = Action(
     name="node-gone",
     model=NodeGone,
@@ -56,7 +96,9 @@ _NODE_GONE = Action(
     description="Once it is Down and its instance is terminated; a manager is demoted first.",
 )
 
-EVENTS: Mapping[str, Action] = MappingProxyType({action.name: action for action in (_NODE_LEAVING, _NODE_GONE)})
+EVENTS: Mapping[str, Action] = MappingProxyType(
+    {action.name: action for action in (_NODE_LEAVING, _NODE_JOINING, _NODE_GONE, _SCHEDULED_CHANGE)}
+)
 """All of them by name."""
 
 

@@ -49,6 +49,26 @@ def left(record: Record, node: str, status: Status, summary: str) -> Alert:
     return about(node, status, f"Node leaving: {node} ({record.request.get('cause')})", summary)
 
 
+def planned(record: Record, node: str, instance: str) -> Alert:
+    """AWS plans something for the machine of a node."""
+    summary = planned_for(record, f"{node} ({instance})")
+    return about(node, "pending", f"Scheduled change: {node}", summary)
+
+
+def planned_for(record: Record, names: str) -> str:
+    """The same in a record."""
+    what, when = record.request.get("what"), record.request.get("starts_at")
+    return (
+        f"AWS plans {what} for {names}, at {when}. Until then, drain the node and terminate its instance, so that the "
+        "group launches another"
+    )
+
+
+def joined(record: Record, instance: str, summary: str) -> Alert:
+    """An instance that should have become a node, and has not."""
+    return about(instance, "error", f"Node joining: {instance}", summary)
+
+
 def held_up(record: Record, status: Status, summary: str) -> Alert:
     """Something that happened cannot be seen to for the moment, or can again."""
     instance = str(record.request.get("instance"))

@@ -166,6 +166,17 @@ class LeavingPlan(DrainPlan):
     """What had not moved by then."""
 
 
+class JoiningPlan(Plan):
+    """An instance that a launch hook holds."""
+
+    watched_by: int = 0
+    """The token of the worker that has watched it from the beginning."""
+    release: str | None = None
+    """How it goes on though it did not join: CONTINUE or ABANDON."""
+    why: str = ""
+    """Why it was not abandoned."""
+
+
 class ReplicasPlan(Plan):
     """Scaling the replicas of a service."""
 

@@ -1,0 +1,131 @@
+"""A launch hook holds an instance: it serves once it is a node, and what never joins is let go as the setting says."""
+
+import asyncio
+from typing import Any
+
+from shared.records import Record, State
+from tests.behaviour.happens import event, send, taken
+from tests.behaviour.scenario import Scenario, scenario
+from worker.ports.scaling import Phase
+
+
+def hooked(s: Scenario, *, timeout: float = 300.0, told: bool = True) -> None:
+    """The workers have our launch hook, and its events reach the queue."""
+    s.groups.groups["workers"].holds.add("scaler-launch", timeout, "launch")
+
+    def forward(body: dict[str, Any]) -> None:
+        asyncio.get_running_loop().call_later(0.1, send, s, {**body, "time": s.clock.now().isoformat()})
+
+    if told:
+        s.groups.listen(forward)
+
+
+def joinings(s: Scenario) -> list[Record]:
+    return [record for record in s.journal.records.values() if record.action == "node-joining"]
+
+
+def ends(s: Scenario) -> list[str]:
+    return [how for _, _, how in s.groups.groups["workers"].holds.ended]
+
+
+async def test_a_scale_up_whose_instances_pass_through_the_hook_works_as_before_and_completes_it() -> None:
+    async with scenario() as s:
+        hooked(s)
+        await s.started()
+        record = await s.ended(s.up(by=2))
+        assert record.state == State.SUCCEEDED
+        await s.until(lambda: ends(s) == ["CONTINUE"] * 2, within=20)
+        await s.until(lambda: all(record.state == State.SUCCEEDED for record in joinings(s)))
+        group = s.groups.groups["workers"]
+        await s.until(lambda: [one.phase for one in group.staying] == [Phase.IN_SERVICE] * 3)
+
+
+async def test_without_an_event_the_hold_is_found_all_the_same() -> None:
+    async with scenario() as s:
+        hooked(s, told=False)
+        await s.started()
+        assert (await s.ended(s.up())).state == State.SUCCEEDED
+        await s.until(lambda: ends(s) == ["CONTINUE"], within=40)
+
+
+async def test_what_boots_longer_than_the_hook_waits_is_kept_by_heartbeats() -> None:
+    async with scenario(boot=200.0) as s:
+        hooked(s, timeout=60)
+        await s.started()
+        assert (await s.ended(s.up(), within=300)).state == State.SUCCEEDED
+        await s.until(lambda: ends(s) == ["CONTINUE"], within=20)
+
+
+async def test_what_never_joins_is_abandoned_and_another_comes() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        up = s.up()
+        await s.until(lambda: ends(s)[:1] == ["ABANDON"], within=150)
+        await s.ended(up, within=200)
+        first = await s.ended(joinings(s)[0].id)
+        assert (first.state, "it was abandoned, and AWS launches another" in first.message) == (State.FAILED, True)
+        await s.until(lambda: ends(s) == ["ABANDON", "CONTINUE"], within=150)
+        assert len(s.nodes()) == 3
+
+
+async def test_the_setting_keeps_what_never_joins() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        await s.started(reschedule_timeout=100, launch_hook_result="CONTINUE")
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: ends(s) == ["CONTINUE"], within=150)
+
+
+async def test_after_two_in_a_row_the_next_is_kept_and_ups_are_refused_with_the_reason() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 3
+        s.up()
+        await s.until(lambda: ends(s) == ["ABANDON", "ABANDON", "CONTINUE"], within=500)
+        kept = await s.ended(joinings(s)[-1].id)
+        assert "2 before it did not join either" in kept.message
+        refused = await s.ended(s.up())
+        assert (refused.state, "never joined the Swarm and were abandoned" in refused.message) == (State.FAILED, True)
+
+
+async def test_while_docker_does_not_answer_or_scaling_is_paused_nothing_is_abandoned() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        process = await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: bool(joinings(s)))
+        process.ports.away.add("swarm.nodes")
+        await s.passes(10)
+        process.ports.away.clear()
+        await s.until(lambda: ends(s) == ["CONTINUE"], within=200)
+        assert "Docker did not answer throughout" in (await s.ended(joinings(s)[0].id)).message
+        await s.ended(s.ask("pause"))
+        s.launcher.never_joins = 1
+        s.groups.groups["workers"].desired += 1
+        s.groups.follow("workers")
+        await s.until(lambda: ends(s) == ["CONTINUE"] * 2, within=200)
+
+
+async def test_an_instance_that_some_node_says_it_is_is_never_abandoned() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: bool(joinings(s)))
+        instance = str(joinings(s)[0].request["instance"])
+        s.swarm.lose(s.swarm.join("its-engine-died", engine_labels={"instance_id": instance}))
+        await s.until(lambda: ends(s) == ["CONTINUE"], within=200)
+
+
+async def test_an_instance_on_its_way_into_a_warm_pool_goes_on_at_once() -> None:
+    async with scenario() as s:
+        await s.started()
+        body = event("launch_hook", s, s.workers[0], AutoScalingGroupName="workers", Destination="WarmPool")
+        (name,) = await taken(s, body)
+        assert (await s.ended(name)).message == f"{s.workers[0]} may enter the warm pool"

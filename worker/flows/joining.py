@@ -1,0 +1,159 @@
+"""An instance on its way in, held by a launch hook: it may serve once it is a Ready node of the Swarm.
+
+One that does not join in time is let go as LAUNCH_HOOK_RESULT says. ABANDON ends the machine, so it needs proof that it
+is none of the nodes: Docker answered throughout, the group's other nodes can be matched, and no node ever was this
+instance. Two in a row without a join between them are a fault of the image or the network, not of machines: then the
+next one is kept, and told.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from shared.errors import Refused, Unavailable
+from shared.records import State
+from worker.decisions.matching import claimants, matched
+from worker.flows.flow import Context
+from worker.flows.holding import hold_of, kept, let_go
+from worker.leadership.period import TICK_SECONDS
+from worker.ports.scaling import Instance, Release
+from worker.ports.swarm import Node
+from worker.requests import happenings
+from worker.requests.events import instance_of
+from worker.requests.plans import JoiningPlan
+from worker.requests.request import OpenRequest
+
+log = structlog.get_logger()
+
+MOST_ABANDONED = 2
+"""In a row."""
+
+
+class NodeJoining:
+    """The flow of `node-joining`."""
+
+    def __init__(self, context: Context) -> None:
+        self._leadership = context.leadership
+        self._unseen: set[str] = set()
+        """Requests for which Docker or AWS did not answer at some time."""
+
+    async def step(self, request: OpenRequest) -> None:
+        """Do the present step of a request."""
+        match request.record.step:
+            case None:
+                await self._begin(request)
+            case "wait":
+                await self._wait(request)
+            case "release":
+                await self._release(request)
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """The hook's own default counts, once its time is over."""
+        message = f"{reason}; the hook of {instance_of(request.record)} runs out by itself"
+        await request.end(
+            State.FAILED, message, happenings.joined(request.record, instance_of(request.record), message)
+        )
+
+    def retry_budget(self, _request: OpenRequest) -> timedelta:
+        """How long a step may go on failing."""
+        return self._leadership.settings.reschedule_timeout
+
+    async def _begin(self, request: OpenRequest) -> None:
+        if request.record.request.get("warm"):
+            await let_go(self._leadership, request, "CONTINUE")
+            await request.end(State.SUCCEEDED, f"{instance_of(request.record)} may enter the warm pool")
+            return
+        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        await request.enter(
+            "wait",
+            plan=JoiningPlan().but(watched_by=self._leadership.token),
+            waits=f"{instance_of(request.record)} to be a Ready node of the Swarm",
+            seconds=seconds,
+        )
+
+    async def _wait(self, request: OpenRequest) -> None:
+        instance = instance_of(request.record)
+        deadline = self._leadership.deadline(request.entered("wait"), self._leadership.settings.reschedule_timeout)
+
+        async def joined() -> str | None:
+            if self._is_over(request):
+                return ""
+            node = matched(*await self._look(request)).get(instance)
+            return node.hostname or node.id if node is not None and _serves(node) else None
+
+        async with kept(self._leadership, request):
+            with request.waiting_for(f"{instance} to be a Ready node of the Swarm", seconds=deadline.remaining):
+                name = await self._leadership.poll(request.id, joined, every=TICK_SECONDS, deadline=deadline)
+            if name:
+                self._leadership.abandoned[_group(request)] = 0
+                await let_go(self._leadership, request, "CONTINUE")
+                await request.end(State.SUCCEEDED, f"{name} is a Ready node of the Swarm, and may serve")
+            elif name == "":
+                await request.end(State.SKIPPED, f"The hook of {instance} is over: AWS does not hold it any more")
+            else:
+                release, why = await self._judge(request)
+                await request.enter(
+                    "release", plan=JoiningPlan.parse(request.record.plan).but(release=release, why=why)
+                )
+
+    async def _release(self, request: OpenRequest) -> None:
+        """As it was journaled. A last look goes before an ABANDON: the machine ends of it."""
+        plan, instance = JoiningPlan.parse(request.record.plan), instance_of(request.record)
+        release: Release = "ABANDON" if plan.release == "ABANDON" else "CONTINUE"
+        nodes, instances = await self._look(request)
+        if claimants(nodes, instances).get(instance):
+            release = "CONTINUE"
+        await let_go(self._leadership, request, release)
+        if release == "ABANDON":
+            self._leadership.abandoned[_group(request)] = self._leadership.abandoned.get(_group(request), 0) + 1
+        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        how = "it was abandoned, and AWS launches another" if release == "ABANDON" else f"it stays: {plan.why}"
+        message = f"{instance} has not joined the Swarm within {seconds:.0f} seconds; {how}. Look at its boot log"
+        await request.end(State.FAILED, message, happenings.joined(request.record, instance, message))
+
+    async def _judge(self, request: OpenRequest) -> tuple[Release, str]:
+        """How an instance goes on that has not joined, and why it is kept."""
+        if self._leadership.settings.launch_hook_result == "CONTINUE":
+            return "CONTINUE", "LAUNCH_HOOK_RESULT is CONTINUE"
+        try:
+            why = await self._doubt(request)
+        except (Unavailable, Refused) as error:
+            why = str(error)
+        return ("ABANDON", "") if why is None else ("CONTINUE", why)
+
+    async def _doubt(self, request: OpenRequest) -> str | None:
+        """Why it must not be abandoned. None: nothing speaks for it."""
+        plan, instance = JoiningPlan.parse(request.record.plan), instance_of(request.record)
+        nodes, instances = await self._look(request)
+        if await self._leadership.pausing.present() is not None:
+            return "node scaling is paused"
+        if plan.watched_by != self._leadership.token or request.id in self._unseen:
+            return "Docker did not answer throughout, so nobody knows whether it was a node for a moment"
+        if claimants(nodes, instances).get(instance):
+            return "a node says that it is this instance"
+        if not matched(nodes, instances):
+            return "no node can be matched to any instance of its group"
+        if self._leadership.abandoned.get(_group(request), 0) >= MOST_ABANDONED:
+            return f"{MOST_ABANDONED} before it did not join either: see to the image, the network and the join token"
+        return None
+
+    async def _look(self, request: OpenRequest) -> tuple[Sequence[Node], Sequence[Instance]]:
+        try:
+            group = await self._leadership.groups.describe(_group(request))
+            return await self._leadership.swarm.nodes(), group.instances
+        except Unavailable:
+            self._unseen.add(request.id)
+            raise
+
+    def _is_over(self, request: OpenRequest) -> bool:
+        hold = hold_of(request)
+        return hold is None or (hold.group, hold.hook, hold.instance_id) in self._leadership.let_go
+
+
+def _serves(node: Node) -> bool:
+    return node.ready and (node.role == "worker" or (node.manager is not None and node.manager.reachable))
+
+
+def _group(request: OpenRequest) -> str:
+    return str(request.record.request.get("group"))
