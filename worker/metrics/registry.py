@@ -14,7 +14,6 @@ from shared.messages import ACTIONS
 from shared.records import Record, State
 from worker.metrics.calls import Calls
 from worker.metrics.leader import Leader, Leading
-from worker.requests.events import EVENTS
 
 _SECONDS: Final = (1, 10, 60, 300, 1200)
 """At once, soon, as a boot takes, as a drain may take, as the longest wait may take."""
@@ -78,7 +77,7 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """So that the first one is an increase, too."""
-        for action in (*ACTIONS, *EVENTS):
+        for action in ACTIONS:
             for outcome in (State.SUCCEEDED, State.FAILED, State.SKIPPED, DRY_RUN):
                 self.requests.labels(action, str(outcome))
         for reason in (*_LAUNCH_FAILURES, OTHER):
