@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from infra.local.departure import Interruption
 from infra.local.environment import Environment
 from infra.local.facts import Eyes
 from infra.local.stage import ActScene, Scene, Stage
 from infra.local.surroundings import FOLDER, boot_delay, shield
 from infra.local.terminal import log_to, run
-from infra.local.verdict import Act, Check, checks
+from infra.local.verdict import Act, Check, Departure, checks, departure_checks
 
 PATH: Final = "/v1/scale-nodes?by=1&type=worker"
 WEBHOOK: Final = Path(__file__).with_name("payloads") / "tutorial_firing.json"
@@ -70,8 +71,12 @@ async def _demo(console: Console) -> int:
             if not any(check.problem for check in checks(acts[0].act)):
                 await stage.pause(_PAUSE_SECONDS)
                 acts += [await show.play("down", CURL, "application/x-www-form-urlencoded")]
+            departure = None
+            if not any(check.problem for act in acts for check in checks(act.act)):
+                await stage.pause(_PAUSE_SECONDS)
+                departure = await show.interruption()
         seconds = time.monotonic() - begun
-    return _report(console, acts, seconds)
+    return _report(console, acts, departure, seconds)
 
 
 class _Show:
@@ -110,6 +115,10 @@ class _Show:
         )
         return Timed(act, answered, self._changed(act, posted), self._noticed(act), total, fewest)
 
+    async def interruption(self) -> Departure:
+        """AWS takes a machine, and nobody asks for anything."""
+        return await Interruption(self._environment, self._eyes, self._stage, self._scene, self._patience).play()
+
     async def _watch(self, location: str, posted: float) -> int:
         """Until the record has ended, or patience; the fewest tasks of `demo` that ran on the way."""
         act, fewest = self._scene.acts[-1], 10**6
@@ -144,14 +153,18 @@ def _no_record(answer: dict[str, Any]) -> dict[str, Any]:
     return {"state": state, "message": "", "steps": [], "nodes_before": None, "nodes_after": None}
 
 
-def _report(console: Console, acts: Sequence[Timed], seconds: float) -> int:
+def _report(console: Console, acts: Sequence[Timed], departure: Departure | None, seconds: float) -> int:
     console.print()
-    found = [(timed.act.scale, check) for timed in acts for check in checks(timed.act)]
-    wrong = [(scale, check) for scale, check in found if check.problem]
+    found = [(f"scale {timed.act.scale}", check) for timed in acts for check in checks(timed.act)]
+    found += [("spot interruption", check) for check in (departure_checks(departure) if departure else ())]
+    wrong = [(act, check) for act, check in found if check.problem]
     console.print(_table(acts))
     console.print()
-    for scale, check in wrong:
-        console.print(_complaint(scale, check), soft_wrap=True)
+    if departure is not None:
+        console.print(_told(departure))
+        console.print()
+    for act, check in wrong:
+        console.print(_complaint(act, check), soft_wrap=True)
     if wrong:
         console.print(f"{len(wrong)} of {len(found)} checks failed. The logs: {FOLDER / 'demo' / 'logs'}")
         return 1
@@ -159,8 +172,18 @@ def _report(console: Console, acts: Sequence[Timed], seconds: float) -> int:
     return 0
 
 
-def _complaint(scale: str, check: Check) -> Text:
-    return Text.assemble(("OFF  ", "bold red"), f"scale {scale}: {check.name}: {check.problem}")
+def _complaint(act: str, check: Check) -> Text:
+    return Text.assemble(("OFF  ", "bold red"), f"{act}: {check.name}: {check.problem}")
+
+
+def _told(departure: Departure) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("spot interruption", justify="right")
+    table.add_row("warning to the node empty, demo complete", _seconds(departure.emptied))
+    table.add_row("warning to its machine's end", _seconds(departure.died))
+    table.add_row("warning to a Ready successor", _seconds(departure.joined))
+    return table
 
 
 def _table(acts: Sequence[Timed]) -> Table:

@@ -33,6 +33,7 @@ from infra.local.aws import (
     EmbeddedAws,
     create_groups,
     deploy,
+    put_hooks,
 )
 from infra.local.control import Control
 from infra.local.engine import SimulatedSwarm, serve
@@ -153,6 +154,7 @@ class Environment:
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
         outputs = await asyncio.to_thread(deploy, session)
         await asyncio.to_thread(create_groups, session)
+        await asyncio.to_thread(put_hooks, session)
         self._variables |= self.aws.environment | {
             "SQS_QUEUE_URL": outputs["QueueUrl"],
             "SQS_DLQ_URL": outputs["DeadLetterQueueUrl"],

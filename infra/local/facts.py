@@ -89,6 +89,13 @@ class Eyes:
             found: dict[str, Any] = await answer.json()
             return found if answer.status == 200 else None
 
+    async def request_about(self, action: str, instance_id: str) -> dict[str, Any] | None:
+        """The first request that AWS's events made for an instance; None before there is one."""
+        async with self._ingest.get(f"{self._environment.url}/v1/requests") as answer:
+            records: list[dict[str, Any]] = (await answer.json())["requests"]
+        about = [one for one in records if one["action"] == action and one.get("instance") == instance_id]
+        return min(about, key=lambda one: str(one["requested_at"])) if about else None
+
     async def cluster(self) -> Cluster:
         """How things stand."""
         groups, nodes = await asyncio.gather(asyncio.to_thread(self._groups), self._nodes())
@@ -136,5 +143,6 @@ def _node(found: Mapping[str, Any], tasks: int) -> NodeFacts:
 
 
 def _alive(group: Mapping[str, Any]) -> frozenset[str]:
-    staying = ("Pending", "InService")
-    return frozenset(one["InstanceId"] for one in group["Instances"] if one["LifecycleState"] in staying)
+    return frozenset(
+        one["InstanceId"] for one in group["Instances"] if not one["LifecycleState"].startswith("Terminating")
+    )

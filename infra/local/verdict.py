@@ -13,6 +13,8 @@ from typing import Any
 from infra.local.board import Message
 from infra.local.facts import Cluster, NodeFacts
 
+REPLICAS = 6
+"""Of demo."""
 Told = tuple[str, str, str, str, str]
 """alertname, service, status, request, summary."""
 
@@ -61,6 +63,57 @@ class Act:
         return [node for node in self.before.nodes if node.id not in known]
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A machine that AWS took, from before its warning until a successor is Ready. Times in seconds since then."""
+
+    node: NodeFacts
+    before: Cluster
+    after: Cluster
+    record: Mapping[str, Any]
+    messages: Sequence[Message]
+    emptied: float | None = None
+    """Nothing ran there any more, and all of `demo` ran elsewhere."""
+    died: float | None = None
+    joined: float | None = None
+    """The successor was Ready."""
+
+    @property
+    def successor(self) -> NodeFacts | None:
+        """The worker that was not there before."""
+        known = {node.id for node in self.before.nodes}
+        return next((one for one in self.after.nodes if one.id not in known and one.ready), None)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        ended = self.record["state"] in ("succeeded", "failed", "skipped")
+        return ended and self.joined is not None and self.after.running == REPLICAS
+
+
+def departure_checks(departure: Departure) -> list[Check]:
+    """Everything that must be so after AWS has taken a machine."""
+    node, record, after = departure.node, departure.record, departure.after
+    request = f"Node leaving: {node.name} (spot interruption)"
+    told = {(one.alertname, one.service) for one in departure.messages if one.request == request}
+    emptied, died = departure.emptied, departure.died
+    return [
+        _is("the record says succeeded", record["state"], "succeeded"),
+        _is("its message names the node", record["message"].startswith(f"{node.name} left (spot interruption)"), True),
+        _is(
+            "the node was empty, and demo complete, before its machine died",
+            emptied is not None and died is not None and emptied < died,
+            True,
+        ),
+        _is("its node has left the Swarm", node.id in {one.id for one in after.nodes}, False),
+        _is("one has come in its place", (after.desired, len(after.workers)), (departure.before.desired,) * 2),
+        _is("it is Ready", departure.joined is not None, True),
+        _is("every node is Ready and Active, none Down", _unwell(after), []),
+        _is("six tasks of demo run", after.running, REPLICAS),
+        _is("people are told of the node", told, {("scale_nodes", "aws")}),
+    ]
+
+
 def checks(act: Act) -> list[Check]:
     """Everything that must be so after the request."""
     return [*_answer(act), *_group(act), *_swarm(act), *_record(act), *_told(act)]
@@ -85,7 +138,7 @@ def _swarm(act: Act) -> Iterator[Check]:
     moved = ("joined", len(act.came), len(act.went)) if act.scale == "up" else ("left", len(act.went), len(act.came))
     yield _is("one worker node more" if act.scale == "up" else "one worker node less", moved[1:], (1, 0))
     yield _is("every node is Ready and Active, none Down", _unwell(act.after), [])
-    yield _is("six tasks of demo run", act.after.running, 6)
+    yield _is("six tasks of demo run", act.after.running, REPLICAS)
     if act.scale == "up":
         yield _is("tasks of demo run on the new node", [node.tasks > 0 for node in act.came], [True])
     else:

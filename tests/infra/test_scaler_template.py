@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.local.aws import EmbeddedAws, deploy
+from infra.local.aws import REGION, EmbeddedAws, deploy, messages
+from infra.local.aws.eventbridge import emit
+from infra.local.aws.messages import Event
+from infra.local.aws.world import world_of
 from tests.infra.cloudformation import listed, read
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "cloudformation" / "scaler.yaml"
@@ -46,6 +51,8 @@ WORKER = {
     "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
 }
+PLACE = messages.Place("123456789012", REGION)
+ENDING = ("stopping", "stopped", "shutting-down", "terminated")
 NOTHING = {"Ref": "AWS::NoValue"}
 WITHOUT_RESOURCE_LEVEL = {
     "autoscaling:DescribeAutoScalingGroups",
@@ -54,6 +61,11 @@ WITHOUT_RESOURCE_LEVEL = {
     "autoscaling:DescribeLifecycleHooks",
     "ec2:DescribeInstances",
 }
+
+
+def changed(event: Event, **detail: str) -> Event:
+    """The same with another detail."""
+    return {**event, "detail": {**event["detail"], **detail}}
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +204,7 @@ def test_nothing_goes_to_a_queue_over_an_unencrypted_connection(resources: dict[
 def test_only_named_topics_and_rules_of_this_account_may_write_to_the_inbox(
     resources: dict[str, dict[str, Any]],
 ) -> None:
-    [_, conditional] = resources["InboxPolicy"]["PolicyDocument"]["Statement"]
+    [_, _own, conditional] = resources["InboxPolicy"]["PolicyDocument"]["Statement"]
     condition, senders, nothing = conditional["If"]
     assert (condition, nothing) == ("WithSenders", {"Ref": "AWS::NoValue"})
     assert (senders["Effect"], senders["Action"]) == ("Allow", "sqs:SendMessage")
@@ -200,6 +212,21 @@ def test_only_named_topics_and_rules_of_this_account_may_write_to_the_inbox(
         "ArnEquals": {"aws:SourceArn": {"Ref": "SenderArns"}},
         "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
     }
+
+
+def test_exactly_the_stacks_own_rules_may_write_to_the_inbox_beside_them(
+    template: dict[str, Any], resources: dict[str, dict[str, Any]]
+) -> None:
+    rules = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::Events::Rule"}
+    [_, own, _senders] = resources["InboxPolicy"]["PolicyDocument"]["Statement"]
+    assert (own["Effect"], own["Action"], own["Resource"]) == ("Allow", "sqs:SendMessage", {"GetAtt": "Inbox.Arn"})
+    assert own["Principal"] == {"Service": "events.amazonaws.com"}
+    arns = [one["GetAtt"] for one in own["Condition"]["ArnEquals"]["aws:SourceArn"]]
+    assert sorted(arns) == sorted(f"{name}.Arn" for name in rules)
+    assert own["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    for name in rules:
+        assert resources[name]["Targets"] == [{"Id": "inbox", "Arn": {"GetAtt": "Inbox.Arn"}}]
+        assert "RoleArn" not in resources[name], "a queue's own policy lets it in"
 
 
 @pytest.mark.parametrize("policy", ["IngestPolicy", "WorkerPolicy"])
@@ -280,4 +307,57 @@ def test_the_deployed_queues_refuse_unencrypted_connections(aws: EmbeddedAws) ->
     sqs = aws.session().client("sqs")
     for key in ("QueueUrl", "DeadLetterQueueUrl"):
         policy = sqs.get_queue_attributes(QueueUrl=outputs[key], AttributeNames=["Policy"])["Attributes"]["Policy"]
-        assert [one["Sid"] for one in json.loads(policy)["Statement"]] == ["EncryptedConnectionsOnly"]
+        [first, *others] = [one["Sid"] for one in json.loads(policy)["Statement"]]
+        assert (first, others) == ("EncryptedConnectionsOnly", ["OwnRules"] if key == "QueueUrl" else [])
+
+
+SOMEBODY_ELSES = "others-NodeAsg"
+
+
+@pytest.fixture(scope="module")
+def told(aws: EmbeddedAws) -> Callable[[Event], bool]:
+    """Whether an event of AWS's comes into the inbox of a cluster with the groups `own-*`."""
+    outputs = deploy(aws.session(), cluster="told", manager_asg="own-ManagerAsg", worker_asg="own-NodeAsg")
+    sqs = aws.session().client("sqs")
+
+    def comes(event: Event) -> bool:
+        emit(world_of(aws.account_id), event)
+        found = sqs.receive_message(QueueUrl=outputs["QueueUrl"]).get("Messages", [])
+        for message in found:
+            assert json.loads(message["Body"]) == event
+            sqs.delete_message(QueueUrl=outputs["QueueUrl"], ReceiptHandle=message["ReceiptHandle"])
+        return bool(found)
+
+    return comes
+
+
+def hook_event(group: str, transition: str) -> Event:
+    detail = messages.lifecycle_detail("token", group, "scaler-terminate", "i-1", transition, None)
+    return messages.lifecycle_event(PLACE, "arn:group", detail)
+
+
+@pytest.mark.parametrize("transition", [messages.LAUNCHING, messages.TERMINATING])
+@pytest.mark.parametrize("group", ["own-ManagerAsg", "own-NodeAsg", SOMEBODY_ELSES])
+def test_hooks_of_the_two_groups_are_told_and_those_of_others_are_not(
+    told: Callable[[Event], bool], group: str, transition: str
+) -> None:
+    assert told(hook_event(group, transition)) is (group != SOMEBODY_ELSES)
+
+
+@pytest.mark.parametrize(
+    ("event", "comes"),
+    [
+        (messages.spot_interruption(PLACE, "i-1", "ca-west-1a"), True),
+        (messages.rebalance_recommendation(PLACE, "i-1", "ca-west-1a"), True),
+        (messages.retirement(PLACE, ["i-1"], timedelta(days=1)), True),
+        *((messages.state_change(PLACE, "i-1", state), True) for state in ENDING),
+        *((messages.state_change(PLACE, "i-1", state), False) for state in ("pending", "running")),
+        ({**messages.spot_interruption(PLACE, "i-1", "x"), "detail-type": "EC2 Spot Instance Request"}, False),
+        (changed(messages.retirement(PLACE, ["i-1"], timedelta(days=1)), service="RDS"), False),
+        (changed(messages.retirement(PLACE, ["i-1"], timedelta(days=1)), eventTypeCategory="issue"), False),
+    ],
+)
+def test_ends_of_instances_and_what_announces_them_are_told_and_nothing_else(
+    told: Callable[[Event], bool], event: Event, comes: bool
+) -> None:
+    assert told(event) is comes

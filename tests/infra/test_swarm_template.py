@@ -210,7 +210,8 @@ def test_terminations_of_both_groups_and_launches_of_workers_are_held_by_hooks(t
 
 def test_a_hook_runs_out_by_itself_in_five_minutes_and_then_aws_goes_on(template: dict[str, Any]) -> None:
     for hook in hooks(template).values():
-        assert hook["Condition"] == "WithHooks"
+        launches = hook["Properties"]["LifecycleTransition"].endswith("LAUNCHING")
+        assert hook["Condition"] == ("WithJoins" if launches else "WithHooks")
         assert (hook["Properties"]["HeartbeatTimeout"], hook["Properties"]["DefaultResult"]) == (300, "CONTINUE")
 
 
@@ -490,7 +491,10 @@ def test_an_update_changes_the_instance_type_and_leaves_the_groups_where_they_ar
     assert {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]} == before
 
 
-@pytest.mark.parametrize(("wanted", "workers"), [("yes", {"scaler-launch", "scaler-terminate"}), ("no", set())])
+@pytest.mark.parametrize(
+    ("wanted", "workers"),
+    [("yes", {"scaler-launch", "scaler-terminate"}), ("terminations", {"scaler-terminate"}), ("no", set())],
+)
 def test_hooks_are_deployed_where_they_are_wanted(aws: EmbeddedAws, wanted: str, workers: set[str]) -> None:
     outputs = create(aws, f"hooks-{wanted}", LifecycleHooks=wanted, ClusterSize="1")
     asking = aws.session().client("autoscaling")

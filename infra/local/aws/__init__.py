@@ -11,6 +11,7 @@ from infra.local.aws.deploy import (
     create_network,
     deploy,
     deploy_swarm,
+    put_hooks,
 )
 from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, SECRET_KEY, EmbeddedAws
 from infra.local.aws.world import REGION
@@ -31,4 +32,5 @@ __all__ = [
     "create_network",
     "deploy",
     "deploy_swarm",
+    "put_hooks",
 ]

@@ -22,6 +22,7 @@ NETWORK: Final = "10.0.0.0/16"
 ZONES: Final = (f"{REGION}a", f"{REGION}b", f"{REGION}c")
 IMAGE: Final = "ami-12c6146b"  # one that moto knows
 TTL_ATTRIBUTE: Final = "expires_at"
+HOOK_SECONDS: Final = 300  # as in swarm.yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,18 @@ def create_groups(
     subnets = create_network(session)
     create_group(session, manager_asg, managers, subnets, "t3.small", protect_new)
     create_group(session, worker_asg, workers, subnets, "t3.micro", protect_new)
+
+
+def put_hooks(session: Session, groups: Sequence[str] = (MANAGER_ASG, WORKER_ASG)) -> None:
+    """The hook of swarm.yaml that holds instances which are to go."""
+    for group in groups:
+        session.client("autoscaling").put_lifecycle_hook(
+            AutoScalingGroupName=group,
+            LifecycleHookName="scaler-terminate",
+            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            HeartbeatTimeout=HOOK_SECONDS,
+            DefaultResult="CONTINUE",
+        )
 
 
 def create_network(session: Session, block: str = NETWORK, zones: Sequence[str] = ZONES) -> list[str]:

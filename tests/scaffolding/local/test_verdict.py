@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from infra.local.board import Message
+from infra.local.departure import Interruption
 from infra.local.facts import Cluster, NodeFacts
 from infra.local.stage import ActScene, Scene, Stage, picture
-from infra.local.verdict import Act, checks, expected_messages
+from infra.local.verdict import Act, Departure, checks, departure_checks, expected_messages
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 TICK = Message(
@@ -194,3 +195,78 @@ def test_the_picture_fits_the_terminal(width: int, height: int) -> None:
         "2 worker nodes are up, demo rescheduled",
     ):
         assert word in text
+
+
+# The machine that AWS takes
+
+
+def departure(**changes: Any) -> Departure:
+    """One that went as it should: w1 is empty at 1 s, dies at 4 s, and w2 is Ready at 8 s."""
+    request = "Node leaving: w1 (spot interruption)"
+    told = [Message(NOW, "scale_nodes", "aws", status, request, "w1 ...") for status in ("pending", "success")]
+    plain = Departure(
+        node("w1", tasks=3),
+        before=ONE,
+        after=cluster(node("w2", tasks=3)),
+        record={"state": "succeeded", "message": "w1 left (spot interruption): everything that ran there ..."},
+        messages=told,
+        emptied=1.0,
+        died=4.0,
+        joined=8.0,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def off(found: Departure) -> list[str]:
+    return [check.name for check in departure_checks(found) if check.problem]
+
+
+def test_a_machine_that_went_as_promised_passes() -> None:
+    assert (off(departure()), departure().over) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"record": {"state": "failed", "message": "w1 left (spot interruption)"}}, "the record says succeeded"),
+        ({"record": {"state": "succeeded", "message": "Joined request 1"}}, "its message names the node"),
+        ({"emptied": 4.5}, "the node was empty, and demo complete, before its machine died"),
+        ({"emptied": None}, "the node was empty, and demo complete, before its machine died"),
+        ({"died": None}, "the node was empty, and demo complete, before its machine died"),
+        ({"after": cluster(node("w1", tasks=0, state="down"), node("w2", tasks=3))}, "its node has left the Swarm"),
+        ({"after": cluster(desired=1)}, "one has come in its place"),
+        ({"joined": None}, "it is Ready"),
+        ({"after": cluster(node("w2", tasks=3, availability="pause"))}, "every node is Ready and Active, none Down"),
+        ({"after": cluster(node("w2", tasks=2))}, "six tasks of demo run"),
+        ({"messages": ()}, "people are told of the node"),
+    ],
+)
+def test_what_went_wrong_with_a_machine_is_found_by_name(changes: dict[str, Any], name: str) -> None:
+    assert name in off(departure(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"record": {"state": "running", "message": ""}},
+        {"joined": None},
+        {"after": cluster(node("w2", tasks=2))},
+    ],
+)
+def test_it_is_watched_until_it_is_over(changes: dict[str, Any]) -> None:
+    assert not departure(**changes).over
+
+
+def test_each_thing_is_timed_when_it_is_first_seen() -> None:
+    begun = Departure(node("w1", tasks=3), ONE, ONE, {"state": "no record", "message": ""}, ())
+    looks = [
+        (cluster(node("w1", tasks=1)), 0.5),
+        (cluster(node("w1", tasks=0), node("w0", tasks=3)), 1.0),
+        (cluster(node("w1", tasks=0), node("w0", tasks=3)), 1.5),
+        (cluster(node("w1", tasks=0, state="down"), node("w0", tasks=3)), 4.0),
+        (cluster(node("w2", tasks=0, state="unknown"), node("w0", tasks=3)), 5.0),
+    ]
+    seen = begun
+    for look, seconds in looks:
+        seen = Interruption.after(seen, (look, None), seconds)
+    assert (seen.emptied, seen.died) == (1.0, 4.0)
