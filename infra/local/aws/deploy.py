@@ -118,13 +118,14 @@ def create_groups(
     create_group(session, worker_asg, workers, subnets, "t3.micro", protect_new)
 
 
-def put_hooks(session: Session, groups: Sequence[str] = (MANAGER_ASG, WORKER_ASG)) -> None:
-    """The hook of swarm.yaml that holds instances which are to go."""
-    for group in groups:
+def put_hooks(session: Session, manager_asg: str = MANAGER_ASG, worker_asg: str = WORKER_ASG) -> None:
+    """The hooks of swarm.yaml, which hold whoever comes or goes from now on."""
+    launch, terminate = ("scaler-launch", "LAUNCHING"), ("scaler-terminate", "TERMINATING")
+    for group, (name, transition) in ((manager_asg, terminate), (worker_asg, terminate), (worker_asg, launch)):
         session.client("autoscaling").put_lifecycle_hook(
             AutoScalingGroupName=group,
-            LifecycleHookName="scaler-terminate",
-            LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING",
+            LifecycleHookName=name,
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{transition}",
             HeartbeatTimeout=HOOK_SECONDS,
             DefaultResult="CONTINUE",
         )
