@@ -26,6 +26,7 @@ from worker.flows.wave import Wave
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
 from worker.leadership.period import ServiceLocks
+from worker.ports.scaling import Hold, Release
 from worker.ports.storage import GroupMemory
 from worker.requests import steering, wording
 from worker.requests.dry_run import DryRequest, Explanation, Foreseen
@@ -158,6 +159,7 @@ def _without_effects(context: Context) -> Context:
         rescheduler,
         Batches(leadership, rescheduler, context.requests),
         Wave(leadership, context.requests),
+        context.look,
     )
 
 
@@ -176,6 +178,14 @@ class _NoChanges:
     async def replace(self, instance_id: str) -> None:
         """See GroupChanges."""
         _note("replace", instance_id)
+
+    async def complete(self, hold: Hold, release: Release) -> None:
+        """See GroupChanges."""
+        _note("complete", hold.instance_id, release)
+
+    async def heartbeat(self, hold: Hold) -> None:
+        """See GroupChanges."""
+        _note("heartbeat", hold.instance_id)
 
     async def update_node(self, node_id: str, **_changes: Any) -> None:
         """See SwarmChanges."""
