@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.messages import Role
+from shared.pause import Pause
 from shared.records import Record, State
 from tests.fakes.swarm import wanted
 from tests.simulation.cloud import ROLES
 from tests.simulation.processes import START
+from worker.ports.storage import PauseMemory
 from worker.ports.swarm import Service
 from worker.requests.events import EVENTS
 
@@ -31,6 +33,8 @@ LAG_SECONDS = 35.0
 """Describe lags by 20 s at most, and answers take a while; what is older everybody must have seen."""
 LOOK_SECONDS = 30.0
 """Between the worker's last look and the arrival of what it writes: pauses within a lease, and calls that are late."""
+PAUSE = "the pause"
+"""As the journal in memory calls it."""
 COULD_NOT = "could not be given back"
 STEP_SECONDS = 21.0
 """A wall clock may have stepped by so much in between."""
@@ -42,9 +46,16 @@ class Claims:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._entered: dict[tuple[str, str], float] = {}
+        self._paused: tuple[Pause, float] | None = None
+        """The pause that stands in the table, and since when somebody has seen it there."""
 
     def written(self, before: Record | None, record: Record, process: "Process") -> None:
         """A record was written, and says more than before."""
+        if record.dry_run:
+            return  # it has changed nothing, which is judged at the end
+        begins = record.started_at is not None and (before is None or before.started_at is None)
+        if record.action == "scale-nodes" and begins and record.state is not State.SKIPPED:
+            self._check_not_paused(record, process)
         for step in record.steps:  # a step may begin and end in one write
             self._entered.setdefault((record.id, step.name), self._world.clockwork.now)
         if record.step is not None and (before is None or before.step != record.step):
@@ -64,6 +75,10 @@ class Claims:
                 self._check_base(record)
 
     def _check_end(self, record: Record, process: "Process") -> None:
+        if record.cancelled is not None and record.state is State.SUCCEEDED:
+            self._violate(f"{record.id} was cancelled in time, and was done all the same")
+        if record.action in {"pause", "resume", "cancel"}:
+            return  # of what they steer the others' records tell
         match record.state:
             case State.SUCCEEDED:
                 self._check_success(record)
@@ -83,13 +98,17 @@ class Claims:
         where only we have changed it of late; else it is one of those that Describe may have shown.
         """
         group = self._world.groups.groups[_group(record)]
-        since = self._entered[record.id, "plan"] - LAG_SECONDS
+        since = self._began(record) - LAG_SECONDS
         allowed = {max(group.desired, *self._promised(record))}
         if self._others_changed(group.name, since):
             before = [seen.desired for time, seen in group.history if time <= since][-1:]
             allowed |= {*before, *(seen.desired for time, seen in group.history if time > since)}
         if record.nodes_before not in allowed:
             self._violate(f"{record.id} says {group.name} was at {record.nodes_before}, it was at {sorted(allowed)}")
+
+    def _began(self, record: Record) -> float:
+        """When its plan was entered: now, of one that ends with its first write."""
+        return self._entered.get((record.id, "plan"), self._world.clockwork.now)
 
     def _promised(self, record: Record) -> list[int]:
         """The targets of the scale-ups beside it that are written down, and not known to be raised to."""
@@ -116,7 +135,7 @@ class Claims:
             if instance_id in world.machines.baked.values():
                 continue  # two nodes say they are it, or did
             if node is not None and world.fine_since.get(node.id, world.clockwork.now) < (
-                self._entered[record.id, "plan"] - LOOK_SECONDS
+                self._began(record) - LOOK_SECONDS
             ):
                 self._violate(f"{record.id} does not count {instance_id}, whose node is Ready and Active")
 
@@ -250,7 +269,7 @@ class Claims:
         plan, effects = record.plan, self._world.judge.service_effects(record.id)
         if not any(after.replicas == plan["after"] for _, _, after in effects):
             self._violate(f"{record.id} says {plan['after']} replicas, but did not set them")
-        since = self._entered[record.id, "plan"]
+        since = self._began(record)
         for _, before, after in effects:
             by_people = self._world.judge.changed_between(before.id, since, self._world.clockwork.now)
             if before.replicas != plan["before"] and before.replicas != after.replicas and not by_people:
@@ -344,7 +363,11 @@ class Claims:
 
     def _check_skip(self, record: Record, process: "Process") -> None:
         message = record.message
-        if message.startswith("Stale: "):
+        if record.cancelled is not None:
+            return  # what is said then is that nothing was changed, and that is judged at the end
+        if message.startswith("Paused since "):
+            self._check_paused(record, process)
+        elif message.startswith("Stale: "):
             age = process.clock.now() - record.requested_at
             if age < self._world.settings.request_max_age - timedelta(seconds=STEP_SECONDS):
                 self._violate(f"{record.id} is said to be stale after {age}")
@@ -354,6 +377,29 @@ class Claims:
             self._check_cool_down(record)
         elif record.duplicate_of is None and record.action not in EVENTS:
             self._check_bound(record)
+
+    def _pause(self) -> Pause | None:
+        """The pause that stands in the table."""
+        _, memory = self._world.journal.memories.get(PAUSE, (0, PauseMemory()))
+        pause: Pause | None = memory.pause
+        return pause
+
+    def _check_paused(self, record: Record, process: "Process") -> None:
+        pause = self._pause()
+        if pause is None and not any(each.action == "resume" for each in self._world.journal.records.values()):
+            self._violate(f"{record.id} is said to be paused, and nobody has paused anything")
+
+    def _check_not_paused(self, record: Record, process: "Process") -> None:
+        """A node scale begins: no pause may have been known for long."""
+        pause, now = self._pause(), self._world.clockwork.now
+        if pause is None:
+            self._paused = None
+            return
+        if self._paused is None or self._paused[0] != pause:
+            self._paused = (pause, now)
+        still = pause.holds(process.clock.now() + timedelta(seconds=STEP_SECONDS))
+        if still and record.started_at is not None and now - self._paused[1] > LOOK_SECONDS:
+            self._violate(f"{record.id} begins a node scale while the cluster is paused since {pause.since}")
 
     def _check_cool_down(self, record: Record) -> None:
         """Something of its kind has changed something before."""
@@ -386,10 +432,10 @@ class Claims:
             group, kind = self._world.groups.groups[_group(record)], _kind(record)
             low = max(group.min_size, getattr(settings, f"default_min_{kind}_nodes"))
             high = min(group.max_size, getattr(settings, f"default_max_{kind}_nodes"))
-            since = self._entered[record.id, "plan"] - LAG_SECONDS
+            since = self._began(record) - LAG_SECONDS
             return low, high, None if self._others_changed(group.name, since) else group.desired
         service = self._service(str(record.service))
-        since = self._entered[record.id, "plan"] - 1
+        since = self._began(record) - 1
         changed = self._world.judge.changed_between(service.id, since, now + 1)
         high = int(service.labels.get("com.df.scaleMax", settings.default_max_replicas))
         return settings.default_min_replicas, high, None if changed else service.replicas

@@ -29,6 +29,7 @@ from worker.leadership.fence import FencedJournal
 from worker.leadership.lease import Lease
 from worker.ports.scaling import Group
 from worker.ports.storage import Overtaken
+from worker.requests.interruption import Interruption
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
@@ -188,6 +189,25 @@ def _save_late(world: World, stack: ExitStack) -> None:
     _write_unproven(world, stack)
 
 
+async def _never_paused(_leadership: object) -> None:
+    """Nobody asks whether the cluster is paused."""
+
+
+def _go_on_paused(_world: World, stack: ExitStack) -> None:
+    stack.enter_context(mock.patch("worker.flows.admission.paused", _never_paused))
+
+
+def _try_in_earnest(_world: World, stack: ExitStack) -> None:
+    """What a dry run's flow changes before it ends is changed."""
+    stack.enter_context(mock.patch("worker.flows.dry_run._without_effects", lambda context: context))
+
+
+def _write_on(_world: World, stack: ExitStack) -> None:
+    """The flow of a cancelled request goes on until its step has ended."""
+    for name in ("check", "interrupt"):
+        stack.enter_context(mock.patch.object(Interruption, name, return_value=None))
+
+
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_late, known=2),
     Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
@@ -203,5 +223,8 @@ TWINS = (
     Twin("foreign", "the care for nodes of other accounts", 6, _unknown_is_gone, known=3),
     Twin("writes", "the proof before the journal's writes", 3, _write_unproven, known=2),
     Twin("refill", "the wait for the node that replaces another", 9, _content_with_none, known=27),
+    Twin("paused", "the pause that is asked for before a node scale", 9, _go_on_paused, known=170),
+    Twin("tried", "the ports of a dry run that change nothing", 12, _try_in_earnest),
+    Twin("cancelled", "the stop to the writes of a cancelled request", 9, _write_on, known=29),
     Twin("lag", "the look at what became of a termination before it is repeated", 2, _call_again, known=974),
 )

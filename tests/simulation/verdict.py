@@ -115,6 +115,9 @@ class Verdict:
             if count > 1:
                 self._violate(2, f"{record.id} changed {service} {count} times ({label})")
         changes = [*raised, *ended, *per_service, *evidence.of(record.id, "availability")]
+        tried = [each for each in evidence.effects if record.dry_run and each.request == record.id and each.changed]
+        if tried:
+            self._violate(12, f"{record.id} is a dry run, and changed something: {tried}")
         if record.state is State.SKIPPED and changes:
             self._violate(9, f"{record.id} was skipped, and changed something: {changes}")
 
@@ -188,11 +191,17 @@ def _end(record: Record) -> tuple[str, str, str] | None:
     status = "error" if record.state is State.FAILED else "success"
     if record.state is State.SKIPPED and " already " not in record.message:
         return None  # duplicates, stale requests, cool-downs
+    if record.dry_run:
+        return None
     match record.action:
         case event if event in EVENTS:
             ours = "nothing is left to do" in record.message or "there is nothing" in record.message
             quiet = ours or "nothing runs there" in record.message
             return None if quiet or record.state is State.SKIPPED else ("scale_nodes", status, record.message)
+        case "pause":
+            return "scale_nodes", "error" if record.state is State.FAILED else "pending", record.message
+        case "resume" | "cancel":
+            return "scale_nodes", status, record.message
         case "scale-service":
             silent = "descaled to the minimum" in record.message  # ALERT_SCALE_MIN is off
             return None if silent else ("scale_service", status, record.message)

@@ -59,10 +59,36 @@ class Workload:
             else:
                 self._one(when, self._request())
         self._name_nodes()
+        self._steer(self.world.random("steering"))
         if self.random.random() < 0.3:
             when, body = self.random.random() * profile.seconds, self.random.choice(POISON)
             if self.world.decides("poison", f"{body} at {when:.3f} s"):
                 self.world.loop.call_at(when, self._poison, body)
+
+    def _steer(self, random: Random) -> None:
+        """Pauses, resumes, cancellations and dry runs, with luck of their own: the other messages stay as they are."""
+        seconds = self.world.profile.seconds
+        for number in range(random.choice((0, 1, 2, 3))):
+            when, draw = random.random() * seconds, random.random()
+            if draw < 0.2:
+                self._steering(when, f"p{number}", {"action": "pause", "for": random.choice((5, 60, 600))})
+            elif draw < 0.3:
+                self._steering(when, f"r{number}", {"action": "resume"})
+            elif draw < 0.65:
+                other = f"m{random.randint(1, max(self.numbers, 1))}"
+                self._steering(when, f"c{number}", {"action": "cancel", "request": other})
+            else:
+                request = self._tried(random)
+                self._steering(when, f"d{number}", {**request, "dry_run": True, "version": 2})
+
+    def _steering(self, when: float, name: str, request: dict[str, Any]) -> None:
+        if self.world.decides(name, f"{json.dumps(request)} at {when:.3f} s"):
+            self.world.loop.call_at(when, self._send, request, name, 0.0)
+
+    @staticmethod
+    def _tried(random: Random) -> dict[str, Any]:
+        kind = random.choice(("worker", "worker", "manager"))
+        return {"action": "scale-nodes", "scale": random.choice(("up", "down", "down")), "type": kind}
 
     @property
     def last(self) -> float:
