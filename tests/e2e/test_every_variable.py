@@ -36,8 +36,9 @@ _TAKEOVER: Final = (
 )
 _BOUNDS: Final = f"{_CLIENTS}::test_up_and_down_by_label_and_by_query_past_and_at_the_bounds"
 _AT_BOUNDS: Final = f"{_CLIENTS}::test_nodes_at_the_minimum_and_at_the_maximum"
-_IDLE: Final = "test_idle.py::test_an_idle_active_worker_makes_at_most_17_aws_calls_a_minute_and_does_not_poll_docker"
+_IDLE: Final = "test_idle.py::test_an_idle_active_worker_makes_at_most_20_aws_calls_a_minute_and_does_not_poll_docker"
 _WEBHOOK: Final = "test_real_alertmanager.py::test_a_webhook_with_the_token_scales_and_a_resolved_one_does_not"
+_HOOKS: Final = "behaviour/test_node_leaving.py::test_somebody_elses_hook_and_somebody_elses_group_are_left_alone"
 
 VARIABLES: Final[Mapping[str, str]] = {
     "SQS_QUEUE_URL": "test_nodes.py::test_a_message_in_the_queue_does_the_same",
@@ -98,6 +99,9 @@ VARIABLES: Final[Mapping[str, str]] = {
     "SCALE_UP_COOLDOWN": _TICKS,
     "SCALE_DOWN_COOLDOWN": _TICKS,
     "LEASE_SECONDS": _TAKEOVER,
+    "LIFECYCLE_HOOKS": _HOOKS,
+    "LAUNCH_HOOK_RESULT": "behaviour/test_node_joining.py::test_the_setting_keeps_what_never_joins",
+    "RESCHEDULE_ON_JOIN": "behaviour/test_arrivals.py::test_it_can_be_turned_off",
     "LOG_LEVEL": _LOG,
     "LOG_FORMAT": _LOG,
 }
@@ -108,10 +112,13 @@ def _settings() -> set[str]:
 
 
 def _tests() -> Iterator[str]:
-    for path in Path(__file__).parent.glob("test_*.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                yield f"{path.name}::{node.name}"
+    """Those of this folder, and those of `tests/behaviour` with the folder's name before theirs."""
+    here = Path(__file__).parent
+    for folder, prefix in ((here, ""), (here.parent / "behaviour", "behaviour/")):
+        for path in folder.glob("test_*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                    yield f"{prefix}{path.name}::{node.name}"
 
 
 def test_every_variable_is_in_the_table_and_nothing_else_is() -> None:
@@ -124,7 +131,19 @@ def test_the_test_that_the_table_names_is_there(name: str) -> None:
 
 
 _CLASSES: Final[tuple[type[Settings], ...]] = (IngestSettings, WorkerSettings)
-_OTHERS: Final = ("8", "2", "true", "false", "/dev/null", "other", "http://other:1", "none", "text", "debug")
+_OTHERS: Final = (
+    "8",
+    "2",
+    "true",
+    "false",
+    "/dev/null",
+    "other",
+    "http://other:1",
+    "none",
+    "text",
+    "debug",
+    "CONTINUE",
+)
 """One of them is a good value of any variable, and not what it is otherwise."""
 
 

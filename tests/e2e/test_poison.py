@@ -18,7 +18,7 @@ POISON = {
     '{"action": "scale-nodes", "scale": "up", "type": "worker", "by": "many"}': "Incorrect by: many",
     '{"action": "scale-nodes", "scale": "up", "type": "worker", "by": true}': "Incorrect by",
     '{"action": "scale-service", "service": ["web"], "scale": "up"}': "Incorrect service name in request",
-    '{"action": "reschedule-services", "version": 2}': "Incorrect version",
+    '{"action": "reschedule-services", "version": 3}': "Incorrect version",
     '{"Type": "Notification", "Message": 3}': "no Message",
     json.dumps({"action": "reschedule-services", "more": "x" * (256 * 1024 - 50)}): "65536 are allowed",
 }

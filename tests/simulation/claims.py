@@ -327,8 +327,9 @@ class Claims:
                 self._world.judge.violate(10, f"{record.id} has ended, and {node_id} is still {how}: {record.message}")
 
     def _check_unchanged(self, record: Record) -> None:
-        """A down that has terminated nothing leaves the number as it was."""
-        changed = record.scale == "up" or self._world.evidence.of(record.id, "terminate")
+        """A down that has terminated nothing leaves the number as it was; so does a replacement of nothing."""
+        ended = self._world.evidence.of(record.id, "terminate") or self._world.evidence.of(record.id, "replace")
+        changed = record.scale == "up" or ended
         if (
             record.action in {"scale-nodes", "replace-node"}
             and not changed

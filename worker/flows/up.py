@@ -97,7 +97,8 @@ class ScaleUp:
         self._check_joins(survey.group.name)
         permit(survey, up_refusal)
         self._planned[request.id] = self._leadership.deadline(self._leadership.clock.now(), LAG)
-        self._looked[request.id] = looked
+        if survey.group.desired < target.after:
+            self._looked[request.id] = looked
         await request.enter(
             "apply",
             through="plan" if request.record.step is None else None,
@@ -170,7 +171,7 @@ class ScaleUp:
         return after
 
     def _just_planned(self, request: OpenRequest) -> bool:
-        """Whether the plan has only just seen that the desired capacity is below its target: once is enough."""
+        """Whether the plan's own description has only just shown less than its target: once is enough."""
         looked = self._looked.get(request.id)
         return looked is not None and self._leadership.clock.uptime() - looked < LOOK_AGAIN_SECONDS
 
