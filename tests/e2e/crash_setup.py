@@ -52,6 +52,7 @@ class CrashSetup:
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             self.env = exits.enter_context(Environment(self._folder, {"BOOT_DELAY": "0.5"}, workers=0))
+            self._take_hooks_away()
             exits.enter_context(tapped(self.env.aws, self._process_of, self.tap))
             sockets = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="scaler-")))
             engine = Path(self.env.variables["DOCKER_HOST"].removeprefix("unix://"))
@@ -68,6 +69,14 @@ class CrashSetup:
 
     def __exit__(self, *exc: object) -> None:
         self._exits.close()
+
+    def _take_hooks_away(self) -> None:
+        """These workers have a queue of their own, to which AWS sends nothing: each hold would last until they look."""
+        autoscaling = self.env.client("autoscaling")
+        for group in (self.env.variables["AWS_MANAGER_ASG"], self.env.variables["AWS_WORKER_ASG"]):
+            for hook in autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group)["LifecycleHooks"]:
+                name = hook["LifecycleHookName"]
+                autoscaling.delete_lifecycle_hook(AutoScalingGroupName=group, LifecycleHookName=name)
 
     def _create_services(self) -> None:
         """Services whose updates are quick; `web` is for scaling its replicas."""

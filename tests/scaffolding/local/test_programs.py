@@ -103,7 +103,7 @@ def test_the_demo_runs_through_without_a_terminal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "infra.local.demo"]
     done = subprocess.run(command, cwd=tmp_path, env=QUICK, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    took = re.search(r"All 26 checks against the contract hold\. ([0-9.]+) s after set-up", done.stdout)
+    took = re.search(r"All 35 checks against the contract hold\. ([0-9.]+) s after set-up", done.stdout)
     assert took is not None
     assert float(took[1]) < 60
     assert "told   2 worker nodes are up, demo rescheduled" in done.stdout
