@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from shared.cancellation import Cancellation
 from shared.records import State
 from tests.unit.desk import TOKEN, Desk, later, record
+from worker.errors import Cancelled
 from worker.requests import open_requests
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
@@ -78,3 +80,12 @@ async def test_the_age_is_that_of_the_oldest_that_has_not_ended() -> None:
     desk.requests.take(record("a", requested_at=later(-90)))
     desk.requests.take(record("b", requested_at=later(-900), state=State.FAILED, ended_at=later(-1)))
     assert desk.requests.oldest_age() == timedelta(seconds=90)
+
+
+async def test_a_request_that_was_cancelled_in_time_writes_nothing_forward() -> None:
+    desk = Desk()
+    request = desk.put(step="wait", state=State.RUNNING)
+    assert await request.cancel(Cancellation("c")) is None
+    with pytest.raises(Cancelled, match="Cancelled"):
+        await request.save(message="done all the same")
+    assert desk.journal.records["r"].message == ""
