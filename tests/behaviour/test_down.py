@@ -505,3 +505,14 @@ async def test_a_node_that_somebody_drained_goes_first_and_the_message_says_so()
             f"{CHANGING}; {spare.hostname} was drained already; 2 worker nodes are up, {spare.hostname} removed"
         )
         assert record.plan["chosen"] == {spare.hostname: "its node was drained already"}
+
+
+async def test_what_an_up_has_waited_for_in_vain_goes_first_however_late_it_came_into_service() -> None:
+    async with scenario(workers=2, reschedule_timeout=60) as s:
+        s.launcher.never_joins = 1
+        await s.started()
+        assert (await s.ended(s.up())).state == State.FAILED
+        (stuck,) = set(s.groups.groups["workers"].instances) - set(s.workers)
+        record = await s.ended(s.down())
+        assert record.state == State.SUCCEEDED, record.message
+        assert record.message.endswith(f"2 worker nodes are up, {stuck} removed")

@@ -71,6 +71,7 @@ class JoinWait:
         self._check_not_lowered(group)
         await self._tell_launch_failure()
         if self._deadline.passed:
+            self._leadership.overdue.update(found.missing)
             raise GaveUp(self._timeout(group, nodes, found))
         self._report()
         # Done in a description of before our raise: look again soon, for it counts what has gone since.

@@ -76,7 +76,7 @@ async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRe
     kind = node_type(request)
     return Survey(
         kind=kind,
-        group=without_ended(group, around.activities, leadership.terminated),
+        group=_overdue(without_ended(group, around.activities, leadership.terminated), leadership.overdue),
         activities=around.activities,
         refreshing=around.refreshing,
         nodes=around.nodes,
@@ -86,6 +86,12 @@ async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRe
         service=request.record.service,
         limits=_limits(leadership, request, group, around.labels),
     )
+
+
+def _overdue(group: Group, ids: Collection[str]) -> Group:
+    """With those that were waited for in vain as old as can be: their time to join is over."""
+    since = [replace(each, launched_at=EVER) if each.id in ids else each for each in group.instances]
+    return replace(group, instances=tuple(since))
 
 
 async def for_another(leadership: Leadership, survey: Survey, request: OpenRequest) -> Survey:

@@ -59,6 +59,8 @@ class Leadership:
     """Instances whose joining a request has waited for, and so reschedules onto."""
     abandoned: dict[str, int] = field(default_factory=dict)
     """How many instances of a group were abandoned in a row, because they never joined the Swarm."""
+    overdue: set[str] = field(default_factory=set)
+    """Instances that a scale-up has waited for in vain: they go first, however late they came into service."""
     yields: bool = True
     """Whether it is given up where this worker's own node leaves: another worker may be there to go on."""
 
