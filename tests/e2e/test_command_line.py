@@ -21,10 +21,15 @@ _SECONDS: Final = 60
 
 
 def started(env: Environment, *words: str) -> subprocess.Popen[str]:
-    """With `.local/env`, as a person has it after `source`."""
+    """With `.local/env`, as a person has it after `source`; Ctrl-C reaches it, also where it does not reach us."""
     environ = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", **env.variables}
     command = [sys.executable, "-m", "cli", *words]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # What runs in the background of a shell ignores the signal, and so does all that it starts.
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, ours)
 
 
 def scaler(env: Environment, *words: str) -> tuple[int, list[list[str]], str]:
