@@ -19,6 +19,13 @@ Ending = Literal["stopping", "stopped", "shutting-down", "terminated"]
 """States of an instance that runs no more. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
 
 
+def _event(name: str, model: type[Request], summary: str, description: str) -> Action:
+    """What AWS does waits in no lane: two minutes' notice cannot wait behind a boot."""
+    return Action(
+        name=name, model=model, lane="none", alert_name="scale_nodes", summary=summary, description=description
+    )
+
+
 class NodeGone(Request):
     """An instance has ended, or is about to, without a word from us: its node is a node no more."""
 
@@ -40,13 +47,11 @@ class NodeLeaving(Request):
     token: str | None = None
 
 
-_NODE_LEAVING = Action(
-    name="node-leaving",
-    model=NodeLeaving,
-    lane="nodes",
-    alert_name="scale_nodes",
-    summary="Move what runs on a node whose machine AWS takes away",
-    description="Pause, drain, complete the lifecycle hook that holds the machine, remove the node.",
+_NODE_LEAVING = _event(
+    "node-leaving",
+    NodeLeaving,
+    "Move what runs on a node whose machine AWS takes away",
+    "Pause, drain, complete the lifecycle hook that holds the machine, remove the node.",
 )
 
 
@@ -61,13 +66,11 @@ class NodeJoining(Request):
     """It is on its way into a warm pool, and becomes no node."""
 
 
-_NODE_JOINING = Action(
-    name="node-joining",
-    model=NodeJoining,
-    lane="nodes",
-    alert_name="scale_nodes",
-    summary="Let an instance serve once it is a node",
-    description="The launch hook that holds it is completed once it is a Ready node of the Swarm.",
+_NODE_JOINING = _event(
+    "node-joining",
+    NodeJoining,
+    "Let an instance serve once it is a node",
+    "The launch hook that holds it is completed once it is a Ready node of the Swarm.",
 )
 
 
@@ -79,21 +82,17 @@ class ScheduledChange(Request):
     starts_at: OptionalMoment = None
 
 
-_SCHEDULED_CHANGE = Action(
-    name="scheduled-change",
-    model=ScheduledChange,
-    lane="nodes",
-    alert_name="scale_nodes",
-    summary="Tell people what AWS plans for a machine",
-    description="Once for each event of AWS Health, with the date.",
+_SCHEDULED_CHANGE = _event(
+    "scheduled-change",
+    ScheduledChange,
+    "Tell people what AWS plans for a machine",
+    "Once for each event of AWS Health, with the date.",
 )
-_NODE_GONE = Action(
-    name="node-gone",
-    model=NodeGone,
-    lane="nodes",
-    alert_name="scale_nodes",
-    summary="Remove the node of an instance that has ended",
-    description="Once it is Down and its instance is terminated; a manager is demoted first.",
+_NODE_GONE = _event(
+    "node-gone",
+    NodeGone,
+    "Remove the node of an instance that has ended",
+    "Once it is Down and its instance is terminated; a manager is demoted first.",
 )
 
 EVENTS: Mapping[str, Action] = MappingProxyType(
