@@ -5,6 +5,7 @@ The number of series is bounded: labels have the values that the code knows, nev
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
@@ -31,6 +32,12 @@ DRY_RUN = "dry_run"
 """The outcome of a dry run, however it ended."""
 
 
+_EVENTS: Final = (
+    "What AWS said by itself: `taken` (a record), `joined` (an open request sees to it), `ignored` (nothing to do) or "
+    "`foreign` (somebody else's instance)."
+)
+
+
 class Metrics:
     """What a person would want to see and alert on."""
 
@@ -38,40 +45,20 @@ class Metrics:
         self.registry = metrics.registry(cluster)
         self.calls = Calls(self.registry)
         self._leader = Leader()
-        self.requests = Counter(
-            "scaler_requests", "Requests that ended.", ["action", "outcome"], registry=self.registry
-        )
+        counter = partial(Counter, registry=self.registry)
+        self.requests = counter("scaler_requests", "Requests that ended.", ["action", "outcome"])
+        seconds = "Seconds from a request's first step to its end."
         self.seconds = Histogram(
-            "scaler_request_seconds",
-            "Seconds from a request's first step to its end.",
-            ["action"],
-            buckets=_SECONDS,
-            registry=self.registry,
+            "scaler_request_seconds", seconds, ["action"], buckets=_SECONDS, registry=self.registry
         )
-        self.steps = Summary(
-            "scaler_step_seconds",
-            "Seconds that a step of an ended request took; `scale` is up, down, or none.",
-            ["step", "scale"],
-            registry=self.registry,
-        )
-        self.launch_failures = Counter(
-            "scaler_launch_failures",
-            "Ended scale-ups for which AWS could not launch an instance, by the last reason.",
-            ["reason"],
-            registry=self.registry,
-        )
+        steps = "Seconds that a step of an ended request took; `scale` is up, down, or none."
+        self.steps = Summary("scaler_step_seconds", steps, ["step", "scale"], registry=self.registry)
+        failures = "Ended scale-ups for which AWS could not launch an instance, by the last reason."
+        self.launch_failures = counter("scaler_launch_failures", failures, ["reason"])
         self.active = Gauge("scaler_active", "1 on the active worker, 0 on standby.", registry=self.registry)
-        self.takeovers = Counter("scaler_takeovers", "Times this worker became active.", registry=self.registry)
-        self.dead_letters = Counter(
-            "scaler_dead_letters", "Messages that could never be valid.", registry=self.registry
-        )
-        self.events = Counter(
-            "scaler_events",
-            "What AWS said by itself: `taken` (a record), `joined` (an open request sees to it), `ignored` (nothing to "
-            "do) or `foreign` (somebody else's instance).",
-            ["event", "outcome"],
-            registry=self.registry,
-        )
+        self.takeovers = counter("scaler_takeovers", "Times this worker became active.")
+        self.dead_letters = counter("scaler_dead_letters", "Messages that could never be valid.")
+        self.events = counter("scaler_events", _EVENTS, ["event", "outcome"])
         self.registry.register(self._leader)
         self._begin_at_zero()
 
