@@ -1,9 +1,8 @@
 """A node whose machine AWS takes away: pause, drain, complete, remove.
 
-Nobody is asked whether it may: what does not fit elsewhere is named, not refused. Of the requests
-about one instance the first does the work; a later one joins it, shortens its time where its own deadline is nearer, and
-completes its own hook when the work is done. Our own terminations pass through here too: their hook is completed at
-once.
+Nobody is asked whether it may: what does not fit elsewhere is named, not refused. Of the requests about one instance
+the first does the work; a later one joins it, shortens its time where its own deadline is nearer, and completes its own
+hook when the work is done. Our own terminations pass through here too: their hook is completed at once.
 """
 
 import asyncio
