@@ -1,10 +1,13 @@
 """Which seeds are run: from a number on, or from one that the commit decides, and those that have failed before."""
 
+import hashlib
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 FILE = Path(__file__).with_name("regressions.txt")
+CODE = ("shared", "worker", "infra/local", "tests/fakes", "tests/simulation")
+"""What a schedule depends on. From what these folders hold in the commit its first seed is made."""
 MOST_OF_COMMIT = 10_000_000
 MARK = "open"
 
@@ -21,13 +24,16 @@ class Regression:
 
 
 def first_of_commit() -> int:
-    """The first seed of the commit that is checked out. Raises ValueError outside a git checkout."""
-    command = ["git", "rev-parse", "HEAD"]
+    """The first seed of the code that is checked out. Raises ValueError outside a git checkout.
+
+    Other documents, or the same code in another commit, draw the same seeds.
+    """
+    command = ["git", "rev-parse", *(f"HEAD:{folder}" for folder in CODE)]
     try:
         answer = subprocess.run(command, cwd=FILE.parent, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise ValueError(f"FROM=commit needs git and a checkout: {error}; name a number instead") from error
-    return int(answer.stdout, 16) % MOST_OF_COMMIT
+    return int(hashlib.sha256(answer.stdout.encode()).hexdigest(), 16) % MOST_OF_COMMIT
 
 
 def regressions(text: str) -> list[Regression]:
