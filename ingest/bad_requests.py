@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 
 from ingest.ports import Alerts
-from shared.actions import Action
+from shared.action import Action
 from shared.alertmanager import Alert
 from shared.clock import Clock
 from shared.errors import ScalerError

@@ -8,8 +8,9 @@ from typing import Any
 from ingest.situation import Lease, Stored
 from shared.aws import CALL_ERRORS, translated
 from shared.errors import Unavailable
-from shared.records import TIME_INDEX, Layout, Record, State, record_of
+from shared.records import Record, State
 from shared.status import Heartbeat, Status, unpacked
+from shared.table import TIME_INDEX, Layout, record_of
 
 ATTEMPT = timedelta(seconds=2)
 """The longest time for one attempt of a call (the client's own time-out)."""

@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from ingest.alertmanager import Webhook
 from ingest.bodies import LONGEST as LONGEST_BODY
 from ingest.wait import LONGEST as LONGEST_WAIT
-from shared.actions import ACTIONS, Action
+from shared.action import Action
+from shared.actions import ACTIONS
 from shared.fields import MAX_BY, Key, Reason
 from shared.records import Record, State
 from shared.status import Status

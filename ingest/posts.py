@@ -22,7 +22,7 @@ from ingest.query import Query
 from ingest.settings import IngestSettings
 from ingest.translate import Ignored, Post, translate
 from ingest.wait import longest_wait
-from shared.actions import Action
+from shared.action import Action
 from shared.clock import Clock
 from shared.errors import InvalidRequest, ScalerError
 from shared.records import Record, State

@@ -24,8 +24,8 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.credentials import NoCredentials, stopped_or_lost
-from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
+from shared.table import Layout
 from shared.usage import take_arguments
 
 _log = structlog.get_logger(__name__)

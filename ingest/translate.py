@@ -9,7 +9,7 @@ from ingest.caller import Caller, asked_by
 from ingest.dedup import dedup_key
 from ingest.ignored import why_ignored
 from ingest.query import Query
-from shared.actions import Action, Parameter
+from shared.action import Action, Parameter
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.fields import shown

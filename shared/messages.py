@@ -14,15 +14,8 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from shared.actions import (
-    ACTIONS,
-    Action,
-    Request,
-    RescheduleService,
-    RescheduleServices,
-    ScaleNodes,
-    ScaleService,
-)
+from shared.action import Action, Request
+from shared.actions import ACTIONS, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
 from shared.errors import InvalidRequest
 from shared.fields import MAX_BY, MAX_ID_BYTES, Direction, Key, Role, shown
 

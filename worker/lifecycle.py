@@ -33,7 +33,8 @@ from worker.ports.alerts import AlertSink
 from worker.ports.queue import Inbox
 from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal, LeaseStore
-from worker.ports.swarm import Swarm, SwarmChanges
+from worker.ports.swarm import Swarm
+from worker.ports.swarm_changes import SwarmChanges
 from worker.requests.open_requests import OpenRequests
 from worker.requests.outbox import Outbox
 from worker.settings import WorkerSettings

@@ -20,8 +20,8 @@ from shared.alertmanager import Alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
 from shared.credentials import NoCredentials, prove, stopped_or_lost
-from shared.records import Layout
 from shared.settings import BadConfiguration, read, sdk_secrets
+from shared.table import Layout
 from shared.usage import take_arguments
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.doctor_alerts import probe

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from infra.reference.markdown import code, table
-from shared.actions import ACTIONS, Request
+from shared.action import Request
+from shared.actions import ACTIONS
 from shared.fields import MAX_BY
 from shared.records import Record
 

@@ -14,7 +14,7 @@ from localstack_client.session import Session
 from infra.local.aws import REGION, EmbeddedAws, deploy
 from infra.local.aws.embedded import EndpointSession
 from shared.aws import open_client
-from shared.records import Layout
+from shared.table import Layout
 
 ELSEWHERE = os.environ.get("CONTRACT_AWS_ENDPOINT_URL")
 CALL = timedelta(seconds=5)

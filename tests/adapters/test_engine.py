@@ -24,7 +24,7 @@ from worker.adapters.engine import THREADS
 from worker.adapters.json_array import elements
 from worker.adapters.swarm import ATTEMPTS, DockerSwarm
 from worker.adapters.swarm_json import tasks_of
-from worker.ports.swarm import ServiceChange
+from worker.ports.swarm_changes import ServiceChange
 
 SHORT = timedelta(seconds=0.6)
 SERVICE: dict[str, Any] = {

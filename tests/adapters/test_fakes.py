@@ -17,7 +17,7 @@ from tests.fakes import (
     Scripted,
 )
 from worker.ports.storage import LeaseItem
-from worker.ports.swarm import ServiceChange
+from worker.ports.swarm_changes import ServiceChange
 
 pytestmark = pytest.mark.looptime
 

@@ -16,8 +16,9 @@ from shared.clock import SystemClock
 from shared.documents import Document
 from shared.errors import Refused, Unavailable
 from shared.pause import Pause
-from shared.records import Layout, Record, State, Step
+from shared.records import Record, State, Step
 from shared.status import GroupStatus, Heartbeat, NodeStatus, Status, unpacked
+from shared.table import Layout
 from tests.adapters.conftest import CALL
 from tests.adapters.eventually import tries
 from tests.fakes import InMemoryJournal

@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.aws import EmbeddedAws
 from shared.errors import Unavailable
-from shared.records import Layout
+from shared.table import Layout
 from tests.adapters.conftest import CALL
 from tests.fakes import InMemoryLeaseStore
 from worker.adapters.lease import DynamoLeaseStore

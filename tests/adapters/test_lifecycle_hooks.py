@@ -15,7 +15,8 @@ from tests.adapters.conftest import CALL, unique
 from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
 from worker.adapters.autoscaling import AwsGroups
-from worker.ports.scaling import GroupChanges, Groups, Hold, LifecycleHook, Member, Phase
+from worker.ports.hooks import Hold, LifecycleHook
+from worker.ports.scaling import GroupChanges, Groups, Member, Phase
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 HOOK = "scaler-terminate"

@@ -15,7 +15,8 @@ from tests.adapters.conftest import CALL
 from tests.adapters.eventually import eventually
 from tests.adapters.swarms import HOSTS, MANAGER, ApiSetup, InMemorySetup, SwarmSetup, api_setup
 from worker.adapters.swarm import DockerSwarm
-from worker.ports.swarm import REQUEST_LABEL, RESCHEDULE_LABEL, Node, Service, ServiceChange, Task, Workload
+from worker.ports.swarm import Node, Service, Task, Workload
+from worker.ports.swarm_changes import REQUEST_LABEL, RESCHEDULE_LABEL, ServiceChange
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.engine]
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.records import record_of
+from shared.table import record_of
 from tests.behaviour.scenario import Scenario
 from tests.fakes import people
 from worker.ports.storage import GroupMemory, LeaseItem

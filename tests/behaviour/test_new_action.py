@@ -3,7 +3,7 @@
 from datetime import timedelta
 from unittest import mock
 
-from shared import actions
+from shared import action, actions
 from shared.records import State
 from tests.behaviour.scenario import scenario
 from worker.flows import FLOWS
@@ -31,7 +31,7 @@ class PingSwarm:
         return timedelta(seconds=30)
 
 
-PING = actions.Action(
+PING = action.Action(
     name="ping-swarm",
     model=actions.RescheduleServices,
     lane="services",

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from shared.records import Layout, Record, State
+from shared.records import Record, State
+from shared.table import Layout
 from tests.behaviour.other_versions import NAMES, load, put, size
 from tests.behaviour.scenario import RESCHEDULED, Scenario, scenario
 from worker.requests.plans import DepartingNode

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.records import Layout
+from shared.table import Layout
 from tests.e2e.environment import Caller, Deployment, Environment, Measured, until
 
 WORKERS = 0

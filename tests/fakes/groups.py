@@ -16,19 +16,17 @@ from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.holds import Holds
 from tests.fakes.hooks import Hooks, Port, hooked
+from worker.ports.hooks import Hold, LifecycleHook, Release
 from worker.ports.scaling import (
     Activities,
     Activity,
     ActivityKind,
     CapacityUnit,
     Group,
-    Hold,
     Instance,
-    LifecycleHook,
     Member,
     Outcome,
     Phase,
-    Release,
 )
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")

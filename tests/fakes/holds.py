@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Literal
 
 from shared.errors import NotFound
-from worker.ports.scaling import Hold, LifecycleHook, Release
+from worker.ports.hooks import Hold, LifecycleHook, Release
 
 Transition = Literal["launch", "termination"]
 

@@ -7,8 +7,9 @@ from typing import Any
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
 from shared.messages import Role
-from shared.records import Layout, Record, record_of
+from shared.records import Record
 from shared.status import Heartbeat, Status, packed, unpacked
+from shared.table import Layout, record_of
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.errors import Fenced
 from worker.ports.storage import GroupMemory, Overtaken, PauseMemory

@@ -20,7 +20,7 @@ from infra.local.aws.templates import SCALER
 from infra.local.environment import Environment
 from infra.local.loopback import HOST, free_ports
 from infra.local.surroundings import OWN, inherited
-from shared.records import Layout, record_of
+from shared.table import Layout, record_of
 from tests.infra.cloudformation import allowed, read
 
 pytestmark = pytest.mark.slow

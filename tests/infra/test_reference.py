@@ -15,7 +15,8 @@ from ingest.wait import LONGEST
 from rules.settings import RulesSettings
 from shared.actions import ACTIONS
 from shared.messages import MAX_REQUEST_BYTES
-from shared.records import KEPT, State
+from shared.records import State
+from shared.table import KEPT
 from worker.settings import WorkerSettings
 
 

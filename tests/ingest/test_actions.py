@@ -6,7 +6,7 @@ import pytest
 
 from ingest.openapi import description
 from shared import actions
-from shared.actions import Action, Request
+from shared.action import Action, Request
 from tests.ingest.serving import serving
 
 

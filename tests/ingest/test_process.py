@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from infra.local.aws import EmbeddedAws, deploy
-from shared.records import Layout, State
+from shared.records import State
+from shared.table import Layout
 from tests.adapters.eventually import tries
 from tests.ingest.fakes import record
 from tests.ingest.process import Ingest, ended, started

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ingest.query import Query
 from ingest.translate import Ignored, Post, translate
 from ingest.wait import LONGEST, longest_wait
-from shared.actions import ACTIONS, Action
+from shared.action import Action
+from shared.actions import ACTIONS
 from shared.errors import InvalidRequest
 from shared.messages import parse_body, parse_request
 from tests.ingest.fakes import NOON

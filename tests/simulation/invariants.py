@@ -15,7 +15,8 @@ from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
-from worker.ports.swarm import PROTECT_LABEL, REQUEST_LABEL, RESCHEDULE_LABEL, Availability, Node, Service
+from worker.ports.swarm import PROTECT_LABEL, Availability, Node, Service
+from worker.ports.swarm_changes import REQUEST_LABEL, RESCHEDULE_LABEL
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process

@@ -15,10 +15,12 @@ from shared.records import Record
 from tests.fakes.queue import POLL_SECONDS
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
+from worker.ports.hooks import Hold, Release
 from worker.ports.queue import Message
-from worker.ports.scaling import Activities, Group, Hold, Member, Release
+from worker.ports.scaling import Activities, Group, Member
 from worker.ports.storage import LeaseItem
-from worker.ports.swarm import Availability, Node, ServiceChange, Task, Workload
+from worker.ports.swarm import Availability, Node, Task, Workload
+from worker.ports.swarm_changes import ServiceChange
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process

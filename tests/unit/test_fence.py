@@ -10,7 +10,7 @@ from tests.behaviour.test_lease import Candidate
 from tests.fakes import InMemoryGroups, InMemoryLeaseStore, InMemorySwarm, LoopClock, Scripted
 from worker.errors import LeaseLost
 from worker.leadership.fence import Fence, FencedGroups, FencedSwarm, to_its_end
-from worker.ports.swarm import ServiceChange
+from worker.ports.swarm_changes import ServiceChange
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
 

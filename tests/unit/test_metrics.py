@@ -21,7 +21,7 @@ from shared.status import GroupStatus, NodeStatus, Obstacle, PauseStatus, Status
 from worker.decisions.reasons import Reason
 from worker.metrics import Metrics
 from worker.metrics.registry import launch_failure
-from worker.ports import alerts, queue, scaling, storage, swarm
+from worker.ports import alerts, queue, scaling, storage, swarm, swarm_changes
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 STEPS: Mapping[str, Sequence[str]] = {
@@ -102,7 +102,7 @@ def series(of: int, actions: Iterable[str]) -> int:
             metrics.ended(record(action, None).but(state=state))
     for scale, steps in STEPS.items():
         metrics.ended(record("scale-nodes", None if scale == "none" else scale, *steps))
-    for port in (*PORTS, swarm.SwarmChanges, alerts.AlertSink):
+    for port in (*PORTS, swarm_changes.SwarmChanges, alerts.AlertSink):
         for name in operations(port):
             metrics.calls.made(port.__name__, name, 0.1, failed=False)
     with metrics.leading(Knows(of)):

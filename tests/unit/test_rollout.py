@@ -11,7 +11,8 @@ from tests.fakes import people
 from tests.unit.desk import Desk
 from worker.errors import LeaseLost
 from worker.flows.rollout import AT_ONCE, SLOW_SECONDS, Rescheduler, Selection
-from worker.ports.swarm import RESCHEDULE_LABEL, Service, ServiceChange
+from worker.ports.swarm import Service
+from worker.ports.swarm_changes import RESCHEDULE_LABEL, ServiceChange
 from worker.requests.plans import Rollout
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)

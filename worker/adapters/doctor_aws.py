@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from shared.errors import ScalerError
-from shared.records import OPEN_INDEX, Layout
+from shared.table import OPEN_INDEX, Layout
 from worker.adapters.calls import calling
 from worker.adapters.table import text
 from worker.doctor.facts import Hook, TableFacts, Trial

@@ -16,8 +16,9 @@ from shared.clock import Clock, parse_rfc3339, rfc3339
 from shared.errors import Unavailable
 from shared.messages import Role
 from shared.pause import SORT, Pause
-from shared.records import OPEN_INDEX, Layout, Record, record_of
+from shared.records import Record
 from shared.status import Heartbeat, Status, packed
+from shared.table import OPEN_INDEX, Layout, record_of
 from worker.adapters.table import Condition, Item, Present, Table, number, text
 from worker.errors import Fenced
 from worker.ports.storage import Drained, GroupMemory, Overtaken, PauseMemory

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from shared.records import Layout
+from shared.table import Layout
 from worker.adapters.table import Condition, Item, Table, number, text
 from worker.ports.storage import LeaseItem
 

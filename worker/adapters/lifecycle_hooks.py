@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from shared.errors import NotFound, Refused
 from worker.adapters.calls import calling
-from worker.ports.scaling import Hold, LifecycleHook, Release
+from worker.ports.hooks import Hold, LifecycleHook, Release
 
 _TRANSITIONS: Mapping[str, Literal["launch", "termination"]] = {
     "autoscaling:EC2_INSTANCE_LAUNCHING": "launch",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.errors import Refused
-from worker.ports.swarm import ServiceChange
+from worker.ports.swarm_changes import ServiceChange
 
 Spec = dict[str, Any]
 

@@ -20,15 +20,8 @@ from worker.adapters.service_spec import changed_service
 from worker.adapters.swarm_filters import with_ids, workload_of
 from worker.adapters.swarm_json import identity_of, nodes_of, service_of, services_of, tasks_of
 from worker.errors import Revised
-from worker.ports.swarm import (
-    Availability,
-    Node,
-    Service,
-    ServiceChange,
-    SwarmIdentity,
-    Task,
-    Workload,
-)
+from worker.ports.swarm import Availability, Node, Service, SwarmIdentity, Task, Workload
+from worker.ports.swarm_changes import ServiceChange
 
 ATTEMPTS = 5
 """How often an update is sent that meets "update out of sequence"."""

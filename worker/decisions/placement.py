@@ -9,62 +9,14 @@ still run with an older version of their service.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heapreplace
 
 from worker.decisions.constraints import Constraint, holding, parse
+from worker.decisions.room import Room
 from worker.ports.swarm import Node, Service, Task
 
 OVER = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 """States of tasks that hold nothing any more."""
-
-
-@dataclass(slots=True)
-class _Room:
-    """What is free on one node."""
-
-    node: Node
-    cpus: int
-    memory: int
-    generic: Counter[str]
-    total: int = 0
-    ports: set[tuple[str, int]] = field(default_factory=set)
-    per_service: Counter[str] = field(default_factory=Counter)
-
-    def take(self, service: Service) -> None:
-        """Put one task here."""
-        self.cpus -= service.cpus
-        self.memory -= service.memory
-        if service.generic:
-            self.generic.subtract(service.generic)
-        self.total += 1
-        self.ports |= service.host_ports
-        self.per_service[service.id] += 1
-
-    def copy(self) -> "_Room":
-        """The same once more."""
-        return replace(
-            self, generic=Counter(self.generic), ports=set(self.ports), per_service=Counter(self.per_service)
-        )
-
-    def lacks(self, service: Service) -> str | None:
-        """Why one more task of the service cannot run here, in a word or two. None: it can."""
-        if service.max_per_node and self.per_service[service.id] >= service.max_per_node:
-            return f"{service.max_per_node} replicas per node at most"
-        taken = service.host_ports & self.ports
-        if taken:
-            return "host port " + ", ".join(f"{port}/{protocol}" for protocol, port in sorted(taken)) + " taken"
-        return self._short_of(service)
-
-    def _short_of(self, service: Service) -> str | None:
-        """Swarm looks at no resource at all where none is reserved, and at each of them where one is."""
-        if not (service.cpus or service.memory or service.generic):
-            return None
-        if service.cpus > self.cpus:
-            return f"not {_cpus(service.cpus)} free" if service.cpus else "CPUs overdrawn"
-        if service.memory > self.memory:
-            return f"not {_bytes(service.memory)} of memory free" if service.memory else "memory overdrawn"
-        return next((f"not {n} {kind} free" for kind, n in service.generic.items() if n > self.generic[kind]), None)
 
 
 class Placement:
@@ -77,7 +29,7 @@ class Placement:
     def __init__(self, usable: Sequence[Node], services: Mapping[str, Service], tasks: Iterable[Task]) -> None:
         self._usable = usable
         self._services = services
-        self._occupied = {node.id: _Room(node, node.cpus, node.memory, Counter(node.generic)) for node in usable}
+        self._occupied = {node.id: Room(node, node.cpus, node.memory, Counter(node.generic)) for node in usable}
         for task in tasks:
             room, service = self._occupied.get(task.node_id or ""), services.get(task.service_id)
             if room is not None and service is not None and task.state not in OVER:
@@ -85,7 +37,7 @@ class Placement:
         self._fitting: dict[str, list[Node]] = {}
         self._staying: Sequence[Node] = usable
         self._allowed: dict[str, list[Node]] = {}
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, Room] = {}
         self.looked_at = 0
         """How many nodes were looked at, all trials together: what they have cost."""
 
@@ -134,11 +86,11 @@ class Placement:
         reason, remedy = self._reason(service)
         return f"{homeless} of {moving} tasks of {service.name} would find no place: {reason}. {remedy}"
 
-    def _room(self, node_id: str) -> _Room:
+    def _room(self, node_id: str) -> Room:
         """A node's room as this trial has left it."""
         return self._rooms.get(node_id) or self._occupied[node_id]
 
-    def _take(self, node_id: str, service: Service) -> _Room:
+    def _take(self, node_id: str, service: Service) -> Room:
         if node_id not in self._rooms:
             self._rooms[node_id] = self._occupied[node_id].copy()
         self._rooms[node_id].take(service)
@@ -206,7 +158,7 @@ def _size(service: Service, cpus: int, memory: int) -> float:
     return service.cpus / cpus + service.memory / memory + sum(service.generic.values())
 
 
-def _entry(room: _Room, service: Service) -> tuple[int, int, str]:
+def _entry(room: Room, service: Service) -> tuple[int, int, str]:
     return room.per_service[service.id], room.total, room.node.id
 
 
@@ -242,11 +194,3 @@ def _platforms(service: Service) -> str:
 
 def _nodes(count: int) -> str:
     return f"{count} node" if count == 1 else f"{count} nodes"
-
-
-def _cpus(nano: int) -> str:
-    return f"{nano / 1e9:g} CPUs"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**20:g} MiB"

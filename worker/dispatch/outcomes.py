@@ -100,7 +100,7 @@ class Attempt:
     def _judge(self, error: Unavailable) -> None:
         """Try again, unless the step's retry budget is used up."""
         log.warning("step_unavailable", step=self._request.record.step, error=str(error))
-        self._request.stumbles(error)
+        self._request.waits.stumbles(error)
         self._leadership.events.check_now()
         steps = self._request.record.steps
         if not steps or self._reason is not None:

@@ -141,7 +141,7 @@ class StatusWriter:
         """Of the looks, of the requests whose steps are tried again and again, and of the notices."""
         yield from self._sightings.troubles.values()
         for request in self._requests.running:
-            trouble = request.trouble
+            trouble = request.waits.trouble
             if trouble is not None:
                 who = _WHO.get(trouble.what, trouble.what)
                 yield Trouble(what=who, since=trouble.since, last_error=trouble.last_error or "")

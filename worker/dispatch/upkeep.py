@@ -35,18 +35,18 @@ class Upkeep:
         while True:
             await asyncio.sleep(EVERY_SECONDS)
             for request, other in ahead(self._requests.queued, self._requests.running):
-                request.waits("its turn", behind=other.id, since=request.record.received_at)
+                request.waits.begin("its turn", behind=other.id, since=request.record.received_at)
             for request in (*self._requests.queued, *self._requests.running):
                 self._tell(request)
                 await self._write(request)
 
     def _tell(self, request: OpenRequest) -> None:
-        trouble = request.trouble
+        trouble = request.waits.trouble
         if trouble is not None and request.id not in self._told:
             seconds = (request.now() - trouble.since).total_seconds()
             if seconds >= TOLD_AFTER_SECONDS:
                 self._told[request.id] = trouble.what
-                if trouble is request.inherited_trouble:
+                if trouble is request.waits.inherited_trouble:
                     return  # it was told, and may be over
                 request.say(notices.outage(request.record, trouble.what, seconds, trouble.last_error or ""))
         elif trouble is None and request.id in self._told:

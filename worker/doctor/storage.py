@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from shared.records import OPEN_INDEX, TIME_INDEX
+from shared.table import OPEN_INDEX, TIME_INDEX
 from worker.doctor.facts import TableFacts
 from worker.doctor.finding import Finding, judged
 

@@ -65,7 +65,7 @@ class Cancel:
             return record if record.state.ended else None
 
         other_id = _other_id(request)
-        request.waits(f"request {other_id} to end", behind=other_id)
+        request.waits.begin(f"request {other_id} to end", behind=other_id)
         record = await self._leadership.poll(request.id, ended, every=POLL_SECONDS, on_events=False)
         assert record is not None  # noqa: S101 - without a deadline it always answers
         if record.state is State.SUCCEEDED:

@@ -26,7 +26,7 @@ from worker.flows.wave import Wave
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
 from worker.leadership.period import ServiceLocks
-from worker.ports.scaling import Hold, Release
+from worker.ports.hooks import Hold, Release
 from worker.ports.storage import GroupMemory
 from worker.requests import steering, wording
 from worker.requests.dry_run import DryRequest, Explanation, Foreseen

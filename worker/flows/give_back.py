@@ -12,7 +12,8 @@ from worker.decisions import displacement
 from worker.errors import Revised
 from worker.flows.flow import Context
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Availability, ServiceChange
+from worker.ports.swarm import Availability
+from worker.ports.swarm_changes import ServiceChange
 from worker.requests import departures
 from worker.requests.owners import taken_by
 from worker.requests.plans import DepartingNode, DrainPlan

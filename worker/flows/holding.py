@@ -15,7 +15,7 @@ import structlog
 from shared.errors import NotFound, Refused, Unavailable
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import Leadership
-from worker.ports.scaling import Hold, Release
+from worker.ports.hooks import Hold, Release
 from worker.requests.plans import HoldNote
 from worker.requests.request import OpenRequest
 

@@ -17,7 +17,8 @@ from worker.decisions.matching import claimants, matched
 from worker.flows.flow import Context
 from worker.flows.holding import hold_of, kept, let_go
 from worker.leadership.period import TICK_SECONDS
-from worker.ports.scaling import Instance, Release
+from worker.ports.hooks import Release
+from worker.ports.scaling import Instance
 from worker.ports.swarm import Node
 from worker.requests import happenings
 from worker.requests.events import instance_of

@@ -15,7 +15,8 @@ from worker.errors import GaveUp
 from worker.flows.admission import admit
 from worker.flows.flow import Context
 from worker.flows.nodes import direction
-from worker.ports.swarm import REQUEST_LABEL, Service, ServiceChange
+from worker.ports.swarm import Service
+from worker.ports.swarm_changes import REQUEST_LABEL, ServiceChange
 from worker.requests import wording
 from worker.requests.plans import ReplicasPlan
 from worker.requests.request import OpenRequest

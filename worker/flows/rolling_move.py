@@ -15,7 +15,8 @@ from worker.decisions import displacement
 from worker.decisions.restarts import update_running
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import Leadership
-from worker.ports.swarm import Service, ServiceChange, Task
+from worker.ports.swarm import Service, Task
+from worker.ports.swarm_changes import ServiceChange
 from worker.requests.plans import DrainPlan
 from worker.requests.request import OpenRequest
 

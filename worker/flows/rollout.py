@@ -18,7 +18,8 @@ from worker.decisions.restarts import not_reschedulable
 from worker.errors import leadership_end
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS, Leadership
-from worker.ports.swarm import RESCHEDULE_LABEL, Service, ServiceChange
+from worker.ports.swarm import Service
+from worker.ports.swarm_changes import RESCHEDULE_LABEL, ServiceChange
 from worker.requests.plans import Rollout
 from worker.requests.request import OpenRequest
 
@@ -161,7 +162,7 @@ class _ServiceUpdate:
                 if deadline.passed:
                     return str(error)
                 for request in self._requests:
-                    request.stumbles(error)
+                    request.waits.stumbles(error)
                 self._leadership.events.check_now()
                 self._leadership.watchdog.heartbeat(self._name)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -21,8 +21,9 @@ from worker.intake.arrivals import Arrivals
 from worker.intake.envelope import Envelope
 from worker.intake.records import record_of, request_of
 from worker.leadership.period import Leadership
+from worker.ports.hooks import Hold
 from worker.ports.queue import Message
-from worker.ports.scaling import Hold, Member, Phase
+from worker.ports.scaling import Member, Phase
 from worker.requests.events import instances_of
 from worker.requests.open_requests import OpenRequests
 

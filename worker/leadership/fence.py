@@ -16,9 +16,11 @@ from shared.messages import Role
 from shared.records import Record
 from shared.status import Heartbeat, Status
 from worker.leadership.lease import HeldLease, Lease
-from worker.ports.scaling import GroupChanges, Hold, Release
+from worker.ports.hooks import Hold, Release
+from worker.ports.scaling import GroupChanges
 from worker.ports.storage import GroupMemory, Journal, PauseMemory
-from worker.ports.swarm import Availability, ServiceChange, SwarmChanges
+from worker.ports.swarm import Availability
+from worker.ports.swarm_changes import ServiceChange, SwarmChanges
 
 T = TypeVar("T")
 

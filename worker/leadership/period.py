@@ -20,7 +20,8 @@ from worker.leadership.swarm_events import SHORTEST_SECONDS, SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal
-from worker.ports.swarm import Swarm, SwarmChanges, SwarmIdentity
+from worker.ports.swarm import Swarm, SwarmIdentity
+from worker.ports.swarm_changes import SwarmChanges
 from worker.settings import WorkerSettings
 
 T = TypeVar("T")

@@ -7,9 +7,11 @@ stay in the adapter.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
+
+from worker.ports.hooks import Hold, LifecycleHook, Release
 
 
 class Phase(StrEnum):
@@ -177,31 +179,6 @@ class Member:
     phase: Phase
     held: bool = False
     """A lifecycle hook holds it, on its way in or out."""
-
-
-@dataclass(frozen=True, slots=True)
-class LifecycleHook:
-    """A hook of a group: it holds instances on their way in or out."""
-
-    name: str
-    transition: Literal["launch", "termination"]
-    timeout: timedelta
-    """After so long without a heartbeat AWS goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """An instance that a lifecycle hook holds, until it is completed or the hook's time is over."""
-
-    group: str
-    hook: str
-    instance_id: str
-    token: str | None = None
-    """Of this hold alone. Without one, whatever the hook holds the instance for at the moment."""
-
-
-Release = Literal["CONTINUE", "ABANDON"]
-"""How an instance goes on. For one on its way out both are the same."""
 
 
 class Groups(Protocol):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.actions import Action, Request
+from shared.action import Action, Request
 from shared.fields import OptionalMoment
 from shared.records import Record
 

@@ -70,7 +70,7 @@ class OpenRequests:
         """A flow works on it from now on."""
         self.queued.remove(request)
         self.running.append(request)
-        request.works()
+        request.waits.end()
 
     def finish(self, request: OpenRequest) -> None:
         """No flow works on it any more."""

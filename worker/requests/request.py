@@ -20,18 +20,15 @@ from shared.documents import Document
 from shared.errors import Unavailable
 from shared.records import Record, State, Step
 from worker.ports.storage import Journal, Overtaken
-from worker.requests import notices, steering
+from worker.requests import steering
 from worker.requests.interruption import Interruption
 from worker.requests.notices import signed
 from worker.requests.outbox import OFFERED_FOR, Outbox, parsed
 from worker.requests.waiting import Waiting
+from worker.requests.waits import Waits
 
 log = structlog.get_logger()
 
-SETTLED_SECONDS = 3.0
-"""A wait that lasts so long is worth a write of its own."""
-QUIET_SECONDS = 20.0
-"""After so long without another error what was away is there again: longer than a call and the pause after it."""
 OFFER_SECONDS = 2.0
 """How long the end of a request waits for Alertmanager."""
 
@@ -50,13 +47,7 @@ class OpenRequest:
         self.giving_up = False
         """Whether its flow brings it to its end already: then a cancellation changes nothing more."""
         self.interruption = Interruption(lambda: self.stop_reason)
-        self._waiting = Waiting.parse(record.waiting_for)
-        self._trouble: Waiting | None = None
-        self._last_trouble = asyncio.get_running_loop().time()
-        if self._waiting is not None and self._waiting.last_error is not None:
-            self._trouble, self._waiting = self._waiting, None
-        self.inherited_trouble = self._trouble
-        """The trouble that the worker before us had: it may be over."""
+        self.waits = Waits(record.waiting_for, clock)
         if record.notices or record.state.ended:
             outbox.say(self, *(signed(alert, record) for alert in parsed(record.notices)))
 
@@ -92,45 +83,13 @@ class OpenRequest:
     @property
     def waiting(self) -> Waiting | None:
         """What it waits for; None while it works, and after its end."""
-        return None if self.ended else self.trouble or self._waiting
-
-    @property
-    def trouble(self) -> Waiting | None:
-        """Who does not answer at the moment, so that its step is tried again and again."""
-        if self._trouble is not None and asyncio.get_running_loop().time() - self._last_trouble > QUIET_SECONDS:
-            self._trouble = None
-        return self._trouble
-
-    def waits(
-        self, what: str, *, seconds: float | None = None, behind: str | None = None, since: datetime | None = None
-    ) -> None:
-        """It waits, for at most so many seconds. A wait that it is in already goes on."""
-        present, now = self._waiting, self._clock.now()
-        if present is None or (present.what, present.behind) != (what, behind):
-            until = None if seconds is None else now + timedelta(seconds=max(seconds, 0))
-            self._waiting = Waiting(what, since or now, until, behind)
-
-    def works(self) -> None:
-        """It waits for nothing."""
-        self._waiting = None
+        return None if self.ended else self.waits.present
 
     @contextmanager
     def waiting_for(self, what: str, *, seconds: float | None = None, since: datetime | None = None) -> Iterator[None]:
         """It waits in this block, unless it is cancelled; a wait around it goes on behind it. Raises Cancelled."""
-        before = self._waiting
-        self.waits(what, seconds=seconds, since=since)
-        try:
-            with self.interruption.possible():
-                yield
-        finally:
-            self._waiting = before
-
-    def stumbles(self, error: Unavailable) -> None:
-        """Its step will be tried again."""
-        what = notices.DOCKER if str(error).startswith("Docker") else notices.AWS
-        present, self._last_trouble = self.trouble, asyncio.get_running_loop().time()
-        since = present.since if present is not None and present.what == what else self._clock.now()
-        self._trouble = Waiting(what, since, last_error=str(error))
+        with self.waits.within(what, seconds=seconds, since=since), self.interruption.possible():
+            yield
 
     # --- Its cancellation ---------------------------------------------------------------------------------------
 
@@ -162,12 +121,7 @@ class OpenRequest:
         """Whether the record shows another wait than there is, or notices that Alertmanager has taken."""
         if self.ended or self._in_doubt:
             return False
-        waiting, written = self.waiting, Waiting.parse(self.record.waiting_for)
-        if waiting is None:
-            changed = self.record.waiting_for is not None
-        else:
-            lasts = (self._clock.now() - waiting.since).total_seconds() >= SETTLED_SECONDS
-            changed = lasts and waiting.differs(written)
+        changed = self.waits.differ_from(self.record.waiting_for)
         return changed or len(self._outbox.pending(self.id)) < len(self.record.notices)
 
     async def write(self) -> None:
@@ -228,15 +182,14 @@ class OpenRequest:
         `through`: a step that took no time worth a write of its own lies between them.
         """
         now = self._clock.now()
-        self.works()
+        self.waits.end()
         if waits is not None:
-            self.waits(waits, seconds=seconds)
+            self.waits.begin(waits, seconds=seconds)
         between = () if through is None else (Step(through, now, now),)
         steps = (*_closed(self.record.steps, now), *between, Step(step, now))
         started = self.record.started_at or now
         await self.save(step=step, steps=steps, state=State.RUNNING, started_at=started, plan=plan, **changes)
-        until = None if self._waiting is None else self._waiting.until
-        log.info("step_entered", request=self.id, step=step, waiting_for=waits, deadline=until)
+        log.info("step_entered", request=self.id, step=step, waiting_for=waits, deadline=self.waits.until)
 
     async def end(self, state: State, message: str, *alerts: Alert, **changes: Any) -> None:
         """The outcome: offered to people first, for a short time, then written down, with changes of the record."""

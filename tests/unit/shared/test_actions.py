@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.actions import ACTIONS, Action
+from shared.action import Action
+from shared.actions import ACTIONS
 from shared.messages import parse_request
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.records import KEPT, Layout, Record, State, Step, record_of
+from shared.records import Record, State, Step
+from shared.table import KEPT, Layout, record_of
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(9000, 1, 1)).map(  # noqa: DTZ001 - the zone comes next

@@ -1,0 +1,89 @@
+"""The waits of an open request: what it waits for at the moment, and who does not answer, so that a step is repeated.
+
+What one wait is, as records show it, stands in `waiting`; whether a wait may be interrupted is left to the request.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.clock import Clock
+from shared.errors import Unavailable
+from worker.requests import notices
+from worker.requests.waiting import Waiting
+
+SETTLED_SECONDS = 3.0
+"""A wait that lasts so long is worth a write of its own."""
+QUIET_SECONDS = 20.0
+"""After so long without another error what was away is there again: longer than a call and the pause after it."""
+
+
+class Waits:
+    """Of one request. `document`: what its record shows, which the worker before us may have written."""
+
+    def __init__(self, document: Mapping[str, Any] | None, clock: Clock) -> None:
+        self._clock = clock
+        self._wait = Waiting.parse(document)
+        self._trouble: Waiting | None = None
+        self._last_trouble = asyncio.get_running_loop().time()
+        if self._wait is not None and self._wait.last_error is not None:
+            self._trouble, self._wait = self._wait, None
+        self.inherited_trouble = self._trouble
+        """The trouble that the worker before us had: it may be over."""
+
+    @property
+    def present(self) -> Waiting | None:
+        """What the request waits for; None while it works."""
+        return self.trouble or self._wait
+
+    @property
+    def until(self) -> datetime | None:
+        """When the wait that it is in gives up."""
+        return None if self._wait is None else self._wait.until
+
+    @property
+    def trouble(self) -> Waiting | None:
+        """Who does not answer at the moment, so that its step is tried again and again."""
+        if self._trouble is not None and asyncio.get_running_loop().time() - self._last_trouble > QUIET_SECONDS:
+            self._trouble = None
+        return self._trouble
+
+    def begin(
+        self, what: str, *, seconds: float | None = None, behind: str | None = None, since: datetime | None = None
+    ) -> None:
+        """It waits, for at most so many seconds. A wait that it is in already goes on."""
+        present, now = self._wait, self._clock.now()
+        if present is None or (present.what, present.behind) != (what, behind):
+            until = None if seconds is None else now + timedelta(seconds=max(seconds, 0))
+            self._wait = Waiting(what, since or now, until, behind)
+
+    def end(self) -> None:
+        """It waits for nothing."""
+        self._wait = None
+
+    @contextmanager
+    def within(self, what: str, *, seconds: float | None = None, since: datetime | None = None) -> Iterator[None]:
+        """It waits in this block; a wait around it goes on behind it."""
+        before = self._wait
+        self.begin(what, seconds=seconds, since=since)
+        try:
+            yield
+        finally:
+            self._wait = before
+
+    def stumbles(self, error: Unavailable) -> None:
+        """Its step will be tried again."""
+        what = notices.DOCKER if str(error).startswith("Docker") else notices.AWS
+        present, self._last_trouble = self.trouble, asyncio.get_running_loop().time()
+        since = present.since if present is not None and present.what == what else self._clock.now()
+        self._trouble = Waiting(what, since, last_error=str(error))
+
+    def differ_from(self, document: Mapping[str, Any] | None) -> bool:
+        """Whether a record that shows `document` should show another wait. Short ones are not worth a write."""
+        present = self.present
+        if present is None:
+            return document is not None
+        lasts = (self._clock.now() - present.since).total_seconds() >= SETTLED_SECONDS
+        return lasts and present.differs(Waiting.parse(document))
