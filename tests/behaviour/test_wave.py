@@ -107,3 +107,39 @@ async def test_one_that_the_wave_leaves_no_room_for_says_so_when_the_group_is_at
         record = await s.ended(requests[2])
         assert (record.state, record.nodes_before) == (State.SKIPPED, 3)
         assert s.desired == [1, 3]
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_where_one_of_a_wave_is_cancelled_the_others_are_planned_anew_without_its_node(which: int) -> None:
+    async with scenario(**ROOM) as s:
+        process = await s.started()
+        process.ports.away.add("groups.set_desired")
+        requests = [s.up() for _ in range(3)]
+        for request in requests:
+            await s.at(request, "apply")
+        stopped = requests.pop(which)
+        s.ask("cancel", request=stopped)
+        assert "the desired capacity of workers is 1" in (await s.ended(stopped)).message
+        process.ports.away.clear()
+        records = [await s.ended(request) for request in requests]
+        assert [record.state for record in records] == [State.SUCCEEDED, State.SUCCEEDED]
+        assert sorted((record.nodes_before, record.nodes_after) for record in records) == [(1, 2), (2, 3)]
+        assert s.desired[-1] == max(s.desired) == 3
+
+
+async def test_one_that_is_planned_while_another_is_cancelled_does_not_count_on_its_node() -> None:
+    async with scenario(**ROOM) as s:
+        process = await s.started()
+        process.ports.away.add("groups.set_desired")
+        first = s.up()
+        await s.at(first, "apply")
+        gate = process.ports.hold("journal.save")
+        second = s.up()
+        await s.until(lambda: process.ports.waiting.count("journal.save") > 0)
+        s.ask("cancel", request=first)
+        gate.set()
+        await s.ended(first)
+        process.ports.away.clear()
+        record = await s.ended(second)
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 1, 2)
+        assert max(s.desired) == 2

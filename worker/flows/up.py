@@ -45,7 +45,8 @@ class ScaleUp:
         match request.record.step:
             case None | "plan":
                 try:
-                    await self._plan(request)
+                    async with self._wave.planning(request):
+                        await self._plan(request)
                 finally:
                     self._wave.moved()
             case "apply":
@@ -89,7 +90,7 @@ class ScaleUp:
         return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
-        looked = self._leadership.clock.uptime()
+        looked, fallen = self._leadership.clock.uptime(), self._wave.fallen
         planned = await plan(self._context, request)
         if planned is None:
             return
@@ -109,6 +110,7 @@ class ScaleUp:
             warnings=survey.warnings,
             plan=UpPlan.parse(request.record.plan).but(expectation=self._expect(request, survey, target.after)),
         )
+        self._wave.planned(request, fallen)
 
     def _check_joins(self, group: str) -> None:
         """Raises GaveUp where machines of the group do not join: more of them would not either."""
@@ -128,7 +130,8 @@ class ScaleUp:
             self._leadership.clock.now(),
             self._leadership.settings.reschedule_timeout,
         )
-        others = (other for other in self._context.requests.scale_ups(node_type(request)) if other is not request)
+        ups = self._context.requests.scale_ups(node_type(request))
+        others = (each for each in ups if each is not request and not self._wave.outdated(each))
         plans = [UpPlan.parse(other.record.plan) for other in others]
         return expectation.behind(other.expectation for other in plans if other.expectation is not None)
 
@@ -137,6 +140,9 @@ class ScaleUp:
             now = self._wave.raised(request)
             if now is None:
                 await self._wave.gathered(request)
+                if self._wave.outdated(request):
+                    await request.enter("plan")
+                    return
                 now = await self._raise(request)
         after = int(request.record.nodes_after or 0)
         request.say(

@@ -2,12 +2,13 @@
 
 Each plans on top of the target of the one before it, and writes its own down. So what the journal holds at any moment
 are the targets of the first so many, and a worker that takes over goes on from there. Whoever comes first to the raise
-waits for those behind it, a moment each, and raises the group to the highest target; the others find it raised.
+waits for those behind it, a moment each, and raises the group to the highest target; the others find it raised. Where
+one ends unraised, cancelled or refused, those that had planned on top of its target plan anew.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from shared.actions import ACTIONS
@@ -32,16 +33,22 @@ class Wave:
         self._leadership = leadership
         self._requests = requests
         self._turn = asyncio.Lock()
+        self._planning = asyncio.Lock()
         self._moved = asyncio.Event()
         self._raised: dict[str, datetime] = {}
         self._full: set[str] = set()
         """Those that the targets of the wave leave no room for: whether that is so, the raise will tell."""
+        self._outdated: set[str] = set()
+        """Those whose targets count no more: they have ended unraised, or stand on one that has."""
+        self.fallen = 0
+        """How many have ended unraised."""
         self._survey: tuple[float, Survey] | None = None
 
     def members(self, request: OpenRequest) -> Sequence[OpenRequest]:
         """Those of a request's type, itself among them, that are to be raised to their targets."""
         alike = self._requests.scale_ups(node_type(request))
-        return [each for each in alike if each.record.step == "apply" and each.id not in self._raised]
+        settled = self._raised.keys() | self._outdated
+        return [each for each in alike if each.record.step == "apply" and each.id not in settled]
 
     def target(self, request: OpenRequest) -> int:
         """The highest target of the wave, on top of which a request plans. 0: there is none."""
@@ -63,15 +70,22 @@ class Wave:
         """A request has been planned, or has ended."""
         self._moved.set()
 
-    @asynccontextmanager
-    async def turn(self, request: OpenRequest) -> AsyncIterator[None]:
+    def turn(self, request: OpenRequest) -> AbstractAsyncContextManager[None]:
         """One at a time comes to the raise."""
+        return self._alone(self._turn, request)
+
+    def planning(self, request: OpenRequest) -> AbstractAsyncContextManager[None]:
+        """One at a time plans on top of the others: the lane says whose turn it is, but not to those that plan anew."""
+        return self._alone(self._planning, request)
+
+    @asynccontextmanager
+    async def _alone(self, lock: asyncio.Lock, request: OpenRequest) -> AsyncIterator[None]:
         with self._leadership.watchdog.suspended(request.id):
-            await self._turn.acquire()
+            await lock.acquire()
         try:
             yield
         finally:
-            self._turn.release()
+            lock.release()
 
     async def gathered(self, request: OpenRequest) -> None:
         """Wait for those behind the request to be planned, for a bounded time. A lone one waits for nobody."""
@@ -105,8 +119,24 @@ class Wave:
         return self._raised.get(request.id)
 
     def forget(self, request: OpenRequest) -> None:
-        """It is no part of a wave any more."""
+        """It is no part of a wave any more. Where it was to be raised and was not, others may have counted on it."""
+        members, own = self.members(request), int(request.record.nodes_after or 0)
+        if request in members:
+            self.fallen += 1
+            self._outdated &= {each.id for each in self._requests.scale_ups(node_type(request))}
+            self._outdated |= {each.id for each in members if int(each.record.nodes_after or 0) > own} | {request.id}
         self._raised.pop(request.id, None)
+
+    def outdated(self, request: OpenRequest) -> bool:
+        """Whether its target stands on one that nobody raises to: it has to be planned anew."""
+        return request.id in self._outdated
+
+    def planned(self, request: OpenRequest, fallen: int) -> None:
+        """Its target is written down, planned when so many had fallen. More may have fallen since."""
+        if fallen == self.fallen:
+            self._outdated.discard(request.id)
+        else:
+            self._outdated.add(request.id)
 
     def note_raised(self, request: OpenRequest, desired: int, now: datetime) -> None:
         """The group was raised for the request, to a capacity that others of the wave wanted, too."""
