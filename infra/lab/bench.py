@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from infra.lab.driver import Driver, Json, moment, step
+from infra.lab.driver import Driver, moment, step
+from infra.lab.swarm_driver import Json
 from infra.lab.watching import Seen, watching, web
 from infra.local.figures import Figures
 

@@ -20,7 +20,7 @@ from infra.lab.image import IMAGE
 from infra.lab.machine import Machine
 from infra.lab.places import DOCKER_SOCKET
 from infra.lab.sweep import recalled
-from infra.local.launcher import BootedInstance
+from infra.local.machines import BootedInstance
 
 _TESTS: Final = ("tests/scaffolding/contract", "tests/adapters/test_swarm.py")
 _ALONE: Final = ("-k", "last_manager")

@@ -23,9 +23,9 @@ from infra.lab.formation import RealMachines
 from infra.lab.monitoring import Monitoring
 from infra.lab.processes import LabServices
 from infra.local.aws.knobs import Knobs
+from infra.local.boot_knobs import BootKnobs
 from infra.local.children import Child, SetUpFailed
 from infra.local.control import AwsChange, BootChange
-from infra.local.launcher import BootKnobs
 
 
 class LabControl:

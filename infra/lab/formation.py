@@ -20,7 +20,7 @@ from infra.lab.engine import EngineClient, EngineError
 from infra.lab.image import IMAGE
 from infra.lab.machine import Machine
 from infra.lab.places import DOCKER_SOCKET
-from infra.local.launcher import BootedInstance, Role
+from infra.local.machines import BootedInstance, Role
 
 _log = logging.getLogger(__name__)
 

@@ -30,10 +30,12 @@ from infra.lab.slack import Slack
 from infra.lab.sweep import remember, sweep
 from infra.local import children
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws, deploy, deploy_swarm
+from infra.local.boot_knobs import BootKnobs
 from infra.local.folder import claimed, told
 from infra.local.incidents import IncidentDesk
-from infra.local.launcher import BootKnobs, Launcher, Role
+from infra.local.launcher import Launcher
 from infra.local.loopback import free_ports, served
+from infra.local.machines import Role
 from infra.local.surroundings import OWN, boot_delay
 
 REPLICAS: Final = 6

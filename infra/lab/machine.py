@@ -19,7 +19,7 @@ from infra.lab.commands import start
 from infra.lab.engine import EngineClient
 from infra.lab.places import CGROUP, EXPORTER_PORT, MACHINES
 from infra.local.children import Child
-from infra.local.launcher import BootedInstance, Role
+from infra.local.machines import BootedInstance, Role
 
 _FIRST_PROCESS: Final = Path(__file__).with_name("machine.sh")
 # A returning manager first waits for the Swarm to have a leader: 20 s at the most, and an election may take as long.

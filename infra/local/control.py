@@ -22,8 +22,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.local.aws.knobs import Knobs
+from infra.local.boot_knobs import BootKnobs
 from infra.local.engine import ApiFault, SimulatedSwarm
-from infra.local.launcher import BootKnobs
 from infra.local.receiver import Fault, Receiver
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]

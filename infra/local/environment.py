@@ -35,13 +35,15 @@ from infra.local.aws import (
     deploy,
     put_hooks,
 )
+from infra.local.boot_knobs import BootKnobs
 from infra.local.control import Control
 from infra.local.engine import SimulatedSwarm, serve
 from infra.local.engine.model import NodeState
 from infra.local.folder import claimed, told
 from infra.local.incidents import IncidentDesk
-from infra.local.launcher import BootKnobs, Launcher, Role, SimulatedMachines
+from infra.local.launcher import Launcher
 from infra.local.loopback import served
+from infra.local.machines import Role, SimulatedMachines
 from infra.local.receiver import Receiver
 from infra.local.services import Services
 from infra.local.surroundings import FOLDER, OWN, boot_delay

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from infra.local.aws.incidents import NOTICE, RETIRED_WITHIN, Incidents
 from infra.local.control import BadFault, Change, checked
-from infra.local.launcher import Role
+from infra.local.machines import Role
 
 
 class Interruption(Change):

@@ -10,106 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from localstack_client.session import Session
 
-_log = logging.getLogger(__name__)
+from infra.local.boot_knobs import BootKnobs
+from infra.local.machines import BootedInstance, Machines, Role
 
-Role = Literal["manager", "worker"]
+_log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.2
 RARELY_SECONDS: Final = 3.0
 GROUP_TAG: Final = "aws:autoscaling:groupName"
 _ALIVE: Final = ("pending", "running")
-
-
-@dataclass(frozen=True, slots=True)
-class BootedInstance:
-    """An EC2 instance as its machine knows it."""
-
-    instance_id: str
-    private_dns_name: str
-    private_address: str
-    availability_zone: str
-    instance_type: str
-
-    @property
-    def hostname(self) -> str:
-        """`ip-10-0-3-12`: the first label of the private DNS name."""
-        return self.private_dns_name.partition(".")[0]
-
-    @property
-    def engine_labels(self) -> dict[str, str]:
-        """The labels that the cluster template's user data gives the Docker engine."""
-        return {
-            "instance_id": self.instance_id,
-            "availability_zone": self.availability_zone,
-            "instance_type": self.instance_type,
-        }
-
-
-class Machines(Protocol):
-    """What an instance's life does to the Swarm."""
-
-    async def boot(self, instance: BootedInstance, role: Role) -> None:
-        """The machine is up and joins the Swarm."""
-
-    async def kill(self, instance_id: str) -> None:
-        """The machine loses power, now."""
-
-
-class BootKnobs:
-    """How machines boot; thread-safe, with the names that `set` takes.
-
-    `boot_delay_seconds`: from launch to node. `next_boot_delays`: for the next launches, one each.
-    `never_join_next`: so many launches from now on never become nodes. `never_join_instances`: nor do these.
-    """
-
-    def __init__(self, boot_delay_seconds: float = 3.0) -> None:
-        self._lock = threading.Lock()
-        self._values: dict[str, Any] = {
-            "boot_delay_seconds": boot_delay_seconds,
-            "next_boot_delays": [],
-            "never_join_next": 0,
-            "never_join_instances": [],
-        }
-
-    def set(self, **changes: Any) -> None:
-        """Change the named knobs. Raises ValueError for an unknown name."""
-        unknown = changes.keys() - self._values.keys()
-        if unknown:
-            raise ValueError(f"unknown knob {min(unknown)}; there are: {', '.join(self._values)}")
-        with self._lock:
-            self._values.update({name: _copied(value) for name, value in changes.items()})
-
-    def clear(self) -> None:
-        """Every machine joins, after the delay."""
-        self.set(next_boot_delays=[], never_join_next=0, never_join_instances=[])
-
-    def snapshot(self) -> dict[str, Any]:
-        """All knobs, the caller's to keep."""
-        with self._lock:
-            return {name: _copied(value) for name, value in self._values.items()}
-
-    def for_launch(self) -> float | None:
-        """The boot delay of a launch that happens now, in seconds; None if it never joins. Counts it off."""
-        with self._lock:
-            if self._values["never_join_next"] > 0:
-                self._values["never_join_next"] -= 1
-                return None
-            delays: list[float] = self._values["next_boot_delays"]
-            return float(delays.pop(0) if delays else self._values["boot_delay_seconds"])
-
-    def may_join(self, instance_id: str) -> bool:
-        """Whether nobody said that this one never joins."""
-        with self._lock:
-            return instance_id not in self._values["never_join_instances"]
 
 
 class Launcher:
@@ -224,61 +140,6 @@ class Launcher:
         return self._groups[tags[GROUP_TAG]]
 
 
-class Swarm(Protocol):
-    """The two things of the simulated Swarm that its machines need."""
-
-    def add_node(
-        self,
-        hostname: str,
-        *,
-        role: str,
-        address: str,
-        engine_labels: dict[str, str],
-        nano_cpus: int,
-        memory_bytes: int,
-    ) -> str:
-        """A machine joins; the node's id."""
-
-    def lose_node(self, node_id: str) -> None:
-        """Its machine dies hard."""
-
-
-class SimulatedMachines:
-    """Machines of the simulated Swarm. To be used on the event loop the Swarm lives on."""
-
-    def __init__(self, swarm: Swarm) -> None:
-        self._swarm = swarm
-        self.nodes: dict[str, str] = {}
-        """Node id by instance id, of the machines that run."""
-
-    async def boot(self, instance: BootedInstance, role: Role) -> None:
-        """It joins at once."""
-        nano_cpus, memory_bytes = _SIZES.get(instance.instance_type, _DEFAULT_SIZE)
-        self.nodes[instance.instance_id] = self._swarm.add_node(
-            instance.hostname,
-            role=role,
-            address=instance.private_address,
-            engine_labels=instance.engine_labels,
-            nano_cpus=nano_cpus,
-            memory_bytes=memory_bytes,
-        )
-
-    async def kill(self, instance_id: str) -> None:
-        """One that never joined is nobody's loss."""
-        node_id = self.nodes.pop(instance_id, None)
-        if node_id is not None:
-            self._swarm.lose_node(node_id)
-
-
-_GIB: Final = 2**30
-_DEFAULT_SIZE: Final = (2 * 10**9, 4 * _GIB)
-# CPUs in billionths and memory of the instance types the local environment launches.
-_SIZES: Final[Mapping[str, tuple[int, int]]] = {
-    "t3.micro": (2 * 10**9, _GIB),
-    "t3.small": (2 * 10**9, 2 * _GIB),
-}
-
-
 @contextlib.contextmanager
 def _told(what: str, instance_id: str) -> Iterator[None]:
     """One machine's trouble is its own: it is logged, and the others go on."""
@@ -296,7 +157,3 @@ def _instance(described: Mapping[str, Any]) -> BootedInstance:
         described["Placement"]["AvailabilityZone"],
         described["InstanceType"],
     )
-
-
-def _copied(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else value

@@ -24,8 +24,8 @@ from infra.local import children
 from infra.local.aws import EmbeddedAws
 from infra.local.children import Child
 from infra.local.engine import SimulatedSwarm, serve
-from infra.local.launcher import SimulatedMachines
 from infra.local.loopback import free_ports, served
+from infra.local.machines import SimulatedMachines
 from infra.local.receiver import Receiver
 from rules.model import Rule
 from tests.infra import tutorial

@@ -23,7 +23,9 @@ import yaml
 from infra.local.aws import LAUNCHER_ACCESS_KEY, EmbeddedAws
 from infra.local.aws.deploy import protect
 from infra.local.aws.templates import for_emulator
-from infra.local.launcher import BootKnobs, Launcher, Machines
+from infra.local.boot_knobs import BootKnobs
+from infra.local.launcher import Launcher
+from infra.local.machines import Machines
 from rules.decision import decide
 from rules.model import Rule, Service
 from tests.infra.commands import Answer, AwsCommand, on_path

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from infra.lab.driver import Driver, Json
+from infra.lab.driver import Driver
 from infra.lab.image import MISSING_IMAGE
+from infra.lab.swarm_driver import Json
 from infra.lab.watching import web
 from tests.lab.conftest import desired_workers
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from infra.lab.driver import Driver, Json
+from infra.lab.driver import Driver
+from infra.lab.swarm_driver import Json
 from tests.lab.conftest import desired_workers, shell, up
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio]

@@ -4,40 +4,33 @@ Every route exists with and without a version prefix. What the simulated engine 
 secrets, configs) is empty or not found; what it does not do (logs) is not implemented.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
-from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from infra.local.engine import params
-from infra.local.engine.engine import API_VERSION, ENGINE_VERSION, OLDEST_API_VERSION, Engine, version_text
-from infra.local.engine.errors import EngineError, invalid
-from infra.local.engine.events import Event
+from infra.local.engine.answers import json_answer, json_text
+from infra.local.engine.engine import Engine
+from infra.local.engine.errors import EngineError
+from infra.local.engine.event_streams import EventStreams
 from infra.local.engine.filters import (
     NODE_FILTERS,
     SERVICE_FILTERS,
     TASK_FILTERS,
-    Filters,
-    admits_event,
     filtered_nodes,
     filtered_services,
     filtered_tasks,
 )
+from infra.local.engine.middlewares import Middlewares
 from infra.local.engine.swarm import SimulatedSwarm
 from infra.local.engine.views import (
     cluster_view,
-    dump,
-    event_view,
     network_view,
     node_view,
     service_view,
     task_json,
 )
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATUS_SINCE = (1, 41)
 
@@ -45,32 +38,29 @@ _STATUS_SINCE = (1, 41)
 def make_app(swarm: SimulatedSwarm, node_id: str | None) -> web.Application:
     """The API of one engine."""
     api = Api(Engine(swarm, node_id))
-    app = web.Application(
-        middlewares=[api.name_the_engine, api.inject_faults, api.tell_errors, api.check_version],
-        client_max_size=4 * 1024**2,
-    )
+    app = web.Application(middlewares=Middlewares(swarm.faults).all, client_max_size=4 * 1024**2)
     for method, path, handler in api.routes():
         for prefix in ("", r"/{version:v\d+\.\d+}"):
             app.router.add_route(method, prefix + path, handler)
-    app.on_shutdown.append(api.end_streams)
+    app.on_shutdown.append(api.streams.end)
     return app
 
 
 class Api:
-    """Handlers and middlewares of one engine."""
+    """Handlers of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._swarm = engine.swarm
         self._control = engine.swarm.control
-        self._streams: set[asyncio.Task[Any]] = set()
+        self.streams = EventStreams(engine.swarm.events, engine.swarm.clock)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [
             ("GET", "/_ping", self._ping),  # aiohttp answers HEAD as well
             ("GET", "/version", self._version),
             ("GET", "/info", self._info),
-            ("GET", "/events", self._events),
+            ("GET", "/events", self.streams.serve),
             ("GET", "/swarm", self._managed(self._inspect_swarm)),
             ("GET", "/nodes", self._managed(self._list_nodes)),
             ("GET", "/nodes/{name}", self._managed(self._inspect_node)),
@@ -99,58 +89,6 @@ class Api:
             ("GET", "/distribution/{name:.+}/json", self._no_distribution),
         ]
 
-    # Around every request
-
-    @web.middleware
-    async def name_the_engine(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.update(self._headers())
-        return response
-
-    def _headers(self) -> dict[str, str]:
-        return {
-            "Api-Version": version_text(API_VERSION),
-            "Docker-Experimental": "false",
-            "Ostype": "linux",
-            "Server": f"Docker/{ENGINE_VERSION} (linux)",
-        }
-
-    @web.middleware
-    async def inject_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        fault = self._swarm.faults.api_fault(request.method, params.unversioned(request))
-        if fault is None:
-            return await handler(request)
-        await asyncio.sleep(fault.delay)
-        if fault.drop and request.transport is not None:
-            request.transport.abort()
-        if fault.status:
-            return _error(fault.status, fault.message)
-        return await handler(request)
-
-    @web.middleware
-    async def tell_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except EngineError as error:
-            return _error(error.status, error.message)
-        except web.HTTPNotFound:
-            return _error(HTTPStatus.NOT_FOUND, "page not found")
-        except web.HTTPException as error:
-            return _error(error.status, error.reason)
-
-    @web.middleware
-    async def check_version(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        asked = params.api_version(request)
-        if asked > API_VERSION:
-            newest = f"Maximum supported API version is {version_text(API_VERSION)}"
-            raise invalid(f"client version {version_text(asked)} is too new. {newest}")
-        if asked < OLDEST_API_VERSION:
-            oldest = f"Minimum supported API version is {version_text(OLDEST_API_VERSION)}"
-            upgrade = "please upgrade your client to a newer version"
-            raise invalid(f"client version {version_text(asked)} is too old. {oldest}, {upgrade}")
-        return await handler(request)
-
     def _managed(self, handler: Handler) -> Handler:
         """Only while this engine can see and change the Swarm."""
 
@@ -167,19 +105,19 @@ class Api:
         return web.Response(text="OK", headers=headers)
 
     async def _version(self, _: web.Request) -> web.Response:
-        return _json(self._engine.version())
+        return json_answer(self._engine.version())
 
     async def _info(self, _: web.Request) -> web.Response:
-        return _json(self._engine.info())
+        return json_answer(self._engine.info())
 
     async def _inspect_swarm(self, _: web.Request) -> web.Response:
         swarm = self._swarm
         view = cluster_view(swarm.cluster_id, swarm.created_ns, swarm.config.task_history_limit)
         tokens = {"Worker": "SWMTKN-1-simulated-worker", "Manager": "SWMTKN-1-simulated-manager"}
-        return _json({**view, "JoinTokens": tokens})
+        return json_answer({**view, "JoinTokens": tokens})
 
     async def _nothing(self, _: web.Request) -> web.Response:
-        return _json([])
+        return json_answer([])
 
     async def _not_implemented(self, _: web.Request) -> web.Response:
         raise EngineError(HTTPStatus.NOT_IMPLEMENTED, "the simulated engine has no logs")
@@ -198,11 +136,11 @@ class Api:
 
     async def _list_nodes(self, request: web.Request) -> web.Response:
         nodes = filtered_nodes(self._swarm.store, params.filters(request, NODE_FILTERS))
-        return _json([node_view(node, self._swarm.raft) for node in nodes])
+        return json_answer([node_view(node, self._swarm.raft) for node in nodes])
 
     async def _inspect_node(self, request: web.Request) -> web.Response:
         node = self._control.node(request.match_info["name"])
-        return _json(node_view(node, self._swarm.raft))
+        return json_answer(node_view(node, self._swarm.raft))
 
     async def _update_node(self, request: web.Request) -> web.Response:
         version = params.object_version(request, "node")
@@ -219,23 +157,23 @@ class Api:
         services = filtered_services(self._swarm.store, params.filters(request, SERVICE_FILTERS))
         status = params.flag(request, "status") and params.api_version(request) >= _STATUS_SINCE
         store = self._swarm.store
-        return _json([service_view(each, store, with_status=status, insert_defaults=False) for each in services])
+        return json_answer([service_view(each, store, with_status=status, insert_defaults=False) for each in services])
 
     async def _inspect_service(self, request: web.Request) -> web.Response:
         service = self._control.service(request.match_info["name"])
         defaults = params.flag(request, "insertDefaults")
-        return _json(service_view(service, self._swarm.store, with_status=False, insert_defaults=defaults))
+        return json_answer(service_view(service, self._swarm.store, with_status=False, insert_defaults=defaults))
 
     async def _create_service(self, request: web.Request) -> web.Response:
         service = self._control.create_service(await params.body(request))
-        return _json({"ID": service.id, "Warnings": None}, HTTPStatus.CREATED)
+        return json_answer({"ID": service.id, "Warnings": None}, HTTPStatus.CREATED)
 
     async def _update_service(self, request: web.Request) -> web.Response:
         version = params.object_version(request, "service")
         rollback = request.query.get("rollback") == "previous"
         name = request.match_info["name"]
         self._control.update_service(name, version, await params.body(request), rollback=rollback)
-        return _json({"Warnings": None})
+        return json_answer({"Warnings": None})
 
     async def _remove_service(self, request: web.Request) -> web.Response:
         self._control.remove_service(request.match_info["name"])
@@ -246,10 +184,10 @@ class Api:
     async def _list_tasks(self, request: web.Request) -> web.Response:
         filters = params.filters(request, TASK_FILTERS)
         tasks = filtered_tasks(self._swarm.store, self._control, filters)
-        return _json_text(f"[{','.join(map(task_json, tasks))}]")
+        return json_text(f"[{','.join(map(task_json, tasks))}]")
 
     async def _inspect_task(self, request: web.Request) -> web.Response:
-        return _json_text(task_json(self._control.task(request.match_info["name"])))
+        return json_text(task_json(self._control.task(request.match_info["name"])))
 
     # Networks
 
@@ -262,68 +200,15 @@ class Api:
             and filters.admits_prefix("id", network.id)
             and filters.admits_labels("label", network.body.get("Labels") or {})
         ]
-        return _json(networks)
+        return json_answer(networks)
 
     async def _inspect_network(self, request: web.Request) -> web.Response:
-        return _json(network_view(self._swarm.networks.find(request.match_info["name"])))
+        return json_answer(network_view(self._swarm.networks.find(request.match_info["name"])))
 
     async def _create_network(self, request: web.Request) -> web.Response:
         network = self._swarm.networks.create(await params.body(request))
-        return _json({"Id": network.id, "Warning": ""}, HTTPStatus.CREATED)
+        return json_answer({"Id": network.id, "Warning": ""}, HTTPStatus.CREATED)
 
     async def _remove_network(self, request: web.Request) -> web.Response:
         self._swarm.networks.remove(request.match_info["name"])
         return web.Response(status=HTTPStatus.NO_CONTENT)
-
-    # Events
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        filters = params.filters(request, None)
-        since, until = params.moment(request, "since"), params.moment(request, "until")
-        response = web.StreamResponse(headers={"Content-Type": "application/json", **self._headers()})
-        with self._swarm.events.subscription(since) as (past, queue), self._open_stream():
-            await response.prepare(request)
-            for event in past:
-                if until is None or event.time_ns <= until:
-                    await _send(response, event, filters)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds_until(until)):
-                    while True:
-                        await _send(response, await queue.get(), filters)
-        return response
-
-    def _seconds_until(self, until_ns: int | None) -> float | None:
-        return None if until_ns is None else max(0.0, (until_ns - self._swarm.clock.now_ns()) / 1e9)
-
-    @contextlib.contextmanager
-    def _open_stream(self) -> Iterator[None]:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("streams are served inside a task")
-        self._streams.add(task)
-        try:
-            yield
-        finally:
-            self._streams.discard(task)
-
-    async def end_streams(self, _: web.Application) -> None:
-        for task in self._streams:
-            task.cancel()
-
-
-async def _send(response: web.StreamResponse, event: Event, filters: Filters) -> None:
-    if admits_event(filters, event):
-        await response.write(dump(event_view(event)).encode() + b"\n")
-
-
-def _json(body: object, status: int = HTTPStatus.OK) -> web.Response:
-    return _json_text(dump(body), status)
-
-
-def _json_text(text: str, status: int = HTTPStatus.OK) -> web.Response:
-    headers = {"Content-Type": "application/json"}  # exactly: the command line wants no charset there
-    return web.Response(body=text.encode() + b"\n", status=status, headers=headers)
-
-
-def _error(status: int, message: str) -> web.Response:
-    return _json({"message": message}, status)

@@ -12,7 +12,9 @@ import pytest
 
 from infra.local import launcher
 from infra.local.aws import LAUNCHER_ACCESS_KEY, REGION, EmbeddedAws, Size, create_group, create_network
-from infra.local.launcher import BootedInstance, BootKnobs, Launcher, Role, SimulatedMachines
+from infra.local.boot_knobs import BootKnobs
+from infra.local.launcher import Launcher
+from infra.local.machines import BootedInstance, Role, SimulatedMachines
 
 
 class Notebook:

@@ -11,11 +11,11 @@ import pytest
 
 from infra.local import control as module
 from infra.local.aws.knobs import DEFAULTS, Knobs
+from infra.local.boot_knobs import BootKnobs
 from infra.local.control import Control
 from infra.local.engine import SimulatedSwarm, SwarmConfig
 from infra.local.engine.model import NodeState, TaskState
 from infra.local.fault import _COMMANDS, Mistyped, call_of, control_url
-from infra.local.launcher import BootKnobs
 from infra.local.loopback import served
 from infra.local.receiver import Receiver
 from tests.scaffolding.local.conftest import Http
