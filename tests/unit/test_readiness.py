@@ -164,6 +164,12 @@ def test_a_manager_counts_when_it_is_one_and_can_be_reached() -> None:
     assert ready_nodes([manager(1), manager(2, reachable=False), node(3)], "manager") == (manager(1),)
 
 
+def test_a_manager_that_was_given_back_a_moment_ago_is_waited_for_and_one_that_cannot_be_reached_is_not() -> None:
+    promoted, lost = node(2, role="manager"), manager(3, reachable=False)
+    wanted = expected(4, 3, group([instance(1), instance(2), instance(3)]), [manager(1), promoted, lost], "manager")
+    assert wanted.excluded == ("i-0003",)
+
+
 def test_up_are_the_groups_own_nodes_that_are_ready() -> None:
     present = group([instance(1), instance(2), instance(3), instance(4, phase=Phase.LEAVING), instance(5)])
     twins = [node(5), node(50, engine_labels={"instance_id": "i-0005"})]

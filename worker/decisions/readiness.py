@@ -143,8 +143,13 @@ def _out_of_use(node: Node | None) -> bool:
 
 
 def _stuck(instance: Instance, node_of: Mapping[str, Node], node_type: Role, before: datetime) -> bool:
-    launched = instance.launched_at
-    return launched is not None and launched < before and not _serves(node_of.get(instance.id), node_type)
+    launched, node = instance.launched_at, node_of.get(instance.id)
+    return launched is not None and launched < before and not (_serves(node, node_type) or _promoted_now(node))
+
+
+def _promoted_now(node: Node | None) -> bool:
+    """Whether it is on its way to be a manager, as one that was given back: it will be reachable in a moment."""
+    return node is not None and node.ready and node.role == "manager" and node.manager is None
 
 
 def _with_why(instance: Instance, claiming: Sequence[Node]) -> str:
