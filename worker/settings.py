@@ -132,6 +132,20 @@ class WorkerSettings(Settings):
             "`ABANDON`: it ends, and AWS launches another."
         ),
     ] = "ABANDON"
+    rebalance_action: Annotated[
+        Literal["none", "drain"],
+        Field(
+            description="What is done where EC2 recommends to replace a spot instance. `drain`: its node is drained, "
+            "if its group replaces such instances (capacity rebalance); `none`: nothing."
+        ),
+    ] = "none"
+    scheduled_change_action: Annotated[
+        Literal["notify", "replace"],
+        Field(
+            description="What is done where AWS Health announces a change of a machine. `notify`: people are told; "
+            "`replace`: its node is replaced, too."
+        ),
+    ] = "notify"
     reschedule_on_join: Annotated[
         bool, Field(description="Reschedule labelled services when a node joins that no request asked for.")
     ] = True

@@ -519,3 +519,10 @@ def weighing(weight: str | None) -> dict[str, Any]:
 )
 async def test_what_the_capacity_counts(group: dict[str, Any], unit: str) -> None:
     assert (await described(**group)).unit == unit
+
+
+@pytest.mark.parametrize(
+    ("told", "rebalances"), [({}, False), ({"CapacityRebalance": False}, False), ({"CapacityRebalance": True}, True)]
+)
+async def test_whether_it_replaces_what_ec2_recommends_to_replace(told: dict[str, Any], rebalances: bool) -> None:
+    assert (await described(**told)).rebalances is rebalances

@@ -68,6 +68,9 @@ WRONG: Final[Mapping[str, Mapping[str, str]]] = {
         "WORKER_PORT": "65536",
         "RESCHEDULE_ENV_KEY": "1 KEY",
         "LEASE_SECONDS": "2.9",
+        "LAUNCH_HOOK_RESULT": "continue",
+        "REBALANCE_ACTION": "replace",
+        "SCHEDULED_CHANGE_ACTION": "drain",
         **dict.fromkeys(_COUNTS, "some"),
         **dict.fromkeys(_SWITCHES, "perhaps"),
         **dict.fromkeys(_DURATIONS, "-1"),
@@ -117,6 +120,15 @@ def test_one_wrong_value_is_one_problem(module: str, name: str) -> None:
     with pytest.raises(BadConfiguration) as caught:
         load(_CLASSES[module], {**GOOD, name: WRONG[module][name]})
     assert [line.partition(":")[0] for line in caught.value.problems] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"),
+    [("REBALANCE_ACTION", "'none' or 'drain'"), ("SCHEDULED_CHANGE_ACTION", "'notify' or 'replace'")],
+)
+def test_what_is_none_of_a_few_values_is_refused_with_those_that_are(name: str, possible: str) -> None:
+    code, lines = _all_wrong("worker")
+    assert (code, [line for line in lines if line.startswith(name) and possible in line] != []) == (2, True)
 
 
 @pytest.mark.parametrize("token", _UNSHOWABLE)

@@ -101,6 +101,8 @@ VARIABLES: Final[Mapping[str, str]] = {
     "LEASE_SECONDS": _TAKEOVER,
     "LIFECYCLE_HOOKS": _HOOKS,
     "LAUNCH_HOOK_RESULT": "behaviour/test_node_joining.py::test_the_setting_keeps_what_never_joins",
+    "REBALANCE_ACTION": "test_events.py::test_a_node_is_drained_where_ec2_recommends_to_replace_its_machine",
+    "SCHEDULED_CHANGE_ACTION": "test_events.py::test_a_node_whose_machine_aws_retires_is_replaced",
     "RESCHEDULE_ON_JOIN": "behaviour/test_arrivals.py::test_it_can_be_turned_off",
     "LOG_LEVEL": _LOG,
     "LOG_FORMAT": _LOG,
@@ -143,6 +145,8 @@ _OTHERS: Final = (
     "text",
     "debug",
     "CONTINUE",
+    "drain",
+    "replace",
 )
 """One of them is a good value of any variable, and not what it is otherwise."""
 

@@ -66,6 +66,8 @@ class GroupState:
     """Why no instance can be launched at the moment."""
     unit: CapacityUnit = "instances"
     """What its capacity counts."""
+    rebalances: bool = False
+    """Capacity rebalance is on."""
     tells_capacity: bool = True
     """Whether AWS says what capacity a termination left."""
     suspended: set[str] = field(default_factory=set)
@@ -365,6 +367,7 @@ class InMemoryGroups(Port):
             terminations_suspended="Terminate" in group.suspended,
             protects_new=group.protects_new,
             unit=group.unit,
+            rebalances=group.rebalances,
         )
         group.history.append((asyncio.get_running_loop().time(), seen))
 

@@ -16,6 +16,7 @@ from worker.doctor.examination import Examination
 from worker.doctor.facts import Hook, TableFacts, Trial
 from worker.doctor.finding import Finding
 from worker.doctor.groups import group as judged_group
+from worker.doctor.groups import rebalancing
 from worker.doctor.nodes import nodes as judged_nodes
 from worker.doctor.storage import queues, table
 from worker.ports.scaling import Group, Instance, Phase
@@ -150,6 +151,15 @@ class TestGroups:
     def test_a_launch_hook_that_outlasts_the_wait_is_named(self, launching: bool, problems: int) -> None:
         hook = Hook("slow", launching=launching, holds=timedelta(seconds=1001))
         assert len(wrong(judged_group(pool(), GROUP, [hook], WAIT))) == problems
+
+    def test_a_recommendation_that_no_group_would_follow_is_named_with_the_command(self) -> None:
+        spot = replace(GROUP, name="spot", rebalances=True)
+        assert rebalancing("none", [GROUP]) == []
+        assert [str(each) for each in rebalancing("drain", [GROUP, spot])] == [
+            "ok    REBALANCE_ACTION: drain, for spot"
+        ]
+        (line,) = wrong(rebalancing("drain", [GROUP]))
+        assert "--capacity-rebalance --auto-scaling-group-name workers" in line
 
 
 class TestNodes:

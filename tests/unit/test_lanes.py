@@ -15,6 +15,13 @@ DOWN = {**UP, "scale": "down"}
 MANAGERS = {**UP, "type": "manager"}
 WEB = {"action": "scale-service", "scale": "up", "type": None, "service": "web"}
 ALL = {"action": "reschedule-services", "scale": None, "type": None}
+RECOMMENDED = {
+    "action": "node-leaving",
+    "scale": None,
+    "type": None,
+    "request": {"cause": "rebalance recommendation", "instance": "i-1"},
+}
+TAKEN = {**RECOMMENDED, "request": {"cause": "spot interruption", "instance": "i-1"}}
 
 
 def names(queued: list[OpenRequest], running: list[OpenRequest]) -> list[str]:
@@ -78,3 +85,30 @@ async def test_an_action_of_a_newer_version_is_no_node_scale_and_stops_none() ->
     desk = Desk()
     unknown = {"action": "move-swarm", "scale": None, "type": None}
     assert sorted(names([desk.put("a", **unknown), desk.put("b", **UP)], [])) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("head", "running", "step", "begins"),
+    [
+        (RECOMMENDED, DOWN, "drain", False),
+        (RECOMMENDED, UP, "wait", False),
+        (DOWN, RECOMMENDED, "drain", False),
+        (DOWN, RECOMMENDED, "undo", False),
+        (DOWN, RECOMMENDED, "remove", True),
+        (UP, RECOMMENDED, "join", True),
+        (RECOMMENDED, RECOMMENDED, "remove", False),
+        (TAKEN, RECOMMENDED, "drain", True),
+        (TAKEN, DOWN, "drain", True),
+    ],
+)
+async def test_a_machine_that_ec2_only_recommends_to_replace_waits_for_its_turn(
+    head: dict[str, Any], running: dict[str, Any], step: str, begins: bool
+) -> None:
+    desk = Desk()
+    assert names([desk.put("a", **head)], [desk.put("b", **running, step=step)]) == (["a"] if begins else [])
+
+
+async def test_a_second_such_machine_holds_nobody_up() -> None:
+    desk = Desk()
+    running = [desk.put("a", **RECOMMENDED, step="remove")]
+    assert names([desk.put("b", **RECOMMENDED), desk.put("c", **DOWN)], running) == ["c"]

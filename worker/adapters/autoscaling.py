@@ -149,6 +149,7 @@ def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) 
         terminations_suspended="Terminate" in suspended,
         protects_new=bool(found.get("NewInstancesProtectedFromScaleIn", False)),
         unit=_unit(found),
+        rebalances=bool(found.get("CapacityRebalance", False)),
     )
 
 

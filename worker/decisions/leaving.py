@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 SPOT = "spot interruption"
+RECOMMENDED = "rebalance recommendation"
+"""AWS takes nothing yet: it only says that it may soon, and in a group with capacity rebalance will."""
 NOTICE = timedelta(minutes=2)
 """From the event's own time to the end of the machine.
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
@@ -14,6 +16,8 @@ STOP_GRACE = timedelta(seconds=10)
 """Docker's default. https://docs.docker.com/reference/cli/docker/service/create/#stop-grace-period"""
 UNTAKEN = timedelta(minutes=15)
 """A machine that runs so long after its deadline is not taken any more."""
+KEPT = timedelta(minutes=30)
+"""One that EC2 only recommended to replace, and that is in service so long after its drain began, stays."""
 
 
 def ends_at(cause: str, at: datetime, began: datetime, drain_timeout: timedelta) -> datetime:

@@ -3,15 +3,22 @@
 Node scales share a lane. What stands at its head begins when nothing of the lane runs, or when it is a scale-up that
 may join the scale-ups of its type whose targets are written down already. Requests about services have no lane to
 wait in: they only take turns at one and the same service. What steers the scaler itself waits for nothing.
+
+A machine that EC2 recommends to replace is drained in the lane of the node scales, too, and leaves the lane once it is
+empty: it may be long until AWS takes it. The next one is not drained before.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from shared.actions import ACTIONS
+from worker.requests.events import is_recommended
 from worker.requests.request import OpenRequest
 
 _JOINABLE = frozenset({"apply", "wait", "reschedule"})
 """Steps of a scale-up in which others of its type may join."""
+
+_EMPTIED = frozenset({"join", "remove"})
+"""Steps of such a departure in which it changes nothing more."""
 
 
 def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
@@ -23,8 +30,10 @@ def startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> 
 
 def _startable(queued: Sequence[OpenRequest], running: Sequence[OpenRequest]) -> list[OpenRequest]:
     services = _free_services(queued, running)
-    head = next((request for request in queued if _scales_nodes(request)), None)
-    if head is None or not _may_begin(head, filter(_scales_nodes, running)):
+    one_leaves = any(is_recommended(request.record) for request in running)
+    lane = [each for each in queued if _scales_nodes(each) and not (one_leaves and is_recommended(each.record))]
+    head = next(iter(lane), None)
+    if head is None or not _may_begin(head, filter(_is_in_lane, running)):
         return services
     return [*services, head]
 
@@ -71,6 +80,12 @@ def _waits_for_nobody(request: OpenRequest) -> bool:
     return request.record.dry_run or (request.record.cancelled is not None and request.record.step is None)
 
 
+def _is_in_lane(request: OpenRequest) -> bool:
+    return _scales_nodes(request) and not (is_recommended(request.record) and request.record.step in _EMPTIED)
+
+
 def _scales_nodes(request: OpenRequest) -> bool:
+    if is_recommended(request.record):
+        return True
     action = ACTIONS.get(request.record.action)
     return action is not None and action.lane == "nodes"

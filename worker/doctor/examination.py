@@ -8,7 +8,7 @@ from shared.errors import NotFound, Refused, ScalerError, Unavailable
 from worker.decisions.pools import node_pools
 from worker.doctor.facts import Aws, Trial
 from worker.doctor.finding import Finding, ok, wrong
-from worker.doctor.groups import group
+from worker.doctor.groups import group, rebalancing
 from worker.doctor.nodes import nodes
 from worker.doctor.storage import queues, table
 from worker.ports.scaling import Group, Groups
@@ -105,6 +105,7 @@ class Examination:
             findings += group(pool, facts, hooks, self.settings.reschedule_timeout)
         if len(seen) < len(self._names()):
             return findings
+        findings += rebalancing(self.settings.rebalance_action, seen)
         return [*findings, *await _looked("nodes", lambda: self._nodes(seen))]
 
     async def _nodes(self, groups: Sequence[Group]) -> Sequence[Finding]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from worker.decisions.matching import members
 from worker.decisions.pools import NodePool
 from worker.doctor.facts import Hook
-from worker.doctor.finding import Finding, judged, ok
+from worker.doctor.finding import Finding, judged, ok, wrong
 from worker.ports.scaling import Group, Phase
 
 
@@ -23,6 +23,18 @@ def group(pool: NodePool, facts: Group, hooks: Sequence[Hook], longest_wait: tim
         problems.append(f"it counts its capacity in {facts.unit}; take weights out, set its type to units")
     good = f"protected, from {low} to {high} {pool.name} nodes, {facts.desired} desired"
     return [*judged(_named(facts), problems, good), ok(f"{_named(facts)}: {_hooks(hooks)}"), *_refreshed(facts)]
+
+
+def rebalancing(action: str, groups: Sequence[Group]) -> list[Finding]:
+    """Whether REBALANCE_ACTION does anything: only groups with capacity rebalance replace what is drained for it."""
+    if action == "none":
+        return []
+    names = [facts.name for facts in groups if facts.rebalances]
+    if names:
+        return [ok(f"REBALANCE_ACTION: {action}, for {', '.join(names)}")]
+    command = "aws autoscaling update-auto-scaling-group --capacity-rebalance --auto-scaling-group-name"
+    advice = f"run: {command} {groups[-1].name} (a group with spot instances), or set it to none"
+    return [wrong(f"REBALANCE_ACTION: {action}, but no group has capacity rebalance on; {advice}")]
 
 
 def _named(facts: Group) -> str:

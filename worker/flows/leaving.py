@@ -20,11 +20,12 @@ from worker.flows.flow import Context
 from worker.flows.holding import kept, let_go
 from worker.flows.leaving_end import LeavingEnd
 from worker.flows.leaving_managers import LeavingManagers
+from worker.flows.recommended import RecommendedLeaving
 from worker.leadership.deadline import Deadline
 from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 from worker.requests import happenings, owners
-from worker.requests.events import instance_of
+from worker.requests.events import instance_of, is_recommended
 from worker.requests.plans import DepartingNode, LeavingPlan
 from worker.requests.request import OpenRequest
 
@@ -42,6 +43,7 @@ class NodeLeaving:
         self._leadership = context.leadership
         self._managers = LeavingManagers(context)
         self._end = LeavingEnd(context)
+        self._recommended = RecommendedLeaving(context)
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -50,6 +52,8 @@ class NodeLeaving:
                 await self._begin(request)
             case "join":
                 await self._join(request)
+            case _ if is_recommended(request.record):
+                await self._recommended.step(request)
             case "drain":
                 await self._drain(request)
             case "complete":
@@ -60,14 +64,16 @@ class NodeLeaving:
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """Nothing can stop the departure: a drain that cannot go on is over, and the hook is completed all the same."""
         plan = LeavingPlan.parse(request.record.plan)
-        if request.record.step == "drain":
+        if is_recommended(request.record):
+            await self._recommended.give_up(request, reason)
+        elif request.record.step == "drain":
             await request.enter("complete", plan=plan.but(cut_off=(*plan.cut_off, reason)))
         else:
             await self._end.fail(request, reason)
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
-        if request.record.step == "drain":
+        if request.record.step == "drain" and not is_recommended(request.record):
             return timedelta(seconds=self._deadline(request).timeout)
         return self._leadership.settings.reschedule_timeout
 
@@ -82,6 +88,8 @@ class NodeLeaving:
         elif ours is not None:
             await let_go(self._leadership, request, "CONTINUE")
             await request.end(State.SUCCEEDED, f"{ours} terminates {instance}: nothing is left to do")
+        elif is_recommended(request.record):
+            await self._recommended.step(request)
         else:
             await self._take_over(request, instance)
 

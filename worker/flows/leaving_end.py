@@ -2,14 +2,18 @@
 
 from shared.errors import Refused, Unavailable
 from shared.records import State
-from worker.decisions.leaving import UNTAKEN
+from worker.decisions.leaving import KEPT, UNTAKEN
+from worker.errors import GaveUp
 from worker.flows.flow import Context
 from worker.flows.give_back import give_back
 from worker.flows.gone_nodes import remove_gone_node
 from worker.flows.holding import let_go
+from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.scaling import Phase
-from worker.requests import happenings
+from worker.requests import departures, happenings
+from worker.requests.events import is_recommended
+from worker.requests.owners import taken_by
 from worker.requests.plans import LeavingPlan
 from worker.requests.request import OpenRequest
 
@@ -24,7 +28,7 @@ class LeavingEnd:
     async def remove(self, request: OpenRequest) -> None:
         """Return when the record has its end."""
         plan = LeavingPlan.parse(request.record.plan)
-        deadline = self._leadership.deadline(plan.until or request.entered("remove"), UNTAKEN)
+        deadline = self._deadline(request, plan)
 
         async def removed() -> bool | None:
             return await self._removed(request, plan)
@@ -39,6 +43,12 @@ class LeavingEnd:
         else:
             await self._ended(request, "its node is removed once it is Down")
 
+    def _deadline(self, request: OpenRequest, plan: LeavingPlan) -> Deadline:
+        """Until when AWS may take the machine."""
+        if is_recommended(request.record):
+            return self._leadership.deadline(request.entered("drain"), KEPT)
+        return self._leadership.deadline(plan.until or request.entered("remove"), UNTAKEN)
+
     async def fail(self, request: OpenRequest, reason: str) -> None:
         """It cannot go on. AWS takes the machine all the same, so its hook is completed."""
         try:
@@ -50,7 +60,10 @@ class LeavingEnd:
         await request.end(State.FAILED, reason, happenings.left(request.record, name, "error", reason))
 
     async def _removed(self, request: OpenRequest, plan: LeavingPlan) -> bool | None:
-        node_id = plan.nodes[0].node_id
+        """Raises GaveUp where another departure has taken the node over: a recommendation gives way to it."""
+        node_id, other = plan.nodes[0].node_id, taken_by(self._context.requests, request, plan.nodes[0])
+        if other is not None and is_recommended(request.record):
+            raise GaveUp(departures.taken_over(plan.nodes[0].name, other))
         node = next((each for each in await self._leadership.swarm.nodes() if each.id == node_id), None)
         if node is None:
             return True

@@ -32,7 +32,7 @@ class Found:
 async def find_node(context: Context, request: OpenRequest) -> Found:
     """Who is meant; from then on the record has its hostname and its type. Raises GaveUp, Unavailable, Refused."""
     leadership = context.leadership
-    nodes, groups = await leadership.swarm.nodes(), await _groups(leadership)
+    nodes, groups = await leadership.swarm.nodes(), await pool_groups(leadership)
     named = find(str(request.record.node or ""), nodes, groups)
     if isinstance(named, Refusal):
         raise GaveUp(named.reason)
@@ -85,7 +85,7 @@ async def fail(request: OpenRequest, reason: str) -> None:
     await request.end(State.FAILED, reason, about(request, "error", reason))
 
 
-async def _groups(leadership: Leadership) -> dict[Role, Group]:
+async def pool_groups(leadership: Leadership) -> dict[Role, Group]:
     """The groups of the pools, as far as there are any."""
     named = {kind: pool.group for kind, pool in leadership.pools.items() if pool.group}
     return {kind: await leadership.groups.describe(name) for kind, name in named.items()}

@@ -10,6 +10,7 @@ from typing import Any
 from shared.clock import rfc3339
 from shared.errors import InvalidRequest
 from shared.fields import shown
+from worker.decisions.leaving import RECOMMENDED, SPOT
 from worker.intake import autoscaling, health
 from worker.intake.envelope import UNKNOWN, Envelope, Event
 from worker.intake.fields import instance_id, moment, text
@@ -60,7 +61,7 @@ def _spot(detail: Mapping[str, Any], body: Mapping[str, Any], _message: Message)
     request = {
         "action": "node-leaving",
         "instance": instance,
-        "cause": "spot interruption",
+        "cause": SPOT,
         "requested_at": time,
         "event": dict(body),
     }
@@ -75,9 +76,21 @@ def _launch(detail: Mapping[str, Any], body: Mapping[str, Any], message: Message
     return autoscaling.launch(detail, body, message, body.get("time"), SOURCE)
 
 
-def _rebalance(_detail: Mapping[str, Any], _body: Mapping[str, Any], _message: Message) -> Event:
-    """A recommendation, and no more: with capacity rebalance on, AWS ends the machine through its hook by itself."""
-    return Event("rebalance")
+REBALANCE = "rebalance"
+"""The kind of a recommendation, as the metric calls it: it counts where REBALANCE_ACTION says so."""
+
+
+def _rebalance(detail: Mapping[str, Any], body: Mapping[str, Any], message: Message) -> Event:
+    """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/rebalance-recommendations.html"""
+    instance, time = instance_id(detail, "instance-id"), rfc3339(moment(body.get("time"), message.sent_at))
+    request = {
+        "action": "node-leaving",
+        "instance": instance,
+        "cause": RECOMMENDED,
+        "requested_at": time,
+        "event": dict(body),
+    }
+    return Event(REBALANCE, Envelope(request, f"rebalance-{instance}-{time}", SOURCE), instance)
 
 
 Parser = Callable[[Mapping[str, Any], Mapping[str, Any], Message], Event]

@@ -16,6 +16,7 @@ from shared.records import Record
 from worker.errors import error_boundary
 from worker.intake.duplicates import first_request, key_of
 from worker.intake.envelope import Envelope, Event
+from worker.intake.eventbridge import REBALANCE
 from worker.intake.ours import Ours
 from worker.intake.records import duplicate, named_action, record_of, request_of, unwrap
 from worker.leadership.period import Leadership
@@ -77,7 +78,7 @@ class Receiver:
 
     def _counts(self, event: Event) -> bool:
         """Whether an event is to become a record; if not, it is counted here."""
-        if event.request is None or not self._is_our_hook(event):
+        if event.request is None or not self._is_our_hook(event) or not self._is_wanted(event):
             outcome = "ignored"
         elif not self._is_ours(event):
             outcome = "foreign"
@@ -96,6 +97,10 @@ class Receiver:
     def _is_our_hook(self, event: Event) -> bool:
         """Somebody else's hook is somebody else's to complete."""
         return not event.hook or event.hook in self._leadership.settings.hooks()
+
+    def _is_wanted(self, event: Event) -> bool:
+        """A recommendation is one: whether it is followed, the setting says."""
+        return event.kind != REBALANCE or self._leadership.settings.rebalance_action == "drain"
 
     async def _discard(self, messages: Sequence[Message]) -> None:
         """Those that stay come again, and are counted once more."""

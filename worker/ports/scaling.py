@@ -70,6 +70,8 @@ class Group:
     """New instances are protected from scale-in."""
     unit: CapacityUnit = "instances"
     """What its desired capacity and its sizes count."""
+    rebalances: bool = False
+    """Capacity rebalance is on: it replaces spot instances that EC2 recommends to replace."""
 
     @property
     def staying(self) -> tuple[Instance, ...]:

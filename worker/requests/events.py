@@ -13,6 +13,7 @@ from pydantic import Field
 from shared.action import Action, Request
 from shared.fields import OptionalMoment
 from shared.records import Record
+from worker.decisions.leaving import RECOMMENDED
 
 InstanceId = Annotated[str, Field(pattern=r"^i-[0-9A-Za-z]{1,60}$")]
 Ending = Literal["stopping", "stopped", "shutting-down", "terminated"]
@@ -33,7 +34,7 @@ class NodeGone(Request):
     state: Ending
 
 
-Cause = Literal["termination", "spot interruption"]
+Cause = Literal["termination", "spot interruption", "rebalance recommendation"]
 """Why a node leaves, as people read it."""
 
 
@@ -104,6 +105,11 @@ EVENTS: Mapping[str, Action] = MappingProxyType(
 def instance_of(record: Record) -> str:
     """The instance that a request about an event is about."""
     return str(record.request.get("instance") or "")
+
+
+def is_recommended(record: Record) -> bool:
+    """Whether it is about a machine that EC2 only recommends to replace: it waits, and gives way to other causes."""
+    return record.action == _NODE_LEAVING.name and record.request.get("cause") == RECOMMENDED
 
 
 def instances_of(record: Record) -> frozenset[str]:

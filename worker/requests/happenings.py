@@ -44,24 +44,37 @@ def leaving_over(record: Record, node: str, cut_off: Sequence[str], how: str) ->
     return f"{node} left ({cause}) before all that ran there ran elsewhere: {named}; {how}. Make room for it"
 
 
+def not_left(node: str, why: str) -> str:
+    """A recommendation is not followed."""
+    return f"{node} was not drained, though EC2 recommends to replace its machine: {why.rstrip('.')}"
+
+
 def left(record: Record, node: str, status: Status, summary: str) -> Alert:
     """About a node that leaves."""
     return about(node, status, f"Node leaving: {node} ({record.request.get('cause')})", summary)
 
 
-def planned(record: Record, node: str, instance: str) -> Alert:
+def planned(record: Record, node: str, instance: str, replaced_by: str | None = None, why_not: str = "") -> Alert:
     """AWS plans something for the machine of a node."""
-    summary = planned_for(record, f"{node} ({instance})")
+    summary = planned_for(record, f"{node} ({instance})", replaced_by or "", why_not)
     return about(node, "pending", f"Scheduled change: {node}", summary)
 
 
-def planned_for(record: Record, names: str) -> str:
-    """The same in a record."""
-    what, when = record.request.get("what"), record.request.get("starts_at")
+def planned_for(record: Record, names: str, replaced_by: str = "", why_not: str = "") -> str:
+    """The same in a record. `replaced_by`: the requests that replace them; `why_not`: why none does."""
+    plan = plan_of(record, names)
+    if replaced_by:
+        return f"{plan}. Replaced by request {replaced_by}"
+    not_replaced = f" It is not replaced: {why_not.rstrip('.')}." if why_not else ""
     return (
-        f"AWS plans {what} for {names}, at {when}. Until then, drain the node and terminate its instance, so that the "
-        "group launches another"
+        f"{plan}.{not_replaced} Until then, drain the node and terminate its instance, so that the group launches "
+        "another"
     )
+
+
+def plan_of(record: Record, names: str) -> str:
+    """What, for whom, and when."""
+    return f"AWS plans {record.request.get('what')} for {names}, at {record.request.get('starts_at')}"
 
 
 def joined(record: Record, instance: str, summary: str) -> Alert:

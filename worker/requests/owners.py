@@ -8,7 +8,7 @@ it back. What the node was before it was touched is inherited with it.
 from dataclasses import replace
 
 from worker.ports.scaling import Group
-from worker.requests.events import instance_of
+from worker.requests.events import instance_of, is_recommended
 from worker.requests.open_requests import OpenRequests
 from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
@@ -33,23 +33,27 @@ def leaving(requests: OpenRequests, instance: str, but: OpenRequest) -> OpenRequ
         if each.record.action == "node-leaving" and instance_of(each.record) == instance and not each.ended
     ]
     working = [each for each in same if each.record.plan.get("forced") is True]
-    before = [each for each in same[: same.index(but)] if each.record.step is None]
+    before = [each for each in same[: same.index(but)] if each.record.step is None and not is_recommended(each.record)]
     return next((each for each in (*working, *before) if each is not but), None)
 
 
 def joined(requests: OpenRequests, leader: OpenRequest) -> list[OpenRequest]:
-    """The open requests about the same departure, which have joined or are about to."""
+    """The open requests about the same departure, which have joined or are about to. A recommendation adds nothing."""
     about = instance_of(leader.record)
     return [
         each
         for each in (*requests.running, *requests.queued)
-        if each is not leader and each.record.action == leader.record.action and instance_of(each.record) == about
+        if each is not leader
+        and each.record.action == leader.record.action
+        and instance_of(each.record) == about
+        and not is_recommended(each.record)
     ]
 
 
 def leaving_instances(requests: OpenRequests) -> frozenset[str]:
-    """The instances that AWS is taking away, as far as open requests know."""
-    plans = [DrainPlan.parse(record.plan) for record in requests.begun() if record.plan.get("forced") is True]
+    """The instances that AWS is taking away, or is about to, as far as open requests know."""
+    open_ones = [each for each in requests.begun() if each.plan.get("forced") is True or is_recommended(each)]
+    plans = [DrainPlan.parse(record.plan) for record in open_ones]
     return frozenset(node.instance_id for plan in plans for node in plan.nodes if node.instance_id)
 
 
