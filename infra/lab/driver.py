@@ -56,11 +56,14 @@ class Driver(SwarmDriver):
             record: Json = await answer.json() if answer.status == 200 else {}
             return record
 
-    async def newest(self) -> Json:
-        """The record of the newest request; empty where there is none."""
-        async with self.http.get(f"{self.values['INGEST_URL']}/v1/requests?limit=1") as answer:
-            requests = (await answer.json())["requests"]
-            return dict(requests[0]) if requests else {}
+    async def records(self, action: str) -> list[Json]:
+        """The newest records, of any request, that have this action; the newest first."""
+        async with self.http.get(f"{self.values['INGEST_URL']}/v1/requests?limit=100") as answer:
+            return [one for one in (await answer.json())["requests"] if one["action"] == action]
+
+    async def newest(self, action: str = "scale-nodes") -> Json:
+        """The newest record of that action; empty where there is none."""
+        return next(iter(await self.records(action)), {})
 
     async def in_step(self, request_id: str, step: str) -> Json:
         """Wait until the request is in that step."""

@@ -145,7 +145,7 @@ class Lab:
     def _create_stacks(self, block: IPv4Network) -> dict[str, str]:
         """The outputs of both."""
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
-        swarm = deploy_swarm(session, STACK, str(block), _NODES["manager"], _NODES["worker"])
+        swarm = deploy_swarm(session, STACK, str(block), _NODES["manager"], _NODES["worker"], hooks=True)
         scaler = deploy(
             session,
             manager_asg=swarm["ManagerAsgName"],
