@@ -92,6 +92,16 @@ async def test_after_two_in_a_row_the_next_is_kept_and_ups_are_refused_with_the_
         assert (refused.state, "never joined the Swarm and were abandoned" in refused.message) == (State.FAILED, True)
 
 
+async def test_of_many_that_come_together_and_never_join_no_more_than_two_are_abandoned() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 5
+        s.up(by=3)
+        await s.until(lambda: len(ends(s)) == 5, within=500)  # the two that AWS launched for the abandoned ones, too
+        assert ends(s) == ["ABANDON", "ABANDON", "CONTINUE", "CONTINUE", "CONTINUE"]
+
+
 async def test_while_docker_does_not_answer_or_scaling_is_paused_nothing_is_abandoned() -> None:
     async with scenario(workers=2) as s:
         hooked(s)

@@ -36,8 +36,11 @@ class NodeJoining:
 
     def __init__(self, context: Context) -> None:
         self._leadership = context.leadership
+        self._requests = context.requests
         self._unseen: set[str] = set()
         """Requests for which Docker or AWS did not answer at some time."""
+        self._condemned: set[str] = set()
+        """Requests whose instance is about to be abandoned, and which may not say so in the journal yet."""
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -106,12 +109,13 @@ class NodeJoining:
         if claimants(nodes, instances).get(instance):
             release = "CONTINUE"
         await let_go(self._leadership, request, release)
-        if release == "ABANDON":
-            self._leadership.abandoned[_group(request)] = self._leadership.abandoned.get(_group(request), 0) + 1
         seconds = self._leadership.settings.reschedule_timeout.total_seconds()
         how = "it was abandoned, and AWS launches another" if release == "ABANDON" else f"it stays: {plan.why}"
         message = f"{instance} has not joined the Swarm within {seconds:.0f} seconds; {how}. Look at its boot log"
         await request.end(State.FAILED, message, happenings.joined(request.record, instance, message))
+        self._condemned.discard(request.id)
+        if release == "ABANDON":
+            self._leadership.abandoned[_group(request)] = self._leadership.abandoned.get(_group(request), 0) + 1
 
     async def _judge(self, request: OpenRequest) -> tuple[Release, str]:
         """How an instance goes on that has not joined, and why it is kept."""
@@ -135,9 +139,16 @@ class NodeJoining:
             return "a node says that it is this instance"
         if not matched(nodes, instances):
             return "no node can be matched to any instance of its group"
-        if self._leadership.abandoned.get(_group(request), 0) >= MOST_ABANDONED:
+        if self._in_a_row(_group(request)) >= MOST_ABANDONED:
             return f"{MOST_ABANDONED} before it did not join either: see to the image, the network and the join token"
+        self._condemned.add(request.id)  # at once: several may be judged at the same moment
         return None
+
+    def _in_a_row(self, group: str) -> int:
+        """How many were abandoned since the last one joined, those included that are about to be."""
+        ending = (record for record in self._requests.begun() if record.plan.get("release") == "ABANDON")
+        about_to_be = self._condemned.union(record.id for record in ending if record.request.get("group") == group)
+        return self._leadership.abandoned.get(group, 0) + len(about_to_be)
 
     async def _look(self, request: OpenRequest) -> tuple[Sequence[Node], Sequence[Instance]]:
         try:
