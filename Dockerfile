@@ -2,6 +2,8 @@
 #   docker build --target ingest -t docker-scaler-ingest .
 #   docker build --target worker -t docker-scaler-worker .
 #   docker build --target rules -t docker-scaler-rules .
+# and one of all of them on an emulated AWS and a simulated Swarm, for trying (compose.yaml):
+#   docker build --target local -t docker-scaler-local .
 #
 # BASE can be any image with Python 3.11 or newer and pip as `python3`, so that it can be built where no registry is
 # reached. Where no package index is reached either: put the wheels of requirements.lock into `.wheels` and say
@@ -78,3 +80,33 @@ EXPOSE 8082
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["python3", "-c", \
     "import os, urllib.request as u; p = os.environ.get('RULES_PORT') or '8082'; p == '0' or u.urlopen('http://127.0.0.1:%s/healthz' % p, timeout=4)"]
 ENTRYPOINT ["python3", "-m", "rules"]
+
+# Last, so that a builder which makes every stage before the one it is asked for makes none of these for the others.
+FROM ${BASE} AS local-packages
+ARG PIP_ARGS=""
+WORKDIR /build
+COPY requirements-dev.lock .wheel[s] /build/.wheels/
+RUN python3 -m pip install --no-cache-dir --disable-pip-version-check --no-compile --no-deps --require-hashes \
+        --only-binary :all: --no-binary localstack-client --target /build/all ${PIP_ARGS} -r .wheels/requirements-dev.lock
+COPY pyproject.toml stacks/image/gather.py /build/
+RUN python3 gather.py pyproject.toml all /packages/local ingest cli worker local
+
+FROM local-packages AS local-files
+COPY shared /app/shared
+COPY ingest /app/ingest
+COPY cli /app/cli
+COPY worker /app/worker
+COPY infra /app/infra
+RUN cp -r /packages/local/. /app && python3 -m compileall -q -j 0 /app
+
+FROM runtime AS local
+LABEL org.opencontainers.image.title="docker-scaler-local" \
+      org.opencontainers.image.description="Docker Scaler on an emulated AWS and a simulated Swarm, to try it"
+COPY --from=local-files /app /app
+COPY stacks/image/scaler /usr/local/bin/scaler
+# `.local` is made here.
+WORKDIR /tmp
+EXPOSE 8080
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["python3", "-c", \
+    "import os, urllib.request as u; u.urlopen('http://127.0.0.1:%s/healthz' % (os.environ.get('INGEST_PORT') or 8080), timeout=4)"]
+ENTRYPOINT ["python3", "-m", "infra.local.up"]

@@ -60,6 +60,8 @@ lint: $(READY) ## format, lint, types, import rules, templates, workflows
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/cfn-lint infra/cloudformation/*.yaml
 	@$(BIN)/python -m infra.cloudformation.embed --check
+	@$(BIN)/python -m infra.stack_files --check
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	@$(BIN)/zizmor --offline --quiet --strict-collection --persona=auditor .
@@ -76,8 +78,9 @@ mutants: $(READY) ## careless changes of the code, one at a time: which test fin
 bench: $(READY) ## the benchmarks on the embedded environment, as a table
 	@$(BIN)/python -m infra.local.bench
 
-templates: $(READY) ## the bootstrap script into infra/cloudformation/swarm.yaml
+templates: $(READY) ## the bootstrap script into infra/cloudformation/swarm.yaml, configuration files into stacks/*.yml
 	@$(BIN)/python -m infra.cloudformation.embed
+	@$(BIN)/python -m infra.stack_files
 
 lab-up lab-status lab-down lab-bench lab-contract: lab-%: $(READY) ## a real Swarm of Docker engines on this machine (root)
 	@$(BIN)/python -m infra.lab $*

@@ -1,6 +1,7 @@
 """`make up`: the embedded environment in the foreground, until Ctrl-C or SIGTERM.
 
-Prints where everything is and what to try, then each notification as it comes.
+Prints where everything is and what to try, then each notification as it comes. In a container (compose.yaml) that is
+what can be reached from outside it: `PUBLISHED_URL` is ingest's there.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ async def _up() -> int:
 
 
 async def _greet(environment: Environment) -> None:
-    _say(welcome(environment, await environment.services.active_worker()))
+    outside = os.environ.get("PUBLISHED_URL")
+    _say(published(outside) if outside else welcome(environment, await environment.services.active_worker()))
     environment.receiver.board.on_message(lambda message: _say(line(message)))
 
 
@@ -58,6 +60,33 @@ Ready. Leave with Ctrl-C.
   logs       {environment.logs}
 
 {_commands(environment, active, token)}
+Notifications:
+"""
+
+
+def published(url: str) -> str:
+    """Where ingest is, and what to try, of an environment in a container of which nothing else is reached."""
+    return f"""
+Ready. Leave with Ctrl-C.
+
+  The page       {url}
+  described at   {url}/docs
+
+In another terminal:
+
+  # one more worker node; then one less
+  curl -X POST "{url}/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "up"}}}}'
+  curl -X POST "{url}/v1/scale-nodes?by=1&type=worker" -d '{{"groupLabels": {{"scale": "down"}}}}'
+
+  # the same, followed live
+  docker compose exec scaler scaler nodes up
+  docker compose exec scaler scaler status
+
+  # what if: slow machines; one that never joins; AWS says no. More: --help
+  docker compose exec scaler python3 -m infra.local.fault boot-delay 20
+  docker compose exec scaler python3 -m infra.local.fault never-join 1
+  docker compose exec scaler python3 -m infra.local.fault refuse-launches InsufficientInstanceCapacity
+
 Notifications:
 """
 

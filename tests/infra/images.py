@@ -70,9 +70,9 @@ def busybox() -> Path:
 
 
 def program(path: Path) -> bytes:
-    """A tar archive of one program and its libraries."""
+    """A tar archive of one program and its libraries, and a shell."""
     files = [(path.resolve(), Path(str(path)[1:])), *((one, Path(str(one)[1:])) for one in libraries([path]))]
-    return archive(files, {})
+    return archive([*files, (busybox(), Path("bin/busybox"))], _shell())
 
 
 def libraries(programs: Iterable[Path]) -> set[Path]:

@@ -120,15 +120,16 @@ def firing(labels: Mapping[str, str], **annotations: str) -> dict[str, Any]:
     return {"labels": dict(labels), "annotations": annotations, "startsAt": datetime.now(UTC).isoformat()}
 
 
-def configuration(listener: Listener, token: Path) -> str:
-    """The stack's, with the tutorial's variables filled in, led to the listener, in less time."""
+def configuration(listener: Listener, folder: Path) -> str:
+    """The stack's, with its variables filled in and its secrets in a folder, led to the listener, in less time."""
     here = f"http://127.0.0.1:{listener.server_address[1]}"
+    (folder / "webhook_token").write_text("a-token")
+    (folder / "slack_webhook_url").write_text(f"{here}/slack")
     text = CONFIGURATION.read_text()
-    given = {"SLACK_WEBHOOK_URL": f"{here}/slack", "CLUSTER_DNS": "cluster.example", "RUNBOOKS": "http://docs.example"}
-    for name, value in given.items():
+    for name, value in {"DOMAIN": "cluster.example", "RUNBOOKS": "http://docs.example"}.items():
         text = text.replace(f"${{{name}}}", value)
     text = re.sub(r"(group_wait|group_interval|repeat_interval): (\w+)", lambda m: f"{m[1]}: {SHORTER[m[2]]}", text)
-    return text.replace("http://ingest:8080", here).replace("/run/secrets/webhook_token", str(token))
+    return text.replace("http://ingest:8080", here).replace("/run/secrets", str(folder))
 
 
 @contextmanager
@@ -137,8 +138,7 @@ def open_channel(folder: Path) -> Iterator[Channel]:
     listener = Listener()
     serving = threading.Thread(target=listener.serve_forever)
     serving.start()
-    (folder / "token").write_text("a-token")
-    (folder / "alertmanager.yml").write_text(configuration(listener, folder / "token"))
+    (folder / "alertmanager.yml").write_text(configuration(listener, folder))
     address = f"127.0.0.1:{next(free_ports())}"
     own = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data", "--cluster.listen-address="]
     with (folder / "log").open("wb") as log:

@@ -25,6 +25,7 @@ from infra.local.loopback import HOST, free_ports
 from tests.infra.test_stacks import MIXIN, STACKS
 from tests.infra.tutorial import TOKEN
 
+SLACK: Final = "slack_webhook_url"
 WORKER_PORT: Final = 8081
 
 
@@ -32,7 +33,7 @@ class StackMonitoring:
     """All of them. `start`, then `watch` the machines as they come and go."""
 
     def __init__(self, folder: Path, alertmanager: str, secrets: Mapping[str, str]) -> None:
-        """`alertmanager`: HOST:PORT where it is to listen; `secrets`: the stack's, by name."""
+        """`alertmanager`: HOST:PORT where it is to listen; `secrets`: the stack's, by name, once they are made."""
         self.folder = folder
         self.url = f"http://{HOST}:{next(free_ports())}"
         """Prometheus's."""
@@ -40,13 +41,13 @@ class StackMonitoring:
         self._rules = f"{HOST}:{next(free_ports())}"
         self._running: list[Child] = []
 
-    async def start(self, docker_host: str, ingest: str) -> None:
-        """`docker_host`: a manager's; `ingest`: a URL."""
-        token = self.folder / TOKEN
-        token.write_text(self._secrets[TOKEN])
+    async def start(self, docker_host: str, ingest: str, services: Mapping[str, Any]) -> None:
+        """`docker_host`: a manager's; `ingest`: a URL; `services`: the stack's, as Docker reads it."""
+        for name in (TOKEN, SLACK):
+            (self.folder / name).write_text(self._secrets[name])
         (self.folder / "services").mkdir()
-        routes = self._secrets["alertmanager_config"].replace("http://ingest:8080", ingest)
-        (self.folder / "alertmanager.yml").write_text(routes.replace(f"/run/secrets/{TOKEN}", str(token)))
+        routes = services["alertmanager"]["environment"]["CONFIGURATION"].replace("http://ingest:8080", ingest)
+        (self.folder / "alertmanager.yml").write_text(routes.replace("/run/secrets", str(self.folder)))
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(self._scraping()))
         self._running.append(await self._start("alertmanager", self._alertmanager_command()))
         prometheus = await self._start("prometheus", self._prometheus_command())

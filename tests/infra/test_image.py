@@ -136,21 +136,31 @@ def test_the_dockerfile_has_all_targets_runs_as_nobody_and_asks_for_health() -> 
     assert set(PROCESSES) <= {name for _, name in stages}
     assert {base for base, name in stages if name in PROCESSES} == {"runtime"}
     assert re.search(r"^USER 65532:65532$", DOCKERFILE, re.MULTILINE)
-    assert DOCKERFILE.count("HEALTHCHECK --interval") == 3
+    asking = [name for _, name in stages if f"FROM runtime AS {name}\n" in DOCKERFILE]
+    assert set(asking) == {*PROCESSES, "local"}
+    assert DOCKERFILE.count("HEALTHCHECK --interval") == len(asking)
 
 
 def test_the_base_is_a_build_argument_and_pinned() -> None:
     [base] = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE)
     assert re.search(r":[0-9]+\.[0-9]+\.[0-9]+-", base)
     assert {one for one, _ in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)} == {
-        *("${BASE}", "packages", "runtime"),
+        *("${BASE}", "packages", "local-packages", "runtime"),
     }
 
 
+def test_a_builder_that_makes_all_stages_before_the_one_it_is_asked_for_makes_no_more_than_the_processes_need() -> None:
+    stages = [name for _, name in re.findall(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, re.MULTILINE)]
+    assert max(stages.index(name) for name in PROCESSES) < stages.index("local-packages")
+
+
 def test_nothing_is_compiled_from_source_and_every_package_is_checked_by_its_hash() -> None:
-    [install] = re.findall(r"pip install .*?(?=\nCOPY)", DOCKERFILE, re.DOTALL)
+    install, for_trying = re.findall(r"pip install .*?(?=\nCOPY)", DOCKERFILE, re.DOTALL)
     assert "--only-binary :all:" in install
+    assert "--no-binary" not in install
+    assert re.findall(r"--no-binary (\S+)", for_trying) == ["localstack-client"], "there is no wheel of that one alone"
     assert "--require-hashes" in install
+    assert "--require-hashes" in for_trying
 
 
 def test_the_build_is_sent_what_it_copies() -> None:

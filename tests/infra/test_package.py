@@ -57,6 +57,8 @@ def test_pyproject_reads_the_version_from_the_code() -> None:
     ("file", "pattern"),
     [
         ("stacks/scaler.yml", r"SCALER_TAG:-([0-9.]+)\}"),
+        ("stacks/monitor.yml", r"SCALER_TAG:-([0-9.]+)\}"),
+        ("compose.yaml", r"SCALER_TAG:-([0-9.]+)\}"),
         ("docs/tutorial.md", r"docker-scaler-\$process:([0-9.]+)\""),
         ("CHANGELOG.md", r"(?m)^## \[([0-9.]+)\]"),
     ],

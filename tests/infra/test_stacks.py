@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from infra.stack_files import embedded
 from rules import scraping
 from rules.decision import decide
 from rules.model import Service
@@ -24,6 +25,7 @@ STACKS: Final = Path(__file__).parents[2] / "stacks"
 NAMES: Final = ("proxy", "scaler", "monitor", "exporters")
 GIVEN: Final = {
     "DOMAIN": "cluster.example",
+    "RUNBOOKS": "https://docs.example",
     "ACME_EMAIL": "me@cluster.example",
     "REGISTRY": "registry.example/me",
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -102,8 +104,6 @@ def test_what_a_service_names_is_declared() -> None:
         for key, service in parsed["services"].items():
             for kind in ("networks", "secrets"):
                 assert set(service.get(kind, [])) <= (parsed.get(kind) or {}).keys(), (name, key, kind)
-            for config in service.get("configs", []):
-                assert config["source"] in parsed["configs"], (name, key)
             for volume in service.get("volumes", []):
                 assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
 
@@ -137,11 +137,77 @@ def test_nobody_else_is_on_the_network_that_leads_to_the_managers_credentials() 
     assert {key for _, key, service in services() if "metadata" in service.get("networks", [])} == {"ingest", "worker"}
 
 
-def test_every_config_is_a_file_that_is_there_and_has_a_version_in_its_name() -> None:
-    for name in NAMES:
-        for config in stack(name).get("configs", {}).values():
-            assert (STACKS / config["file"]).is_file()
-            assert re.fullmatch(rf"{name}_\w+_v[0-9]+", config["name"])
+HELD: Final = {
+    ("proxy", "traefik", "LOGIN"): "traefik/login.yml",
+    ("proxy", "docker", "CONFIGURATION"): "docker/read.cfg",
+    ("scaler", "docker", "CONFIGURATION"): "docker/worker.cfg",
+    ("monitor", "docker", "CONFIGURATION"): "docker/monitor.cfg",
+    ("monitor", "prometheus", "CONFIGURATION"): "prometheus/prometheus.yml",
+    ("monitor", "prometheus", "RULES"): "../monitoring/rules.yml",
+    ("monitor", "alertmanager", "CONFIGURATION"): "alertmanager/alertmanager.yml",
+}
+"""The files that the stacks hold: stack, service, variable."""
+WRITES: Final = re.compile(r'printf %s "\$(\w+)" > (/tmp/[\w.]+)')
+
+
+@pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stack_is_deployed_without_a_checkout(name: str, tmp_path: Path) -> None:
+    """Docker reads it alone in a folder, and hands each service its files as they are in the repository."""
+    alone = Path(shutil.copy(STACKS / f"{name}.yml", tmp_path))
+    read = yaml.safe_load(run("docker", "stack", "config", "-c", alone, environ=GIVEN, cwd=tmp_path))
+    assert not [one for kind in ("configs", "secrets") for one in read.get(kind, {}).values() if "file" in one]
+    for (stack_name, key, variable), path in HELD.items():
+        if stack_name == name:
+            source = re.sub(r"\$\{([A-Z]+)\}", lambda match: GIVEN[match[1]], (STACKS / path).read_text())
+            assert read["services"][key]["environment"][variable].replace("$$", "$") == source
+
+
+def test_a_release_has_the_stacks_with_its_own_images(tmp_path: Path) -> None:
+    """By the very step of the workflow."""
+    jobs = yaml.safe_load((STACKS.parent / ".github/workflows/release.yml").read_text())["jobs"]
+    [step] = [one for one in jobs["release"]["steps"] if "REGISTRY" in one.get("env", {})]
+    shutil.copytree(STACKS, tmp_path / "stacks")
+    shutil.copy(STACKS.parent / "compose.yaml", tmp_path)
+    run("bash", "-euc", step["run"], cwd=tmp_path, environ={"REGISTRY": "registry.example/team"})
+    released = {path.name: path.read_text() for path in (tmp_path / "dist").iterdir()}
+    assert {f"{name}.yml" for name in NAMES} | {"compose.yaml"} <= released.keys()
+    images = [one for text in released.values() for one in re.findall(r"image: (.*docker-scaler-\w+)", text)]
+    processes = ("ingest", "worker", "rules", "local")
+    assert sorted(images) == sorted(f"registry.example/team/docker-scaler-{name}" for name in processes)
+    assert not any("REGISTRY" in re.sub("#.*", "", text) for text in released.values())
+
+
+def started(service: Mapping[str, Any], folder: Path) -> tuple[str, dict[str, str]]:
+    """What a service's entry point executes at last, and the files that it has written before; `folder` is its /tmp."""
+    words = [word.replace("$$", "$").replace("/tmp/", f"{folder}/") for word in service["entrypoint"]]
+    given = {name: value.replace("$$", "$") for name, value in service["environment"].items()}
+    words[2] = words[2].replace("exec ", "exec echo ")
+    echoed = run(*words, *service["command"], environ=given)
+    return echoed, {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_every_file_is_held_by_the_stack_that_uses_it_and_written_before_its_program_starts(tmp_path: Path) -> None:
+    found = set()
+    for name, key, service in services():
+        if "entrypoint" not in service:
+            continue
+        folder = tmp_path / name / key
+        folder.mkdir(parents=True)
+        echoed, written = started(service, folder)
+        held = WRITES.findall(service["entrypoint"][2].replace("$$", "$"))
+        assert echoed.split()[0] in service["image"]
+        assert service["tmpfs"] == ["/tmp"]
+        for variable, path in held:
+            assert written[Path(path).name] == service["environment"][variable].replace("$$", "$")
+            assert path in str(service["command"]) or path in (STACKS / "prometheus/prometheus.yml").read_text()
+            found.add((name, key, variable))
+    assert found == HELD.keys()
+
+
+def test_the_stacks_hold_the_files_as_they_are() -> None:
+    for path in STACKS.glob("*.yml"):
+        assert path.read_text() == embedded(path), f"{path.name}: run `make templates`"
 
 
 def test_only_the_filters_touch_dockers_socket() -> None:
@@ -251,8 +317,7 @@ def test_prometheus_reads_the_mixin_and_what_rules_writes_and_sees_by_itself_whe
     prometheus = yaml.safe_load((STACKS / "prometheus" / "prometheus.yml").read_text())
     service = stack("monitor")["services"]["prometheus"]
     own, made = prometheus["rule_files"]
-    [mixin] = [one for one in service["configs"] if one["target"] == own]
-    assert (STACKS / stack("monitor")["configs"][mixin["source"]]["file"]).resolve() == MIXIN / "rules.yml"
+    assert f'"$$RULES" > {own} ' in service["entrypoint"][2]
     assert RulesSettings.model_fields["rules_file"].default.match(made)
     assert {"--enable-feature=auto-reload-config", "--config.auto-reload-interval=5s"} <= set(service["command"])
     users = {
@@ -354,11 +419,7 @@ def test_a_request_is_too_old_after_the_longest_wait_and_before_those_behind_it_
 def alertmanager(tmp_path: Path) -> Path:
     text = (STACKS / "alertmanager" / "alertmanager.yml").read_text()
     path = tmp_path / "alertmanager.yml"
-    path.write_text(
-        text.replace("${SLACK_WEBHOOK_URL}", "https://slack.example/x")
-        .replace("${CLUSTER_DNS}", GIVEN["DOMAIN"])
-        .replace("${RUNBOOKS}", "https://docs.example")
-    )
+    path.write_text(text.replace("${DOMAIN}", GIVEN["DOMAIN"]).replace("${RUNBOOKS}", GIVEN["RUNBOOKS"]))
     return path
 
 

@@ -82,7 +82,6 @@ FORMING_SECONDS: Final = 4 * MINUTES
 INGEST_PORT, ALERTMANAGER_PORT = 8080, 9093
 PROGRAMS: Final = {**packages.PROGRAMS, "haproxy": "haproxy"}
 HAPROXY: Final = "haproxy:3.0.8-alpine"
-PROXY_COMMAND: Final = ["/usr/sbin/haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]
 MEGABYTE: Final = 2**20
 PROCESSES: Final = ("ingest", "worker", "rules")
 RULE_SECONDS: Final = 15
@@ -230,7 +229,7 @@ class EngineReader(Reader):
             config["services"]["node-exporter-worker"]["deploy"]["labels"]["com.df.alertIf.2"] = never
             return self.exporters(config, environ, IMAGE)
         if name == "monitor":
-            self.wait(self._monitor())
+            self.wait(self._monitor(config["services"]))
         return 0, "", ""
 
     # The scaler
@@ -239,10 +238,9 @@ class EngineReader(Reader):
         self._on_all_managers(
             f"{images.REGISTRY}/{HAPROXY}",
             images.program(Path("/usr/sbin/haproxy")),
-            f"--change=CMD {json.dumps(PROXY_COMMAND)}",
         )
         changed = self.folder / "scaler.yml"
-        changed.write_text(yaml.safe_dump(self._for_these_engines(config)))
+        changed.write_text(yaml.safe_dump(self._for_these_engines(config)).replace("$", "$$"))
         words = ["stack", "deploy", "--resolve-image", "never", "--with-registry-auth", "-c", str(changed), "scaler"]
         return run([self.real_docker, *words], environ)
 
@@ -277,10 +275,10 @@ class EngineReader(Reader):
 
     # Monitoring
 
-    async def _monitor(self) -> None:
+    async def _monitor(self, services: Compose) -> None:
         self._watch()
         self.exits.push_async_callback(self._monitoring.stop)
-        await self._monitoring.start(f"unix://{DOCKER_SOCKET}", self.ingest)
+        await self._monitoring.start(f"unix://{DOCKER_SOCKET}", self.ingest, services)
 
     def _watch(self) -> None:
         self._monitoring.watch(self.machines.by_name.values())

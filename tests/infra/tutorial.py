@@ -251,11 +251,10 @@ class Reader(ABC):
         return code, f"{out}\n", errors
 
     def scp(self, arguments: Sequence[str], _stdin: str, environ: Mapping[str, str]) -> Answer:
-        for name in ("stacks", "monitoring", "env"):
-            assert name in arguments
-            source = Path(environ["PWD"]) / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, self.home / name)
+        sources = [one for one in arguments if one == "env" or one.startswith("stacks/")]
+        assert {"env", "stacks/scaler.yml"} <= set(sources)
+        for source in sources:
+            shutil.copy(Path(environ["PWD"]) / source, self.home)
         return 0, "", ""
 
     def ssh(self, _arguments: Sequence[str], _stdin: str, _environ: Mapping[str, str]) -> Answer:
