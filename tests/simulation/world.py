@@ -78,7 +78,7 @@ class World:
 
     def run(self) -> None:
         """From the beginning to the quiet after the last trouble."""
-        self.loop.call_soon(self._begin)
+        self.loop.call_soon(self.begin)
         self.clockwork.before_step = self.chaos.before_step
         self.clockwork.run_until(LONGEST_SECONDS, self._over)
         Verdict(self).judge(quiet=self._quiet_since is not None)
@@ -94,7 +94,7 @@ class World:
             process.dispose()
         self.loop.dispose()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         profile, groups = self.profile, self.groups
         groups.times.ec2_lag = 2.0
         groups.times.terminate = self.random("times").choice((0.5, 5.0, 40.0))
