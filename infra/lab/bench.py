@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from infra.lab import notices
 from infra.lab.driver import Driver, moment, step
 from infra.lab.swarm_driver import Json
 from infra.lab.watching import Seen, watching, web
@@ -34,6 +35,8 @@ async def measure(env: Path, say: Callable[[str], None]) -> tuple[Figures, list[
             say(f"round {number + 1} of {ROUNDS}: one worker up, one down, with demo")
             await _up(driver, figures)
             await _down(driver, figures)
+        say(f"{ROUNDS} times three spot machines, each taken {notices.NOTICE_SECONDS} s after its notice")
+        await notices.measure(driver, figures, ROUNDS)
         say("services of both update orders: one worker up, one down")
         seen = await _with_services(driver, figures)
     return figures, seen
