@@ -18,6 +18,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -81,14 +82,16 @@ class Environment:
         environ: Mapping[str, str] | None = None,
         *,
         workers: int = 2,
+        nodes: int = WORKERS.desired,
         logs: Path | None = None,
         say: Say = lambda _line: None,
         greet: Greet = _silently,
     ) -> None:
         """`environ`: where the services' settings, ports and BOOT_DELAY come from; by default our own environment.
 
-        `say` hears what is being set up, and which service has ended. `greet` is awaited when everything is ready and
-        `env` does not say so yet: whoever waits for that file may end us in the moment in which it is there.
+        `workers`: processes; `nodes`: machines of the worker group. `say` hears what is being set up, and which
+        service has ended. `greet` is awaited when everything is ready and `env` does not say so yet: whoever waits for
+        that file may end us in the moment in which it is there.
         """
         self.folder = folder.absolute()
         self.logs = logs or self.folder / "logs"
@@ -98,6 +101,7 @@ class Environment:
         self._environ: Mapping[str, str] = os.environ if environ is None else environ
         self._variables: dict[str, str] = {}
         self._workers = workers
+        self._size = replace(WORKERS, high=max(WORKERS.high, 2 * nodes), desired=nodes)
         self._say = say
         self._greet = greet
         self._exits = AsyncExitStack()
@@ -135,7 +139,8 @@ class Environment:
         self._claim_folder()
         self._say("AWS: the stack of scaler.yaml, and two Auto Scaling groups")
         await self._start_aws()
-        self._say(f"Docker Swarm: three managers, one worker, and demo with {REPLICAS} replicas")
+        workers = "one worker" if self._size.desired == 1 else f"{self._size.desired} workers"
+        self._say(f"Docker Swarm: three managers, {workers}, and demo with {REPLICAS} replicas")
         await self._start_swarm()
         await self._follow_groups()
         await self._start_demo()
@@ -155,7 +160,7 @@ class Environment:
         self._exits.push_async_callback(asyncio.to_thread, self.aws.stop)
         session = self.aws.session(LAUNCHER_ACCESS_KEY)
         outputs = await asyncio.to_thread(deploy, session)
-        await asyncio.to_thread(create_groups, session)
+        await asyncio.to_thread(create_groups, session, workers=self._size)
         await asyncio.to_thread(put_hooks, session)
         self._variables |= self.aws.environment | {
             "SQS_QUEUE_URL": outputs["QueueUrl"],
@@ -183,7 +188,7 @@ class Environment:
         machines = SimulatedMachines(self.swarm)
         launcher = Launcher(session, _GROUPS, machines, self.boot, self.aws.instance_changes)
         await self._exits.enter_async_context(launcher.following())
-        expected = MANAGERS.desired + WORKERS.desired
+        expected = MANAGERS.desired + self._size.desired
         await self._until(lambda: self._ready_nodes() == expected, "The Swarm")
 
     def _ready_nodes(self) -> int:

@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Final
 
-from botocore.exceptions import BotoCoreError, ClientError
 from localstack_client.session import Session
 
 from infra.local.boot_knobs import BootKnobs
+from infra.local.living import Changes, Living
 from infra.local.machines import BootedInstance, Machines, Role
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.2
-RARELY_SECONDS: Final = 3.0
-GROUP_TAG: Final = "aws:autoscaling:groupName"
-_ALIVE: Final = ("pending", "running")
 
 
 class Launcher:
@@ -37,16 +33,13 @@ class Launcher:
         groups: Mapping[str, Role],
         machines: Machines,
         knobs: BootKnobs | None = None,
-        changes: Callable[[], int] | None = None,
+        changes: Changes | None = None,
     ) -> None:
-        """`changes`: a number that moves whenever an instance does; while it stands still EC2 is asked rarely."""
-        self._ec2 = session.client("ec2")
-        self._groups = dict(groups)
+        """Without `changes` EC2 is asked about all instances all the time."""
+        self._living = Living(session, groups, changes)
         self._machines = machines
         self.knobs = knobs or BootKnobs()
         self._known: dict[str, asyncio.Task[None]] = {}
-        self._changes = changes
-        self._seen: tuple[int, float] | None = None
 
     async def run(self, on_ready: Callable[[], None] | None = None) -> None:
         """Follow the groups. What is there at the start boots at once, managers first; then `on_ready` is called."""
@@ -56,9 +49,8 @@ class Launcher:
                 on_ready()
             while True:
                 await asyncio.sleep(POLL_SECONDS)
-                instances = await self._look() if self._worth_a_look() else None
-                if instances is not None:
-                    await self._follow(instances, tasks)
+                if await asyncio.to_thread(self._living.look):
+                    await self._follow(tasks)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -72,22 +64,16 @@ class Launcher:
                 await task
 
     async def _first_round(self, tasks: asyncio.TaskGroup) -> None:
-        for instance, role in await self._first_look():
+        while not await asyncio.to_thread(self._living.look):  # noqa: ASYNC110 - EC2 calls nobody
+            await asyncio.sleep(POLL_SECONDS)
+        for instance, role in self._living.instances.values():
             self._known[instance.instance_id] = tasks.create_task(self._boot(instance, role, 0.0))
             await asyncio.wait([self._known[instance.instance_id]])
 
-    async def _first_look(self) -> list[tuple[BootedInstance, Role]]:
-        while True:
-            instances = await self._look()
-            if instances is not None:
-                return instances
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _follow(self, instances: Sequence[tuple[BootedInstance, Role]], tasks: asyncio.TaskGroup) -> None:
-        alive = {instance.instance_id for instance, _ in instances}
-        for gone in self._known.keys() - alive:
+    async def _follow(self, tasks: asyncio.TaskGroup) -> None:
+        for gone in self._known.keys() - self._living.instances.keys():
             await self._kill(gone)
-        for instance, role in instances:
+        for instance, role in self._living.instances.values():
             if instance.instance_id not in self._known:
                 delay = self.knobs.for_launch()
                 self._known[instance.instance_id] = tasks.create_task(self._boot(instance, role, delay))
@@ -107,38 +93,6 @@ class Launcher:
         with _told("kill", instance_id):
             await self._machines.kill(instance_id)
 
-    def _worth_a_look(self) -> bool:
-        if self._changes is None:
-            return True
-        now, number = time.monotonic(), self._changes()
-        if self._seen is not None and self._seen[0] == number and now < self._seen[1] + RARELY_SECONDS:
-            return False
-        self._seen = number, now
-        return True
-
-    async def _look(self) -> list[tuple[BootedInstance, Role]] | None:
-        """The living instances of the groups, managers and older ones first; None while EC2 does not answer."""
-        try:
-            return await asyncio.to_thread(self._describe)
-        except (BotoCoreError, ClientError) as error:
-            self._seen = None
-            _log.warning("launcher-sees-nothing: %s", error)
-            return None
-
-    def _describe(self) -> list[tuple[BootedInstance, Role]]:
-        filters = [
-            {"Name": f"tag:{GROUP_TAG}", "Values": list(self._groups)},
-            {"Name": "instance-state-name", "Values": list(_ALIVE)},
-        ]
-        pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-        found = [one for page in pages for reservation in page["Reservations"] for one in reservation["Instances"]]
-        found.sort(key=lambda one: (self._role(one) == "worker", one["LaunchTime"]))
-        return [(_instance(one), self._role(one)) for one in found]
-
-    def _role(self, described: Mapping[str, Any]) -> Role:
-        tags = {tag["Key"]: tag["Value"] for tag in described["Tags"]}
-        return self._groups[tags[GROUP_TAG]]
-
 
 @contextlib.contextmanager
 def _told(what: str, instance_id: str) -> Iterator[None]:
@@ -147,13 +101,3 @@ def _told(what: str, instance_id: str) -> Iterator[None]:
         yield
     except Exception:  # noqa: BLE001 - whatever a machine's driver raises
         _log.exception("machine-%s-failed: %s", what, instance_id)
-
-
-def _instance(described: Mapping[str, Any]) -> BootedInstance:
-    return BootedInstance(
-        described["InstanceId"],
-        described["PrivateDnsName"],
-        described["PrivateIpAddress"],
-        described["Placement"]["AvailabilityZone"],
-        described["InstanceType"],
-    )

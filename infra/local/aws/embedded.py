@@ -63,9 +63,12 @@ class EmbeddedAws:
         finally:
             self._server.handle = handle
 
-    def instance_changes(self) -> int:
-        """How often an EC2 instance has changed its state: whoever follows them need only look when it moves."""
-        return self._world.instance_changes
+    def instance_changes(self, seen: int = 0) -> list[str]:
+        """The instances that have changed their state, one for each change, without the first so many changes.
+
+        Whoever follows them need only look at these.
+        """
+        return self._world.changed_instances[seen:]
 
     @property
     def incidents(self) -> Incidents:

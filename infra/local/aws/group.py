@@ -46,6 +46,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         self.history = History(name, "")
         self.why = ""
         self._past: deque[tuple[float, Group]] = deque(maxlen=REMEMBERED_STATES)
+        self._states: dict[str, Any] = {}
         self._deleted = False
         refusals.check_bounds(settings["min_size"], settings["max_size"], settings["desired_capacity"])
         super().__init__(name=name, autoscaling_backend=autoscaling_backend, **settings)
@@ -162,7 +163,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def changed(self) -> None:
         """Remember how the group looks now."""
         frozen = copy.copy(self)
-        frozen.instance_states = [copy.copy(state) for state in self.instance_states]
+        frozen.instance_states = [self._frozen(state) for state in self.instance_states]
         self._past.append((time.monotonic(), frozen))
         self.refreshes.look_soon()
 
@@ -204,6 +205,13 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def later(self, knob: str, action: Callable[[], None]) -> None:
         """Do it after so many seconds as the knob says."""
         self.world.timers.after(self.world.knobs.seconds(knob), action)
+
+    def _frozen(self, state: Any) -> Any:
+        """How a member looks now; one that has not changed since the last time is not copied again."""
+        kept = self._states.get(state.instance_id)
+        if kept is None or vars(kept) != vars(state):
+            kept = self._states[state.instance_id] = copy.copy(state)
+        return kept
 
     def _mark_unhealthy(self, state: Any) -> None:
         state.health_status = "Unhealthy"

@@ -33,8 +33,8 @@ class World:
     # conditional write, the same message handed out twice).
     lock: threading.RLock = field(default_factory=threading.RLock)
     timers: Timers = field(init=False)
-    instance_changes: int = 0
-    """How often an EC2 instance has changed its state."""
+    changed_instances: list[str] = field(default_factory=list)
+    """The id of an EC2 instance for each change of its state, in order."""
     ring: Callable[[str], None] = field(default=lambda _queue: None)
     """Wakes those who wait for a message of a queue: for messages that are sent from inside."""
     ring_all: Callable[[], None] = field(default=lambda: None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from infra.local import launcher
+from infra.local import living
 from infra.local.aws import LAUNCHER_ACCESS_KEY, REGION, EmbeddedAws, Size, create_group, create_network
 from infra.local.boot_knobs import BootKnobs
 from infra.local.launcher import Launcher
@@ -173,7 +173,7 @@ async def test_no_fault_of_aws_reaches_the_launcher(aws: EmbeddedAws, cluster: C
 
 
 async def test_idle_it_asks_rarely(aws: EmbeddedAws, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launcher, "RARELY_SECONDS", 1.0)
+    monkeypatch.setattr(living, "RARELY_SECONDS", 1.0)
     await until(lambda: aws.calls.since(time.time() - 0.5) == [])
     asked = aws.calls.counts(LAUNCHER_ACCESS_KEY)["ec2.DescribeInstances"]
     await until(lambda: aws.calls.counts(LAUNCHER_ACCESS_KEY)["ec2.DescribeInstances"] == asked + 1, within=1.5)
