@@ -1,8 +1,10 @@
 """AWS clients: how they are opened, and how their errors become ours."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.causes import cause
 from shared.credentials import prove
 from shared.errors import NotFound, Refused, ScalerError, Unavailable
+from shared.models import LeanFiles, Used, timestamp
 
 # Codes that mean "later": https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _LATER = frozenset(
@@ -42,9 +45,16 @@ _LATER = frozenset(
 _ABSENT = frozenset({"ResourceNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
 
 
-def open_session() -> Any:
-    """What clients share: credentials, and the SDK's endpoint data (several MB, once for each session)."""
-    return get_session()
+def open_session(used: Mapping[str, Used] = MappingProxyType({})) -> Any:
+    """What clients share: credentials, and the SDK's endpoint data (several MB, once for each session).
+
+    `used`: what is used of a service, where that is little of it.
+    """
+    session = get_session()
+    with suppress(BotoCoreError):  # a profile that is not there: `prove` says so
+        session.get_component("data_loader").file_loader = LeanFiles(used)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=timestamp)
+    return session
 
 
 async def open_client(

@@ -23,6 +23,7 @@ from shared.credentials import NoCredentials, prove, stopped_or_lost
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.table import Layout
 from shared.usage import take_arguments
+from worker.adapters import machines
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.doctor_alerts import probe
 from worker.adapters.doctor_aws import DoctorAws
@@ -42,6 +43,9 @@ log = structlog.get_logger()
 CHECK = "look at everything that the worker needs, change nothing, say what to do; exit 1 if something is wrong"
 CHECK_PATIENCE = timedelta(seconds=10)
 """A person waits."""
+
+USED = {"ec2": machines.USED}
+"""Of the services of AWS, where it is little."""
 
 STOP_SECONDS = 8.0
 """Stopping takes at most so long: a call that changes something is awaited, then the lease is released."""
@@ -74,7 +78,7 @@ def main() -> int:
 async def check(settings: WorkerSettings) -> int:
     """Look at all that a worker with these settings needs, and say so line by line. Returns 1 where one is wrong."""
     async with AsyncExitStack() as stack:
-        session = open_session()
+        session = open_session(USED)
         try:
             await prove(session, CHECK_PATIENCE)
         except NoCredentials as error:
@@ -105,7 +109,7 @@ async def run(settings: WorkerSettings, listener: socket.socket | None) -> None:
         metrics = Metrics(settings.scaler_cluster)
         if listener is not None:
             await health.serve(stack, metrics.registry, listener)
-        session = open_session()
+        session = open_session(USED)
         ports = measured(await open_ports(stack, settings, session), metrics.calls)
         stop = stop_event()  # from here on there is something to end; until then signals end the process at once
         owner = f"{os.uname().nodename}-{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -13,8 +13,9 @@ from localstack_client.session import Session
 
 from infra.local.aws import REGION, EmbeddedAws, deploy
 from infra.local.aws.embedded import EndpointSession
-from shared.aws import open_client
+from shared.aws import open_client, open_session
 from shared.table import Layout
+from worker.process import USED
 
 ELSEWHERE = os.environ.get("CONTRACT_AWS_ENDPOINT_URL")
 CALL = timedelta(seconds=5)
@@ -85,7 +86,7 @@ async def autoscaling(embedded: EmbeddedAws) -> AsyncIterator[Any]:
 async def ec2(embedded: EmbeddedAws) -> AsyncIterator[Any]:
     """The same for EC2."""
     async with AsyncExitStack() as stack:
-        yield await open_client(stack, "ec2", REGION, read_timeout=CALL)
+        yield await open_client(stack, "ec2", REGION, read_timeout=CALL, session=open_session(USED))
 
 
 def unique(prefix: str) -> str:

@@ -15,6 +15,7 @@ from shared.errors import NotFound, Refused, Unavailable
 from tests.adapters.conftest import CALL, unique
 from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
+from worker.adapters import machines
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.machines import Machines
 from worker.ports.scaling import Activities, Activity, Fate, Group, GroupChanges, Groups, Instance, Member, Phase
@@ -284,6 +285,7 @@ class StubbedEc2:
     def __init__(self, *, tagged: Sequence[str] = (), hidden: Collection[str] = (), seconds: float = 0.0) -> None:
         self.tagged = tagged
         self.hidden = hidden
+        self.pending: Collection[str] = ()
         self.seconds = seconds
         self.asked: list[tuple[str, int]] = []
         """What was filtered by, and how many values that had; each page once."""
@@ -300,12 +302,12 @@ class StubbedEc2:
         if arguments.get("NextToken"):
             self.told.set()
         page = found[half:] if arguments.get("NextToken") else found[:half]
-        machines = [
-            {"InstanceId": one, "State": {"Name": "running"}, "PrivateDnsName": f"{one}.internal"}
-            for one in page
-            if one not in self.hidden
-        ]
+        machines = [self._described(one) for one in page if one not in self.hidden]
         return {"Reservations": [{"Instances": machines}], **({} if arguments.get("NextToken") else {"NextToken": "2"})}
+
+    def _described(self, one: str) -> dict[str, Any]:
+        state = "pending" if one in self.pending else "running"
+        return {"InstanceId": one, "State": {"Name": state}, "PrivateDnsName": f"{one}.internal", "LaunchTime": NOW}
 
 
 class LargeGroup:
@@ -342,6 +344,67 @@ async def test_a_groups_instances_come_in_pages_while_the_group_is_described_and
     assert [one.id for one in group.instances] == MANY
     assert [group.instances[number].private_dns_name for number in (0, 448)] == ["i-0.internal", "i-448.internal"]
     assert group.instances[449] == Instance(id="i-449", phase=Phase.PENDING)
+
+
+@pytest.fixture
+def large() -> tuple[StubbedEc2, LargeGroup, AwsGroups]:
+    """A group of 450 that has been described once: one instance was hidden then, and one pending."""
+    ec2, autoscaling = StubbedEc2(tagged=MANY, hidden={"i-449"}), LargeGroup(MANY)
+    ec2.pending = {"i-448"}
+    autoscaling.answered.set()
+    return ec2, autoscaling, AwsGroups(autoscaling, ec2, CALL)
+
+
+Large = tuple[StubbedEc2, LargeGroup, AwsGroups]
+TWO_PAGES = 2
+
+
+async def test_what_identifies_an_instance_that_runs_is_read_once(large: Large) -> None:
+    """Only those are asked about again that were not settled: both are now."""
+    ec2, _, groups = large
+    before = await groups.describe("large")
+    assert [one.id for one in before.instances if not one.private_dns_name] == ["i-449"]
+    ec2.asked.clear()
+    ec2.hidden, ec2.pending = (), ()
+    after = await groups.describe("large")
+    assert ec2.asked == [("instance-id", 2)] * TWO_PAGES
+    assert {one.private_dns_name for one in after.instances} == {f"{one}.internal" for one in MANY}
+    ec2.asked.clear()
+    assert await groups.describe("large") == after
+    assert ec2.asked == []
+
+
+async def test_a_new_member_is_asked_about_and_one_that_has_left_is_not(large: Large) -> None:
+    ec2, autoscaling, groups = large
+    await groups.describe("large")
+    ec2.asked.clear()
+    ec2.hidden, ec2.pending = (), ()
+    autoscaling.members = [*MANY[1:448], "i-450"]
+    group = await groups.describe("large")
+    assert ("instance-id", 1) in ec2.asked
+    assert {name for name, _ in ec2.asked} == {"instance-id"}
+    assert [one.id for one in group.instances] == autoscaling.members
+    assert group.instances[-1].private_dns_name == "i-450.internal"
+    ec2.asked.clear()
+    autoscaling.members = MANY[:1]
+    await groups.describe("large")
+    assert ec2.asked == [("instance-id", 1)] * TWO_PAGES, "what had left the group was not kept"
+
+
+async def test_all_are_read_anew_after_a_minute(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
+    ec2, _, groups = large
+    await groups.describe("large")
+    ec2.asked.clear()
+    monkeypatch.setattr(machines, "KEPT", timedelta())
+    await groups.describe("large")
+    assert ec2.asked[:TWO_PAGES] == [(TAG, 1)] * TWO_PAGES
+
+
+async def test_whether_an_instance_is_gone_is_always_asked_anew(large: Large) -> None:
+    ec2, _, groups = large
+    await groups.describe("large")
+    ec2.hidden = {"i-1"}
+    assert await groups.gone(["i-1", "i-2"], {"i-1", "i-2"}) == {"i-1"}
 
 
 async def test_named_instances_are_asked_for_in_filters_of_their_longest_all_at_once() -> None:

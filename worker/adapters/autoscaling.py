@@ -6,14 +6,14 @@ told; an instance that EC2 does not show yet has those fields empty, and whoever
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from shared.at_once import AtOnce
 from shared.errors import NotFound
 from worker.adapters.calls import calling
 from worker.adapters.lifecycle_hooks import LifecycleHooks
-from worker.adapters.machines import Machines
+from worker.adapters.machines import NOT_SHOWN, Machine, Machines
 from worker.ports.scaling import (
     Activities,
     Activity,
@@ -55,11 +55,12 @@ class AwsGroups(LifecycleHooks):
         """The group with its instances. Raises NotFound."""
         async with AtOnce() as at_once:
             describing = at_once.ask(self._described(name))
-            tagged = at_once.ask(self._machines.of_group(name))
-        found, machines = describing.result(), tagged.result()
+            known = at_once.ask(self._machines.of_group(name))
+        found, machines = describing.result(), known.result()
         ids = [member["InstanceId"] for member in found.get("Instances", [])]
         if missing := [each for each in ids if each not in machines]:
             machines |= await self._machines.named(missing)
+        self._machines.keep(name, ids, machines)
         return _group(found, machines)
 
     async def _described(self, name: str) -> Mapping[str, Any]:
@@ -102,7 +103,7 @@ class AwsGroups(LifecycleHooks):
         https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/how-ec2-instance-termination-works.html
         """
         machines = await self._machines.named(instance_ids)
-        terminated = {each for each, machine in machines.items() if machine["State"]["Name"] == "terminated"}
+        terminated = {each for each, machine in machines.items() if machine.state == "terminated"}
         forgotten = set(instance_ids).intersection(members).difference(machines)
         return frozenset(terminated | forgotten)
 
@@ -135,7 +136,7 @@ class AwsGroups(LifecycleHooks):
             )
 
 
-def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) -> Group:
+def _group(found: Mapping[str, Any], machines: Mapping[str, Machine]) -> Group:
     suspended = {process["ProcessName"] for process in found.get("SuspendedProcesses", [])}
     return Group(
         name=found["AutoScalingGroupName"],
@@ -143,7 +144,7 @@ def _group(found: Mapping[str, Any], machines: Mapping[str, Mapping[str, Any]]) 
         min_size=found["MinSize"],
         max_size=found["MaxSize"],
         instances=tuple(
-            _instance(member, machines.get(member["InstanceId"], {})) for member in found.get("Instances", [])
+            _instance(member, machines.get(member["InstanceId"], NOT_SHOWN)) for member in found.get("Instances", [])
         ),
         launches_suspended="Launch" in suspended,
         terminations_suspended="Terminate" in suspended,
@@ -165,16 +166,16 @@ def _unit(group: Mapping[str, Any]) -> CapacityUnit:
     return "weights" if any((each.get("WeightedCapacity") or "1") != "1" for each in weighted) else "instances"
 
 
-def _instance(member: Mapping[str, Any], machine: Mapping[str, Any]) -> Instance:
+def _instance(member: Mapping[str, Any], machine: Machine) -> Instance:
     return Instance(
         id=member["InstanceId"],
         phase=_phase(member["LifecycleState"]),
         protected=bool(member.get("ProtectedFromScaleIn", False)),
         zone=member.get("AvailabilityZone", ""),
-        private_dns_name=machine.get("PrivateDnsName") or "",
-        addresses=_addresses(machine),
-        launched_at=machine.get("LaunchTime"),
-        made_at=_made_at(machine),
+        private_dns_name=machine.private_dns_name,
+        addresses=machine.addresses,
+        launched_at=machine.launched_at,
+        made_at=machine.made_at,
     )
 
 
@@ -195,23 +196,6 @@ def _phase(state: str) -> Phase:
     if state.startswith(("Terminat", "Detach")):
         return Phase.LEAVING
     return Phase.STANDBY if state in {"EnteringStandby", "Standby"} else Phase.PENDING
-
-
-def _addresses(machine: Mapping[str, Any]) -> frozenset[str]:
-    interfaces = [machine, *machine.get("NetworkInterfaces", [])]
-    private = [each for interface in interfaces for each in [interface, *interface.get("PrivateIpAddresses", [])]]
-    addresses = {each.get("PrivateIpAddress") for each in private} | {machine.get("PublicIpAddress")}
-    v6 = {each.get("Ipv6Address") for interface in interfaces for each in interface.get("Ipv6Addresses", [])}
-    return frozenset(address for address in addresses | v6 if address)
-
-
-def _made_at(machine: Mapping[str, Any]) -> datetime | None:
-    """When its primary network interface was attached: LaunchTime is that of its last start.
-
-    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceAttachment.html
-    """
-    attachments = (interface.get("Attachment") or {} for interface in machine.get("NetworkInterfaces", []))
-    return next((each.get("AttachTime") for each in attachments if each.get("DeviceIndex") == 0), None)
 
 
 def _activity(found: Mapping[str, Any]) -> Activity:

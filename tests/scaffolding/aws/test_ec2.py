@@ -24,7 +24,7 @@ def ec2(aws: EmbeddedAws) -> Any:
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     """The instances whose description was written anew, in order."""
     found: Written = []
-    write = descriptions._item  # noqa: SLF001 - what costs
+    write = descriptions._item
 
     def noted(reservation: Any, context: ActionContext) -> str:
         found.extend(instance.id for instance in reservation.instances)
