@@ -88,6 +88,12 @@ class Channel:
         """As Prometheus and the scaler post them."""
         self.http.post(f"{self.url}/api/v2/alerts", json=list(alerts), timeout=5).raise_for_status()
 
+    def known(self, service: str) -> list[Mapping[str, Any]]:
+        """The alerts about a service that Alertmanager has."""
+        query = {"filter": f'service="{service}"'}
+        answer = self.http.get(f"{self.url}/api/v2/alerts", params=query, timeout=5)
+        return list(answer.json())
+
     def told(self, service: str, number: int = 1) -> list[Message]:
         """The messages in Slack about a service, when there are so many."""
         return self._some(lambda each: _is_about(each, service), number)

@@ -112,6 +112,17 @@ def test_every_notice_has_its_text_its_colour_a_link_and_who_asked(
     assert message.lines == [f"{alert.request}: {summary}, asked by Alertmanager (web_mem) {link}"]
 
 
+def test_what_several_prometheus_servers_tell_is_one_alert_that_began_with_the_first(channel: Channel) -> None:
+    """One on each manager judges the same; ingest knows a delivery again by the alert's labels and its beginning."""
+    labels = {"alertname": "memory", "service": "several", "scale": "up", "type": "node"}
+    now = datetime.now(UTC).replace(microsecond=0)
+    for seconds in (20, 10, 0):
+        channel.post({**firing(labels), "startsAt": (now - timedelta(seconds=seconds)).isoformat()})
+    for alert in (*channel.known("several"), *channel.asked("several")[0].body["alerts"]):
+        assert datetime.fromisoformat(alert["startsAt"]) == now - timedelta(seconds=20)
+    assert len(channel.known("several")) == len(channel.asked("several")[0].body["alerts"]) == 1
+
+
 @pytest.mark.parametrize(("number", "rule"), list(enumerate(products())), ids=[rule["alert"] for rule in products()])
 def test_every_shipped_rule_has_its_text_its_colour_and_a_link(
     channel: Channel, alone: None, number: int, rule: Mapping[str, Any]

@@ -37,6 +37,8 @@ GIVEN: Final = {
 }
 MIXIN: Final = Path(__file__).parents[2] / "monitoring"
 DOCS: Final = Path(__file__).parents[2] / "docs"
+MOUNTED: Final = "/mnt/efs"
+BOOTSTRAP: Final = Path(__file__).parents[2] / "infra/cloudformation/bootstrap/swarm-node.sh"
 CALL_SECONDS: Final = 5  # the worker's own limit, with the default lease
 
 
@@ -76,7 +78,13 @@ def run(*command: str | Path, cwd: Path | None = None, environ: Mapping[str, str
 
 @pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
 @pytest.mark.parametrize(
-    "names", [*((name,) for name in NAMES), ("scaler", "scaler-keys"), ("proxy", "proxy-letsencrypt")]
+    "names",
+    [
+        *((name,) for name in NAMES),
+        ("scaler", "scaler-keys"),
+        ("proxy", "proxy-letsencrypt"),
+        ("monitor", "monitor-efs"),
+    ],
 )
 def test_docker_accepts_the_stack(names: tuple[str, ...]) -> None:
     files = [word for name in names for word in ("-c", str(STACKS / f"{name}.yml"))]
@@ -106,6 +114,29 @@ def test_what_a_service_names_is_declared() -> None:
                 assert set(service.get(kind, [])) <= (parsed.get(kind) or {}).keys(), (name, key, kind)
             for volume in service.get("volumes", []):
                 assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
+
+
+def written(service: Mapping[str, Any]) -> list[str]:
+    """The volumes of its node that a service writes."""
+    volumes = service.get("volumes", [])
+    return [each["source"] for each in volumes if each["type"] == "volume" and not each.get("read_only")]
+
+
+def test_only_alertmanagers_volume_can_be_on_another_node_than_its_task() -> None:
+    """A global service has a task, and so a volume, on each of its nodes, and leaves none behind."""
+    moving = {(name, key) for name, key, each in services() if written(each) and each["deploy"].get("mode") != "global"}
+    assert moving == {("monitor", "alertmanager")}
+
+
+@pytest.mark.skipif(not docker_has_stack_config(), reason="no `docker stack config` on this machine")
+def test_with_efs_alertmanagers_files_are_on_every_manager_and_prometheuss_are_not_on_nfs() -> None:
+    files = [word for name in ("monitor", "monitor-efs") for word in ("-c", str(STACKS / f"{name}.yml"))]
+    parsed = yaml.safe_load(run("docker", "stack", "config", *files, environ=GIVEN))["services"]
+    [kept] = parsed["alertmanager"]["volumes"]
+    assert (kept["type"], kept["source"], kept["target"]) == ("bind", f"{MOUNTED}/alertmanager", "/alertmanager")
+    assert "--storage.path=/alertmanager" in parsed["alertmanager"]["command"]
+    assert MOUNTED not in str(parsed["prometheus"])
+    assert f"{MOUNTED} efs" in BOOTSTRAP.read_text(), "swarm.yaml mounts it elsewhere"
 
 
 def test_who_has_a_certificate_of_its_own_says_all_that_the_proxy_says_and_https() -> None:
