@@ -6,12 +6,16 @@ protected; a termination by name lowers the capacity each time it is asked for; 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from infra.local.scaling import placement, refusals
+from infra.local.scaling.lifecycle import Outcome as HoldOutcome
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.holds import Holds
@@ -60,6 +64,7 @@ class GroupState:
     desired: int
     min_size: int
     max_size: int
+    holds: Holds
     protects_new: bool = True
     refreshing: bool = False
     refusal: str | None = None
@@ -75,11 +80,7 @@ class GroupState:
     activities: deque[Activity] = field(default_factory=lambda: deque(maxlen=100))
     """Newest first."""
     desired_history: list[int] = field(default_factory=list)
-    holds: Holds = field(init=False)
     history: deque[tuple[float, Group]] = field(default_factory=lambda: deque(maxlen=200))
-
-    def __post_init__(self) -> None:
-        self.holds = Holds(self.name)
 
     @property
     def staying(self) -> list[Instance]:
@@ -134,7 +135,8 @@ class InMemoryGroups(Port):
         self, name: str, *, desired: int, min_size: int = 0, max_size: int = 10, protects_new: bool = True
     ) -> list[str]:
         """A group whose instances are InService already; their ids."""
-        group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, protects_new)
+        holds = Holds(name, self._clock.now, self._announce)
+        group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, holds, protects_new)
         group.desired_history.append(desired)
         for _ in range(desired):
             self._add(group, Phase.IN_SERVICE)
@@ -200,7 +202,7 @@ class InMemoryGroups(Port):
         """The instances of some groups, as they were `describe_lag` ago."""
         seen = [self._seen(name) for name in names if name in self._region.groups]
         return [
-            Member(each.id, group.name, each.phase, held=self._region.groups[group.name].holds.holds(each.id))
+            Member(each.id, group.name, each.phase, held=bool(self._region.groups[group.name].holds.of(each.id)))
             for group in seen
             for each in group.instances
         ]
@@ -208,17 +210,17 @@ class InMemoryGroups(Port):
     @hooked
     async def lifecycle_hooks(self, name: str) -> Sequence[LifecycleHook]:
         """The lifecycle hooks of a group."""
-        return tuple(self._region.groups[name].holds.hooks.values())
+        return self._region.groups[name].holds.shown
 
     @hooked
     async def complete(self, hold: Hold, release: Release) -> None:
         """Let a held instance go on."""
-        self._region.groups[hold.group].holds.complete(hold, release)
+        self._region.groups[hold.group].holds.complete_hold(hold, release)
 
     @hooked
     async def heartbeat(self, hold: Hold) -> None:
         """Begin a hook's time anew."""
-        self._region.groups[hold.group].holds.heartbeat(hold)
+        self._region.groups[hold.group].holds.beat(hold)
 
     @hooked
     async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
@@ -230,27 +232,18 @@ class InMemoryGroups(Port):
     @hooked
     async def set_desired(self, name: str, desired: int) -> None:
         """Set the desired capacity; the group follows."""
-        group = self._region.groups.get(name)
-        if group is None:
-            raise Refused(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found (ValidationError)")
-        if desired > group.max_size:
-            raise Refused(
-                f"New SetDesiredCapacity value {desired} is above max value {group.max_size} (ValidationError)"
-            )
-        if desired < group.min_size:
-            raise Refused(
-                f"New SetDesiredCapacity value {desired} is below min value {group.min_size} (ValidationError)"
-            )
+        with _refused():
+            group = self._group(name)
+            refusals.check_desired(desired, group.min_size, group.max_size)
         self._desire(group, desired)
 
     @hooked
     async def terminate(self, instance_id: str) -> int | None:
         """Terminate one instance and lower the desired capacity with it: to what, unless that is not told."""
-        group = self._group_of(instance_id)
-        if "Terminate" in group.suspended:
-            raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
-        if group.desired <= group.min_size:
-            raise Refused(f"Currently, desiredSize equals minSize ({group.min_size}). (ValidationError)")
+        with _refused():
+            group = self._group_of(instance_id)
+            at_least = group.min_size if group.desired <= group.min_size else None
+            refusals.check_termination(group.name, suspended="Terminate" in group.suspended, at_least=at_least)
         if self._end(group, instance_id, held=True):
             group.activities[0] = replace(group.activities[0], lowered_to=group.desired - 1)
         self._desire(group, group.desired - 1)
@@ -259,9 +252,9 @@ class InMemoryGroups(Port):
     @hooked
     async def replace(self, instance_id: str) -> None:
         """Terminate one instance; the group launches another."""
-        group = self._group_of(instance_id)
-        if "Terminate" in group.suspended:
-            raise Refused(f"The Terminate process of AutoScalingGroup {group.name} is suspended. (ValidationError)")
+        with _refused():
+            group = self._group_of(instance_id)
+            refusals.check_termination(group.name, suspended="Terminate" in group.suspended, at_least=None)
         self._end(group, instance_id)
         self.follow(group.name)
 
@@ -285,24 +278,23 @@ class InMemoryGroups(Port):
                 return
             self._launch(group)
         while len(group.staying) > group.desired and "Terminate" not in group.suspended:
-            unprotected = [instance for instance in group.staying if not instance.protected]
-            if not unprotected:
+            chosen = placement.victims(map(_as_policies_see, group.staying), 1)
+            if not chosen:
                 return
-            self._region.killed.append(unprotected[0].id)
-            self._end(group, unprotected[0].id)
+            self._region.killed += chosen
+            self._end(group, chosen[0])
             self._changed(group)
 
     def _launch(self, group: GroupState) -> None:
         instance = self._add(group, Phase.PENDING)
         self._note(group, "launch", "succeeded", instance.id)
         self._changed(group)
-        serve = partial(self._begin_to_serve, group, instance.id)
-        if not group.holds.hold(instance.id, serve, self._announce, "launch"):
-            serve()
+        if not group.holds.hold_at("launch", instance.id, partial(self._begin_to_serve, group, instance.id)):
+            self._begin_to_serve(group, instance.id, HoldOutcome(abandoned=False))
 
-    def _begin_to_serve(self, group: GroupState, instance_id: str) -> None:
+    def _begin_to_serve(self, group: GroupState, instance_id: str, how: HoldOutcome) -> None:
         """No launch hook holds it any more. One that was abandoned ends instead."""
-        if group.holds.ended and group.holds.ended[-1][0] == instance_id and group.holds.ended[-1][2] == "ABANDON":
+        if how.abandoned:
             self._end(group, instance_id)
             self.follow(group.name)
         else:
@@ -314,7 +306,7 @@ class InMemoryGroups(Port):
             id=f"i-{number:017x}",
             phase=phase,
             protected=group.protects_new,
-            zone=ZONES[number % len(ZONES)],
+            zone=placement.zone_for_launch(ZONES, map(_as_policies_see, group.staying)),
             private_dns_name=f"ip-10-0-{number // 250}-{number % 250 + 4}.ec2.internal",
             launched_at=self._clock.now(),
         )
@@ -337,7 +329,7 @@ class InMemoryGroups(Port):
             return False
         group.instances[instance_id] = replace(instance, phase=Phase.LEAVING)
         self._note(group, "termination", "open", instance_id)
-        if not (held and group.holds.hold(instance_id, partial(self._die, group, instance_id), self._announce)):
+        if not (held and group.holds.hold_at("termination", instance_id, lambda _: self._die(group, instance_id))):
             self._die(group, instance_id)
         return True
 
@@ -378,14 +370,32 @@ class InMemoryGroups(Port):
         for watcher in watchers:
             watcher(group.name, instance)
 
+    def _group(self, name: str) -> GroupState:
+        if name not in self._region.groups:
+            raise refusals.no_such_group(name)
+        return self._region.groups[name]
+
     def _group_of(self, instance_id: str) -> GroupState:
         for group in self._region.groups.values():
             if instance_id in group.instances:
                 return group
-        raise Refused(f"Instance Id not found - No managed instance found for {instance_id} (ValidationError)")
+        raise refusals.no_such_instance(instance_id)
 
     def _as_ec2_knows(self, instance: Instance) -> Instance:
         launched = instance.launched_at
         if launched is None or (self._clock.now() - launched).total_seconds() >= self.times.ec2_lag:
             return instance
         return replace(instance, private_dns_name="", launched_at=None)
+
+
+def _as_policies_see(instance: Instance) -> placement.Member:
+    made = instance.launched_at or datetime.min.replace(tzinfo=UTC)
+    return placement.Member(instance.id, instance.zone, made, instance.protected)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except refusals.Refusal as refusal:
+        raise Refused(f"{refusal} ({refusal.code})") from refusal

@@ -1,110 +1,95 @@
-"""Lifecycle hooks in memory: they hold instances on their way out until they are completed, or their time is over."""
+"""Lifecycle hooks in memory: the rules of Auto Scaling on the loop's time, in the words of the worker's ports."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Literal
 
+from infra.local.scaling import messages
+from infra.local.scaling.hooks import Hook, Hooks
+from infra.local.scaling.lifecycle import TIMED_OUT, Action, Lifecycle, Outcome
+from infra.local.scaling.messages import LAUNCHING, TERMINATING, Place
+from infra.local.scaling.refusals import Refusal
 from shared.errors import NotFound
 from worker.ports.hooks import Hold, LifecycleHook, Release
 
 Transition = Literal["launch", "termination"]
+_AWS_WORDS = {"launch": LAUNCHING, "termination": TERMINATING}
 
 
-@dataclass(slots=True)
-class _Held:
-    token: str
-    timeout: float
-    timer: asyncio.TimerHandle
-    beats: int = 0
+class LoopTimers:
+    """The event loop's time."""
+
+    def now(self) -> float:
+        """The present moment."""
+        return asyncio.get_running_loop().time()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Carry out `action` in `seconds`."""
+        asyncio.get_running_loop().call_later(seconds, action)
 
 
-@dataclass(slots=True)
-class Holds:
-    """The hooks of one group, and what they hold. `released` is called when an instance may go on."""
+class Holds(Lifecycle):
+    """The hooks of one group, and what they hold. `announce` hears what EventBridge would."""
 
-    group: str
-    hooks: dict[str, LifecycleHook] = field(default_factory=dict)
-    held: dict[tuple[str, str], _Held] = field(default_factory=dict)
-    """By instance and hook."""
-    ended: list[tuple[str, str, str]] = field(default_factory=list)
-    """Instance, hook, and how the hold ended: `CONTINUE`, `ABANDON`, or `timeout`."""
-    beats: dict[str, int] = field(default_factory=dict)
-    """Heartbeats by instance."""
-    _released: dict[str, Callable[[], None]] = field(default_factory=dict)
-    numbers: "count[int]" = field(default_factory=lambda: count(1))
+    def __init__(self, group: str, now: Callable[[], datetime], announce: Callable[[dict[str, Any]], None]) -> None:
+        numbers = count(1)
+        super().__init__(LoopTimers(), self._announce, lambda: f"token-{next(numbers)}")
+        self._group = group
+        self._place = Place("123456789012", "us-east-1", now)
+        self._listener = announce
+        self.hooks = Hooks(group)
+        self.ended: list[tuple[str, str, str]] = []
+        """Instance, hook, and how the hold ended: `CONTINUE`, `ABANDON`, or `timeout`."""
+        self.beats: Counter[str] = Counter()
+        """Heartbeats by instance."""
 
-    def add(self, name: str, timeout: float = 300.0, transition: Transition = "termination") -> None:
-        """Another hook."""
-        self.hooks[name] = LifecycleHook(name, transition, timedelta(seconds=timeout))
+    def add(self, name: str, timeout: float = 300, transition: Transition = "termination") -> None:
+        """Another hook, as the cluster's template makes them."""
+        settings: dict[str, Any] = {"heartbeat_timeout": int(timeout), "default_result": "CONTINUE"}
+        self.hooks.put(name, transition=_AWS_WORDS[transition], **settings)
 
-    def hold(
-        self,
-        instance: str,
-        released: Callable[[], None],
-        tell: Callable[[dict[str, Any]], None],
-        transition: Transition = "termination",
-    ) -> bool:
-        """Whether a hook holds the instance from now on; `tell` hears what EventBridge would."""
-        hooks = [hook for hook in self.hooks.values() if hook.transition == transition]
-        for hook in hooks:
-            seconds, key = hook.timeout.total_seconds(), (instance, hook.name)
-            token = f"token-{next(self.numbers)}-{instance}"
-            timer = asyncio.get_running_loop().call_later(seconds, self._end, key, "timeout", released)
-            self.held[key] = _Held(token, seconds, timer)
-            tell(_event(self.group, hook.name, instance, token, transition))
-        self._released[instance] = released
-        return bool(hooks)
+    def hold_at(self, transition: Transition, instance: str, then: Callable[[Outcome], None]) -> bool:
+        """Whether a hook holds the instance from now on."""
+        return self.hold(instance, self.hooks.of(_AWS_WORDS[transition]), then)
 
-    def holds(self, instance: str) -> bool:
-        """Whether any hook holds it."""
-        return any(key[0] == instance for key in self.held)
+    @property
+    def shown(self) -> tuple[LifecycleHook, ...]:
+        """The hooks."""
+        return tuple(map(_shown, self.hooks.all()))
 
-    def complete(self, hold: Hold, release: Release) -> None:
+    def complete_hold(self, hold: Hold, release: Release) -> None:
         """Let it go on. Raises NotFound."""
-        self._find(hold).timer.cancel()
-        self._end((hold.instance_id, hold.hook), release, self._released[hold.instance_id])
+        with _over_is_not_found():
+            self.complete(hold.hook, hold.token, hold.instance_id, release)
 
-    def heartbeat(self, hold: Hold) -> None:
+    def beat(self, hold: Hold) -> None:
         """Begin the time anew. Raises NotFound."""
-        held = self._find(hold)
-        held.timer.cancel()
-        key, released = (hold.instance_id, hold.hook), self._released[hold.instance_id]
-        held.timer = asyncio.get_running_loop().call_later(held.timeout, self._end, key, "timeout", released)
-        self.beats[hold.instance_id] = self.beats.get(hold.instance_id, 0) + 1
+        with _over_is_not_found():
+            self.heartbeat(hold.hook, hold.token, hold.instance_id)
+        self.beats[hold.instance_id] += 1
 
-    def _find(self, hold: Hold) -> _Held:
-        held = self.held.get((hold.instance_id, hold.hook))
-        if held is None or hold.token not in {None, held.token}:
-            raise NotFound(f"No active Lifecycle Action found with instance ID {hold.instance_id} (ValidationError)")
-        return held
+    def _announce(self, action: Action) -> None:
+        self._listener(
+            messages.lifecycle_event(self._place, f"arn:aws:autoscaling:::{self._group}", action.detail(self._group))
+        )
 
-    def _end(self, key: tuple[str, str], how: str, released: Callable[[], None]) -> None:
-        del self.held[key]
-        self.ended.append((*key, how))
-        if not self.holds(key[0]):
-            released()
+    def _end(self, action: Action, result: str, reason: str) -> None:
+        self.ended.append((action.instance_id, action.hook.name, "timeout" if reason == TIMED_OUT else result))
+        super()._end(action, result, reason)
 
 
-def _event(group: str, hook: str, instance: str, token: str, transition: Transition) -> dict[str, Any]:
-    leaving = transition == "termination"
-    return {
-        "version": "0",
-        "id": token,
-        "detail-type": f"EC2 Instance-{'terminate' if leaving else 'launch'} Lifecycle Action",
-        "source": "aws.autoscaling",
-        "account": "123456789012",
-        "region": "us-east-1",
-        "resources": [],
-        "detail": {
-            "LifecycleActionToken": token,
-            "AutoScalingGroupName": group,
-            "LifecycleHookName": hook,
-            "EC2InstanceId": instance,
-            "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{'TERMINATING' if leaving else 'LAUNCHING'}",
-            "Origin": "AutoScalingGroup" if leaving else "EC2",
-            "Destination": "EC2" if leaving else "AutoScalingGroup",
-        },
-    }
+def _shown(hook: Hook) -> LifecycleHook:
+    transition: Transition = "launch" if hook.transition == LAUNCHING else "termination"
+    return LifecycleHook(hook.name, transition, timedelta(seconds=hook.heartbeat_timeout))
+
+
+@contextmanager
+def _over_is_not_found() -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise NotFound(f"{refusal} ({refusal.code})") from refusal

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from infra.local.aws import REGION, EmbeddedAws, deploy, messages
+from infra.local.aws import REGION, EmbeddedAws, deploy
 from infra.local.aws.eventbridge import emit
-from infra.local.aws.messages import Event
 from infra.local.aws.world import world_of
+from infra.local.scaling import messages
+from infra.local.scaling.messages import Event
 from tests.infra.cloudformation import listed, read
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "cloudformation" / "scaler.yaml"

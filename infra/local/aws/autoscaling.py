@@ -16,8 +16,9 @@ from moto.autoscaling.urls import url_bases as moto_url_bases
 from moto.core.responses import ActionResult, EmptyResult
 
 from infra.local.aws.group import Group
-from infra.local.aws.refusals import already_exists, no_such_instance
+from infra.local.aws.refusals import as_moto_refuses
 from infra.local.aws.world import World, world_of
+from infra.local.scaling.refusals import already_exists, no_such_group, no_such_instance
 
 DEFAULT_PAGE: Final = 100
 
@@ -26,7 +27,8 @@ class Groups(OrderedDict[str, Group]):
     """Groups by name; a name it does not know is AWS's ValidationError, not a KeyError."""
 
     def __missing__(self, name: str) -> Group:
-        raise ValidationError(f"AutoScalingGroup name not found - AutoScalingGroup '{name}' not found")
+        with as_moto_refuses():
+            raise no_such_group(name)
 
 
 class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no types
@@ -45,6 +47,7 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
         """The embedded AWS this belongs to."""
         return world_of(self.account_id)
 
+    @as_moto_refuses()
     def create_auto_scaling_group(self, name: str, **settings: Any) -> Group:
         """moto's, but the group it makes is ours."""
         if name in self.autoscaling_groups:
@@ -75,11 +78,13 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
         states = [state for group in self.describe_auto_scaling_groups([]) for state in group.instances]
         return [state for state in states if not instance_ids or state.instance_id in instance_ids]
 
+    @as_moto_refuses()
     def set_desired_capacity(self, group_name: str, desired_capacity: int | None) -> None:
         """Within the group's bounds."""
         group = self.autoscaling_groups[group_name]
         group.resize(group.min_size if desired_capacity is None else desired_capacity)
 
+    @as_moto_refuses()
     def terminate_instance(self, instance_id: str, should_decrement: bool) -> dict[str, Any]:
         """The activity, as the API shows it."""
         return self.group_of(instance_id).terminate(instance_id, should_decrement).as_aws()
@@ -89,6 +94,7 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
         for group in self.autoscaling_groups.values():
             group.lost(instance_ids)
 
+    @as_moto_refuses()
     def set_instance_health(self, instance_id: str, health_status: str) -> None:
         """An unhealthy instance is replaced."""
         group = self.group_of(instance_id)
@@ -96,6 +102,7 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
         group.changed()
         self.world.timers.after(self.world.knobs.seconds("health_check_seconds"), group.check_health)
 
+    @as_moto_refuses()
     def set_instance_protection(self, group_name: str, instance_ids: list[str], protected: bool | None) -> None:
         """Protection from scale-in."""
         self.autoscaling_groups[group_name].protect(instance_ids, bool(protected))
@@ -111,13 +118,14 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
         super().suspend_processes(group_name, scaling_processes)
         self.autoscaling_groups[group_name].changed()
 
+    @as_moto_refuses()
     def delete_auto_scaling_group(self, group_name: str, force: bool = True) -> None:
         """With force (CloudFormation's way) the instances go too."""
         self.autoscaling_groups[group_name].delete(force)
         del self.autoscaling_groups[group_name]
 
     def group_of(self, instance_id: str) -> Group:
-        """The group an instance belongs to. Raises ValidationError."""
+        """The group an instance belongs to. Raises Refusal."""
         for group in self.autoscaling_groups.values():
             if any(state.instance_id == instance_id for state in group.instance_states):
                 return group
@@ -165,6 +173,7 @@ class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no t
         """Newest first."""
         return self._page("InstanceRefreshes", self._group().refreshes.all(), "InstanceRefreshId")
 
+    @as_moto_refuses()
     def put_lifecycle_hook(self) -> ActionResult:
         """One more, or another than before."""
         self._group().put_hook(
@@ -184,16 +193,19 @@ class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no t
         hooks = group.hooks.all(self._get_param("LifecycleHookNames", []))
         return ActionResult({"LifecycleHooks": [hook.as_aws(group.name) for hook in hooks]})
 
+    @as_moto_refuses()
     def delete_lifecycle_hook(self) -> ActionResult:
         """One less."""
         self._group().delete_hook(self._get_param("LifecycleHookName"))
         return ActionResult({})
 
+    @as_moto_refuses()
     def complete_lifecycle_action(self) -> ActionResult:
         """By token, or by instance."""
         self._group().lifecycle.complete(*self._action(), self._get_param("LifecycleActionResult"))
         return ActionResult({})
 
+    @as_moto_refuses()
     def record_lifecycle_action_heartbeat(self) -> ActionResult:
         """The same."""
         self._group().lifecycle.heartbeat(*self._action())

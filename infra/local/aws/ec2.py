@@ -19,10 +19,10 @@ from moto.ec2.responses import EC2Response
 from moto.ec2.urls import url_bases as moto_url_bases
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
-from infra.local.aws import messages
 from infra.local.aws.descriptions import Described, Descriptions
 from infra.local.aws.eventbridge import emit
 from infra.local.aws.world import REGION, World, world_of
+from infra.local.scaling import messages
 
 PENDING = ("pending", 0)
 RUNNING = ("running", 16)

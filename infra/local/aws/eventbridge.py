@@ -14,8 +14,8 @@ from typing import Any, Final
 from moto.events.models import events_backends
 from moto.sqs.models import sqs_backends
 
-from infra.local.aws.messages import Event
 from infra.local.aws.world import REGION, World
+from infra.local.scaling.messages import Event
 
 SERVICE: Final = "events.amazonaws.com"
 

@@ -14,18 +14,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import FakeAutoScalingGroup
 
-from infra.local.aws import placement, refusals
-from infra.local.aws.activities import Activity, History, at
-from infra.local.aws.hooks import Hooks
 from infra.local.aws.launches import PENDING, Launches
-from infra.local.aws.lifecycle import Lifecycle
+from infra.local.aws.lifecycle_targets import LifecycleTargets
 from infra.local.aws.refresh import Refreshes
+from infra.local.aws.refusals import as_moto_refuses
 from infra.local.aws.replacements import Replacements
 from infra.local.aws.terminations import Terminations
 from infra.local.aws.world import World
+from infra.local.scaling import placement, refusals
+from infra.local.scaling.activities import Activity, History, at
+from infra.local.scaling.hooks import Hooks
+from infra.local.scaling.lifecycle import Lifecycle
 
 REMEMBERED_STATES: Final = 2000
 
@@ -38,7 +39,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def __init__(self, name: str, autoscaling_backend: Any, **settings: Any) -> None:
         self.world: World = autoscaling_backend.world
         self.hooks = Hooks(name)
-        self.lifecycle = Lifecycle(self.world, name)
+        self.targets = LifecycleTargets(self.world, name)
+        self.lifecycle = Lifecycle(self.world.timers, self.targets.tell)
         self.launches = Launches(self)
         self.terminations = Terminations(self)
         self.replacements = Replacements(self)
@@ -48,14 +50,15 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         self._past: deque[tuple[float, Group]] = deque(maxlen=REMEMBERED_STATES)
         self._states: dict[str, Any] = {}
         self._deleted = False
-        refusals.check_bounds(settings["min_size"], settings["max_size"], settings["desired_capacity"])
+        with as_moto_refuses():
+            refusals.check_bounds(settings["min_size"], settings["max_size"], settings["desired_capacity"])
         super().__init__(name=name, autoscaling_backend=autoscaling_backend, **settings)
 
     # What moto calls
 
     def set_desired_capacity(self, new_capacity: int | None) -> None:
         """Any change of the desired number, and every occasion to look whether it is met."""
-        self.history.group_arn = self.lifecycle.group_arn = self.arn
+        self.history.group_arn = self.targets.group_arn = self.arn
         wanted = self.min_size if new_capacity is None else new_capacity
         self.desired_capacity = wanted
         self.converge()
@@ -65,7 +68,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         low = _first(settings.get("min_size"), self.min_size)
         high = _first(settings.get("max_size"), self.max_size)
         wanted = settings.get("desired_capacity")
-        refusals.check_bounds(low, high, wanted)
+        with as_moto_refuses():
+            refusals.check_bounds(low, high, wanted)
         if wanted is None:
             wanted = min(max(self.desired_capacity, low), high)
         before = self.desired_capacity
@@ -78,7 +82,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     # What the API asks for
 
     def resize(self, wanted: int) -> None:
-        """SetDesiredCapacity. Raises ValidationError outside MinSize and MaxSize."""
+        """SetDesiredCapacity. Raises Refusal outside MinSize and MaxSize."""
         refusals.check_desired(wanted, self.min_size, self.max_size)
         before = self.desired_capacity
         self.why = (
@@ -93,7 +97,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
 
         On an instance that is already going, AWS lowers the number once more, and so does this.
         """
-        refusals.check_termination(self, decrement)
+        at_least = self.min_size if decrement and self.desired_capacity <= self.min_size else None
+        refusals.check_termination(self.name, suspended=self.suspended("Terminate"), at_least=at_least)
         before = self.desired_capacity
         if decrement:
             self.desired_capacity -= 1
@@ -108,7 +113,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         states = [self.member(instance_id) for instance_id in instance_ids]
         for state in states:
             if state.lifecycle_state not in ("InService", "EnteringStandby", "Standby"):
-                raise ValidationError(
+                raise refusals.Refusal(
                     f"The instance {state.instance_id} is not in InService or EnteringStandby or Standby."
                 )
         for state in states:
@@ -117,7 +122,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
 
     def put_hook(self, name: str, **settings: Any) -> None:
         """PutLifecycleHook: holds whom it concerns from now on; who is on the way already is not held."""
-        self.lifecycle.put(self.hooks.put(name, **settings))
+        self.targets.put(self.hooks.put(name, **settings))
 
     def delete_hook(self, name: str) -> None:
         """DeleteLifecycleHook: nobody waits for it any more."""
@@ -126,7 +131,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def delete(self, force: bool) -> None:
         """Every instance goes, protected or not, whoever waits for it."""
         if self.instance_states and not force:
-            raise refusals.ResourceInUse
+            raise refusals.in_use()
         self._deleted = True
         for state in list(self.instance_states):
             cause = f"{at()} instance {state.instance_id} was taken out of service."
@@ -170,7 +175,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     # What others need to know of it
 
     def member(self, instance_id: str) -> Any:
-        """The state of one instance. Raises ValidationError where the group has none such."""
+        """The state of one instance. Raises Refusal where the group has none such."""
         for state in self.instance_states:
             if state.instance_id == instance_id:
                 return state

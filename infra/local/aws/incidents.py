@@ -12,11 +12,11 @@ from moto.autoscaling.models import autoscaling_backends
 from moto.core.exceptions import ServiceException
 from moto.ec2.models import ec2_backends
 
-from infra.local.aws import messages
 from infra.local.aws.eventbridge import emit
 from infra.local.aws.group import Group
-from infra.local.aws.messages import Event, Place
 from infra.local.aws.world import REGION, World
+from infra.local.scaling import messages
+from infra.local.scaling.messages import Event, Place
 
 NOTICE: Final = timedelta(minutes=2)
 RETIRED_WITHIN: Final = timedelta(days=14)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from moto.autoscaling.models import ASG_NAME_TAG, InstanceState
 
-from infra.local.aws import ec2, placement
-from infra.local.aws.activities import Activity, at, refusal_sentence
-from infra.local.aws.hooks import Hook
-from infra.local.aws.lifecycle import Outcome
-from infra.local.aws.messages import LAUNCHING
+from infra.local.aws import ec2
+from infra.local.scaling import placement
+from infra.local.scaling.activities import Activity, at, refusal_sentence
+from infra.local.scaling.hooks import Hook
+from infra.local.scaling.lifecycle import Outcome
+from infra.local.scaling.messages import LAUNCHING
 
 if TYPE_CHECKING:
     from infra.local.aws.group import Group

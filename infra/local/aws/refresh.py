@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from moto.autoscaling.exceptions import AutoscalingClientError, ValidationError
 
-from infra.local.aws.activities import at, now
+from infra.local.scaling.activities import at, now
 
 if TYPE_CHECKING:
     from infra.local.aws.group import Group

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from infra.local.aws import placement
-from infra.local.aws.activities import at
+from infra.local.scaling import placement
+from infra.local.scaling.activities import at
 
 if TYPE_CHECKING:
     from infra.local.aws.group import Group

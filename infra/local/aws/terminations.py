@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from infra.local.aws import placement
-from infra.local.aws.activities import Activity, at
-from infra.local.aws.lifecycle import Outcome
-from infra.local.aws.messages import TERMINATING
+from infra.local.scaling import placement
+from infra.local.scaling.activities import Activity, at
+from infra.local.scaling.lifecycle import Outcome
+from infra.local.scaling.messages import TERMINATING
 
 if TYPE_CHECKING:
     from infra.local.aws.group import Group

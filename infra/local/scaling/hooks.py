@@ -8,9 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from moto.autoscaling.exceptions import ValidationError
-
-from infra.local.aws.messages import LAUNCHING, TERMINATING
+from infra.local.scaling.messages import LAUNCHING, TERMINATING
+from infra.local.scaling.refusals import Refusal
 
 Result = Literal["CONTINUE", "ABANDON"]
 RESULTS: Final = ("CONTINUE", "ABANDON")
@@ -61,27 +60,27 @@ class Hooks:
         self._known: dict[str, Hook] = {}
 
     def put(self, name: str, **settings: Any) -> Hook:
-        """Make one, or change what is given of it. Raises ValidationError."""
+        """Make one, or change what is given of it. Raises Refusal."""
         given = {key: value for key, value in settings.items() if value is not None}
         old = self._known.get(name)
         if old is None and "transition" not in given:
-            raise ValidationError("LifecycleTransition is required when creating a new lifecycle hook.")
+            raise Refusal("LifecycleTransition is required when creating a new lifecycle hook.")
         hook = Hook(name, **given) if old is None else replace(old, **given)
         _check(hook)
         if old is None and len(self._known) >= MOST:
-            raise ValidationError(f"AutoScalingGroup {self._group} already has {MOST} lifecycle hooks.")
+            raise Refusal(f"AutoScalingGroup {self._group} already has {MOST} lifecycle hooks.")
         self._known[name] = hook
         return hook
 
     def delete(self, name: str) -> Hook:
-        """Raises ValidationError where there is none such."""
+        """Raises Refusal where there is none such."""
         self.named(name)
         return self._known.pop(name)
 
     def named(self, name: str) -> Hook:
-        """Raises ValidationError where there is none such."""
+        """Raises Refusal where there is none such."""
         if name not in self._known:
-            raise ValidationError(f"No Lifecycle Hook found with name {name} for AutoScalingGroup {self._group}")
+            raise Refusal(f"No Lifecycle Hook found with name {name} for AutoScalingGroup {self._group}")
         return self._known[name]
 
     def all(self, names: list[str] | None = None) -> list[Hook]:
@@ -95,14 +94,12 @@ class Hooks:
 
 def _check(hook: Hook) -> None:
     if hook.transition not in (LAUNCHING, TERMINATING):
-        raise ValidationError(f"LifecycleTransition must be {LAUNCHING} or {TERMINATING}, not {hook.transition}.")
+        raise Refusal(f"LifecycleTransition must be {LAUNCHING} or {TERMINATING}, not {hook.transition}.")
     if hook.default_result not in RESULTS:
-        raise ValidationError(f"DefaultResult must be CONTINUE or ABANDON, not {hook.default_result}.")
+        raise Refusal(f"DefaultResult must be CONTINUE or ABANDON, not {hook.default_result}.")
     if not SHORTEST <= hook.heartbeat_timeout <= LONGEST:
-        raise ValidationError(
-            f"HeartbeatTimeout must be between {SHORTEST} and {LONGEST}, not {hook.heartbeat_timeout}."
-        )
+        raise Refusal(f"HeartbeatTimeout must be between {SHORTEST} and {LONGEST}, not {hook.heartbeat_timeout}.")
     if hook.target_arn and not hook.role_arn:
-        raise ValidationError("RoleARN is required where there is a NotificationTargetARN.")
+        raise Refusal("RoleARN is required where there is a NotificationTargetARN.")
     if hook.target_arn and hook.target_arn.endswith(".fifo"):
-        raise ValidationError("A FIFO queue can not be a notification target.")
+        raise Refusal("A FIFO queue can not be a notification target.")

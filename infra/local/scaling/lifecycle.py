@@ -8,20 +8,14 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.h
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from moto.autoscaling.exceptions import ValidationError
-from moto.sns.models import sns_backends
-
-from infra.local.aws import messages
-from infra.local.aws.eventbridge import emit, send
-from infra.local.aws.hooks import RESULTS, Hook
-from infra.local.aws.messages import Place
-from infra.local.aws.world import REGION, World
+from infra.local.scaling import messages
+from infra.local.scaling.hooks import RESULTS, Hook
+from infra.local.scaling.refusals import Refusal
 
 TIMED_OUT: Final = "Heartbeat Timeout"
 ABANDONED: Final = "Lifecycle Action Completed with ABANDON Result"
@@ -39,6 +33,16 @@ class Outcome:
 Then = Callable[[Outcome], None]
 
 
+class Timers(Protocol):
+    """The time that a group goes by, in seconds from some moment on."""
+
+    def now(self) -> float:
+        """The present moment."""
+
+    def after(self, seconds: float, action: Callable[[], None]) -> object:
+        """Carry out `action` in `seconds`."""
+
+
 @dataclass(slots=True, eq=False)
 class Action:
     """One instance that waits for one hook. Moments by the world's timers."""
@@ -50,29 +54,33 @@ class Action:
     last: float
     then: Then
 
+    def detail(self, group: str) -> dict[str, Any]:
+        """As AWS tells it."""
+        hook = self.hook
+        return messages.lifecycle_detail(self.token, group, hook.name, self.instance_id, hook.transition, hook.metadata)
+
+
+def _new_token() -> str:
+    return str(uuid.uuid4())
+
 
 class Lifecycle:
-    """The open actions of one group. Everything under the world's lock."""
+    """The open actions of one group. `tell`: whoever is to complete one is told of it."""
 
-    def __init__(self, world: World, group: str) -> None:
-        self._world = world
-        self._group = group
+    def __init__(self, timers: Timers, tell: Callable[[Action], None], token: Callable[[], str] = _new_token) -> None:
+        self._timers = timers
+        self._tell = tell
+        self._token = token
         self._open: list[Action] = []
-        self.group_arn = ""
-
-    def put(self, hook: Hook) -> None:
-        """A hook was put: its target hears of it once."""
-        if hook.target_arn:
-            self._notify(hook.target_arn, messages.test_notification(self._place, self._group, self.group_arn))
 
     def hold(self, instance_id: str, hooks: Sequence[Hook], then: Then) -> bool:
         """Have the instance wait for these hooks, then call `then`. False where there are none: nothing waits."""
-        now = self._world.timers.now()
+        now = self._timers.now()
         actions = [
             Action(
                 hook=hook,
                 instance_id=instance_id,
-                token=str(uuid.uuid4()),
+                token=self._token(),
                 deadline=now + hook.heartbeat_timeout,
                 last=now + hook.global_timeout,
                 then=then,
@@ -86,14 +94,14 @@ class Lifecycle:
         return bool(actions)
 
     def heartbeat(self, hook: str, token: str | None, instance_id: str | None) -> None:
-        """RecordLifecycleActionHeartbeat: the time-out begins anew. Raises ValidationError where nothing waits so."""
+        """RecordLifecycleActionHeartbeat: the time-out begins anew. Raises Refusal where nothing waits so."""
         action = self._found(hook, token, instance_id)
-        action.deadline = min(self._world.timers.now() + action.hook.heartbeat_timeout, action.last)
+        action.deadline = min(self._timers.now() + action.hook.heartbeat_timeout, action.last)
 
     def complete(self, hook: str, token: str | None, instance_id: str | None, result: str) -> None:
-        """CompleteLifecycleAction. Raises ValidationError where nothing waits so."""
+        """CompleteLifecycleAction. Raises Refusal where nothing waits so."""
         if result not in RESULTS:
-            raise ValidationError(f"LifecycleActionResult must be CONTINUE or ABANDON, not {result}.")
+            raise Refusal(f"LifecycleActionResult must be CONTINUE or ABANDON, not {result}.")
         self._end(self._found(hook, token, instance_id), result, ABANDONED)
 
     def deleted(self, hook: Hook) -> None:
@@ -115,7 +123,7 @@ class Lifecycle:
             if action.hook.name == hook and (action.token == token if token else action.instance_id == instance_id):
                 return action
         what = f"token {token}" if token else f"instance ID {instance_id}"
-        raise ValidationError(f"No active Lifecycle Action found with {what}")
+        raise Refusal(f"No active Lifecycle Action found with {what}")
 
     def _end(self, action: Action, result: str, reason: str) -> None:
         """A result of CONTINUE leaves the other hooks their time; ABANDON ends all of them."""
@@ -127,36 +135,12 @@ class Lifecycle:
             action.then(Outcome(abandoned=False))
 
     def _watch(self, action: Action) -> None:
-        timers = self._world.timers
-        timers.after(action.deadline - timers.now(), lambda: self._timed_out(action))
+        self._timers.after(action.deadline - self._timers.now(), lambda: self._timed_out(action))
 
     def _timed_out(self, action: Action) -> None:
         if action not in self._open:
             return
-        if self._world.timers.now() < action.deadline:
+        if self._timers.now() < action.deadline:
             self._watch(action)
         else:
             self._end(action, action.hook.default_result, TIMED_OUT)
-
-    def _tell(self, action: Action) -> None:
-        hook = action.hook
-        detail = messages.lifecycle_detail(
-            action.token, self._group, hook.name, action.instance_id, hook.transition, hook.metadata
-        )
-        if hook.target_arn:
-            self._notify(hook.target_arn, messages.hook_message(self._place, detail))
-        emit(self._world, messages.lifecycle_event(self._place, self.group_arn, detail))
-
-    def _notify(self, target_arn: str, document: dict[str, Any]) -> None:
-        """A queue, or a topic."""
-        service, name = target_arn.split(":")[2], target_arn.rpartition(":")[2]
-        if service == "sqs":
-            send(self._world, name, document)
-        elif service == "sns":
-            subject = f'Auto Scaling: Lifecycle action for group "{self._group}"'
-            sns_backends[self._world.account_id][REGION].publish(json.dumps(document), arn=target_arn, subject=subject)
-            self._world.ring_all()
-
-    @property
-    def _place(self) -> Place:
-        return Place(self._world.account_id, REGION)

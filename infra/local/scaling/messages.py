@@ -1,6 +1,6 @@
 """What AWS says about instances, field by field: the events of EventBridge, and what a hook sends to its own target.
 
-Pure: from names to documents. Who gets them is `eventbridge`'s and `lifecycle`'s business. From AWS's documentation:
+Pure: from names to documents. Who gets them is left to others. From AWS's documentation:
 https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schema.html
@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/health/latest/ug/aws-health-events-eventbridge-schem
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -32,10 +32,11 @@ _WAY: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something happens: it stands on every message."""
+    """Where something happens, and when: it stands on every message."""
 
     account: str
     region: str
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 def lifecycle_detail(
@@ -96,7 +97,7 @@ def state_change(place: Place, instance_id: str, state: str) -> Event:
 
 def retirement(place: Place, instance_ids: Sequence[str], within: timedelta) -> Event:
     """AWS Health: the machines below these instances are retired then."""
-    now = datetime.now(UTC)
+    now = place.now()
     told = now.strftime(_HEALTH_TIME)
     detail = {
         "eventArn": f"arn:aws:health:{place.region}::event/EC2/{RETIREMENT}/{RETIREMENT}_{uuid.uuid4()}",
@@ -133,7 +134,7 @@ def _event(place: Place, source: str, kind: str, detail: dict[str, Any], resourc
         "detail-type": kind,
         "source": source,
         "account": place.account,
-        "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "time": f"{place.now():%Y-%m-%dT%H:%M:%SZ}",
         "region": place.region,
         "resources": resources,
         "detail": detail,
@@ -150,7 +151,7 @@ def _instance_arn(place: Place, instance_id: str) -> str:
 
 
 def _from_the_service(place: Place) -> dict[str, Any]:
-    moment = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    moment = place.now().isoformat(timespec="milliseconds").removesuffix("+00:00")
     return {
         "AccountId": place.account,
         "RequestId": str(uuid.uuid4()),
