@@ -8,6 +8,7 @@ from shared.errors import Unavailable
 from shared.records import Record, State
 from tests.behaviour.process import Process
 from tests.behaviour.scenario import RESCHEDULED, Scenario, scenario
+from worker.flows.dry_run import PATIENCE
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
 
@@ -137,6 +138,26 @@ async def test_while_paused_it_adds_that() -> None:
         dry = await tried(s, process, "scale-nodes", scale="up", type="worker")
         assert dry.state is State.SUCCEEDED
         assert dry.message.startswith("Would change the number of worker nodes on aws from 1 to 2; but Paused since ")
+
+
+@pytest.mark.parametrize("lasts", [5, 60])
+async def test_where_only_the_pause_cannot_be_read_the_plan_is_not_gone_on_with(lasts: float) -> None:
+    async with scenario(workers=3) as s:
+        process = s.start()
+        process.ports.away.add("journal.recall_pause")
+        asked = s.ask("scale-nodes", dry_run=True, version=2, scale="down", type="worker")
+        await s.until(lambda: "journal.recall_pause" in process.ports.calls)
+        await s.passes(lasts)
+        process.ports.away.clear()
+        record = await s.ended(asked, within=30)
+        if lasts < PATIENCE.total_seconds():
+            assert (record.state, record.message.split(";")[0]) == (
+                State.SUCCEEDED,
+                "Would change the number of worker nodes on aws from 3 to 2",
+            )
+        else:
+            assert (record.state, "It was tried for 20 seconds" in record.message) == (State.FAILED, True)
+        assert set(process.ports.calls) & CHANGES == set()
 
 
 async def test_it_is_no_duplicate_and_nothing_is_one_of_it() -> None:

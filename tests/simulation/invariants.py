@@ -229,15 +229,16 @@ class Judge:
         """We changed a node's availability or role, or set it to what somebody else had set it to already.
 
         Who makes a node active that we are draining, and drains it again between two looks, leaves us nothing to see:
-        then what runs there when we set it once more is what has to move.
+        then what runs there when we set it once more is what has to move. So it is with a node that an earlier request
+        has left drained: what ran there then has had its own fate elsewhere since.
         """
         if not self._world.machines.is_ours(node_id) and not self._asked_for(call, before):
             self.violate(5, f"{call.request} changes node {node_id}, which is no instance of our groups")
         known, same = self._drained.get(node_id), before.availability == after.availability
-        back = known is not None and (before.availability, after.availability) == ("drain", known.was)
+        back = known is not None and not same and (before.availability, after.availability) == ("drain", known.was)
         if after.availability == "active" or back:
             self._drained.pop(node_id, None)
-        elif known is None or (not same and known.request != call.request):
+        elif known is None or (known.request != call.request and (not same or self._has_ended(known.request))):
             now = self._world.clockwork.now
             unseen = same or self.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
             slots = self._slots_on(node_id)
@@ -249,6 +250,10 @@ class Judge:
             self._demoted[node_id] = call.request
         elif after.role == "manager":
             self._demoted.pop(node_id, None)
+
+    def _has_ended(self, request: str | None) -> bool:
+        record = self._world.journal.records.get(request or "")
+        return record is not None and record.state.ended
 
     def _asked_for(self, call: Call, node: Node) -> bool:
         """Somebody has named just this node, whose ever it is."""

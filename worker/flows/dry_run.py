@@ -52,14 +52,20 @@ class DryRun:
         if isinstance(request, DryRequest):
             request.explain = lambda: self._explanation(request)
         try:
-            await self._inner.step(request)
+            if not _is_foreseen(request):
+                await self._inner.step(request)
+                return
         except Foreseen:
-            sentences = (would(request.record), self._behind(request), await self._pause())
-            await request.end(State.SUCCEEDED, wording.joined(*sentences))
+            pass
+        sentences = (would(request.record), self._behind(request), await self._pause())
+        await request.end(State.SUCCEEDED, wording.joined(*sentences))
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
-        """End it as the request would end."""
-        await self._inner.give_up(request, reason)
+        """End it as the request would end; where only the pause could not be read, nothing is to be undone."""
+        if _is_foreseen(request):
+            await request.end(State.FAILED, reason)
+        else:
+            await self._inner.give_up(request, reason)
 
     def retry_budget(self, _request: OpenRequest) -> timedelta:
         """How long a look may go on failing."""
@@ -127,6 +133,11 @@ def _entry(verdict: Verdict, plan: DownPlan, *, goes: bool, moves: Any) -> dict[
         "reasons": [] if goes else reasons,
         "moves": {service: dict(places) for service, places in moves.items()},
     }
+
+
+def _is_foreseen(request: OpenRequest) -> bool:
+    """Whether its record says already what would be done."""
+    return request.record.step not in {None, "plan"}
 
 
 def _turn_of(request: OpenRequest) -> tuple[str, str] | None:
