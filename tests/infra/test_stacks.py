@@ -106,6 +106,11 @@ def test_every_service_has_limits_a_reservation_and_a_read_only_root() -> None:
         assert service["read_only"] is True, (name, key)
 
 
+def test_no_service_says_what_docker_stack_deploy_leaves_out() -> None:
+    """`tmpfs` is for Compose: deployed to a Swarm there is none, and a read-only root has no place to write."""
+    assert [(name, key) for name, key, service in services() if "tmpfs" in service] == []
+
+
 def test_what_a_service_names_is_declared() -> None:
     for name in NAMES:
         parsed = stack(name)
@@ -113,7 +118,7 @@ def test_what_a_service_names_is_declared() -> None:
             for kind in ("networks", "secrets"):
                 assert set(service.get(kind, [])) <= (parsed.get(kind) or {}).keys(), (name, key, kind)
             for volume in service.get("volumes", []):
-                assert volume["type"] == "bind" or volume["source"] in parsed["volumes"], (name, key)
+                assert volume["type"] != "volume" or volume["source"] in parsed["volumes"], (name, key)
 
 
 def written(service: Mapping[str, Any]) -> list[str]:
@@ -132,7 +137,7 @@ def test_only_alertmanagers_volume_can_be_on_another_node_than_its_task() -> Non
 def test_with_efs_alertmanagers_files_are_on_every_manager_and_prometheuss_are_not_on_nfs() -> None:
     files = [word for name in ("monitor", "monitor-efs") for word in ("-c", str(STACKS / f"{name}.yml"))]
     parsed = yaml.safe_load(run("docker", "stack", "config", *files, environ=GIVEN))["services"]
-    [kept] = parsed["alertmanager"]["volumes"]
+    [kept] = [each for each in parsed["alertmanager"]["volumes"] if each["type"] != "tmpfs"]
     assert (kept["type"], kept["source"], kept["target"]) == ("bind", f"{MOUNTED}/alertmanager", "/alertmanager")
     assert "--storage.path=/alertmanager" in parsed["alertmanager"]["command"]
     assert MOUNTED not in str(parsed["prometheus"])
@@ -228,7 +233,7 @@ def test_every_file_is_held_by_the_stack_that_uses_it_and_written_before_its_pro
         echoed, written = started(service, folder)
         held = WRITES.findall(service["entrypoint"][2].replace("$$", "$"))
         assert echoed.split()[0] in service["image"]
-        assert service["tmpfs"] == ["/tmp"]
+        assert {"type": "tmpfs", "target": "/tmp"} in service["volumes"]
         for variable, path in held:
             assert written[Path(path).name] == service["environment"][variable].replace("$$", "$")
             assert path in str(service["command"]) or path in (STACKS / "prometheus/prometheus.yml").read_text()
@@ -243,7 +248,7 @@ def test_the_stacks_hold_the_files_as_they_are() -> None:
 
 def test_only_the_filters_touch_dockers_socket() -> None:
     for name, key, service in services():
-        sources = {volume["source"] for volume in service.get("volumes", [])}
+        sources = {volume.get("source") for volume in service.get("volumes", [])}
         if "/var/run/docker.sock" in sources:
             assert (key, service["image"].partition(":")[0]) == ("docker", "haproxy"), name
 
@@ -355,7 +360,7 @@ def test_prometheus_reads_the_mixin_and_what_rules_writes_and_sees_by_itself_whe
         key: one["target"]
         for key, each in stack("monitor")["services"].items()
         for one in each.get("volumes", [])
-        if one["source"] == "services"
+        if one.get("source") == "services"
     }
     assert users == {"prometheus": "/etc/prometheus/services", "rules": "/etc/prometheus/services"}
 
