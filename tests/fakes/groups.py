@@ -210,7 +210,7 @@ class InMemoryGroups(Port):
     @hooked
     async def lifecycle_hooks(self, name: str) -> Sequence[LifecycleHook]:
         """The lifecycle hooks of a group."""
-        return self._region.groups[name].holds.shown
+        return tuple(self._region.groups[name].holds.hooks.values())
 
     @hooked
     async def complete(self, hold: Hold, release: Release) -> None:

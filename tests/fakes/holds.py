@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from infra.local.scaling import messages
 from infra.local.scaling.hooks import Hook, Hooks
@@ -32,8 +32,21 @@ class LoopTimers:
         asyncio.get_running_loop().call_later(seconds, action)
 
 
+class HoldWatcher(Protocol):
+    """Who is told of holds: the instance, the hook, and how it ended."""
+
+    def holds(self, instance: str, hook: str) -> None:
+        """It has begun."""
+
+    def released(self, instance: str, hook: str, how: str) -> None:
+        """It is over: `CONTINUE`, `ABANDON`, or `timeout`."""
+
+
 class Holds(Lifecycle):
     """The hooks of one group, and what they hold. `announce` hears what EventBridge would."""
+
+    watcher: HoldWatcher | None = None
+    """Told of each hold at once; may be set at any moment."""
 
     def __init__(self, group: str, now: Callable[[], datetime], announce: Callable[[dict[str, Any]], None]) -> None:
         numbers = count(1)
@@ -41,7 +54,7 @@ class Holds(Lifecycle):
         self._group = group
         self._place = Place("123456789012", "us-east-1", now)
         self._listener = announce
-        self.hooks = Hooks(group)
+        self._known = Hooks(group)
         self.ended: list[tuple[str, str, str]] = []
         """Instance, hook, and how the hold ended: `CONTINUE`, `ABANDON`, or `timeout`."""
         self.beats: Counter[str] = Counter()
@@ -50,16 +63,21 @@ class Holds(Lifecycle):
     def add(self, name: str, timeout: float = 300, transition: Transition = "termination") -> None:
         """Another hook, as the cluster's template makes them."""
         settings: dict[str, Any] = {"heartbeat_timeout": int(timeout), "default_result": "CONTINUE"}
-        self.hooks.put(name, transition=_AWS_WORDS[transition], **settings)
+        self._known.put(name, transition=_AWS_WORDS[transition], **settings)
 
     def hold_at(self, transition: Transition, instance: str, then: Callable[[Outcome], None]) -> bool:
         """Whether a hook holds the instance from now on."""
-        return self.hold(instance, self.hooks.of(_AWS_WORDS[transition]), then)
+        return self.hold(instance, self._known.of(_AWS_WORDS[transition]), then)
 
     @property
-    def shown(self) -> tuple[LifecycleHook, ...]:
-        """The hooks."""
-        return tuple(map(_shown, self.hooks.all()))
+    def hooks(self) -> dict[str, LifecycleHook]:
+        """The hooks by name."""
+        return {hook.name: _shown(hook) for hook in self._known.all()}
+
+    @property
+    def held(self) -> set[tuple[str, str]]:
+        """Which instance which hook holds."""
+        return {(action.instance_id, action.hook.name) for action in self._open}
 
     def complete_hold(self, hold: Hold, release: Release) -> None:
         """Let it go on. Raises NotFound."""
@@ -73,12 +91,17 @@ class Holds(Lifecycle):
         self.beats[hold.instance_id] += 1
 
     def _announce(self, action: Action) -> None:
+        if self.watcher is not None:
+            self.watcher.holds(action.instance_id, action.hook.name)
         self._listener(
             messages.lifecycle_event(self._place, f"arn:aws:autoscaling:::{self._group}", action.detail(self._group))
         )
 
     def _end(self, action: Action, result: str, reason: str) -> None:
-        self.ended.append((action.instance_id, action.hook.name, "timeout" if reason == TIMED_OUT else result))
+        how = "timeout" if reason == TIMED_OUT else result
+        self.ended.append((action.instance_id, action.hook.name, how))
+        if self.watcher is not None:
+            self.watcher.released(action.instance_id, action.hook.name, how)
         super()._end(action, result, reason)
 
 

@@ -183,7 +183,10 @@ def _unknown(down: DownPlan) -> str:
 def _chosen(choice: Choice, by_id: Mapping[str, Node]) -> dict[str, Any]:
     """What a plan keeps of the choice: the nodes as they are, why each was chosen, and who was passed over."""
     return {
-        "nodes": tuple(DepartingNode.of(victim, by_id) for victim in choice.victims),
+        "nodes": tuple(
+            DepartingNode.of(victim.instance_id, victim.name, by_id.get(victim.node_id or ""))
+            for victim in choice.victims
+        ),
         "chosen": {victim.name: victim.why for victim in choice.victims},
         "passed_over": tuple(asdict(each) for each in choice.passed_over[:MOST_PASSED_OVER]),
     }

@@ -56,16 +56,7 @@ async def departing(context: Context, request: OpenRequest, found: Found) -> tup
 
 def departing_node(named: Named) -> DepartingNode:
     """The node as a plan keeps it."""
-    node = named.node
-    if node is None:
-        return DepartingNode(instance_id=named.instance_id, name=named.name)
-    return DepartingNode(
-        instance_id=named.instance_id,
-        name=named.name,
-        node_id=node.id,
-        availability=node.availability,
-        manager=node.manager is not None or node.role == "manager",
-    )
+    return DepartingNode.of(named.instance_id, named.name, named.node)
 
 
 def check_not_taken(context: Context, request: OpenRequest, node: DepartingNode) -> None:

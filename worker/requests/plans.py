@@ -11,7 +11,6 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from shared.documents import Document, Moment
 from worker.decisions.readiness import Expectation
-from worker.decisions.victims import Victim
 from worker.ports.swarm import Availability, Node
 
 
@@ -58,14 +57,13 @@ class DepartingNode(Document):
     manager: bool = False
 
     @classmethod
-    def of(cls, victim: Victim, nodes: Mapping[str, Node]) -> Self:
-        """A chosen victim with what its node is now."""
-        node = nodes.get(victim.node_id or "")
+    def of(cls, instance_id: str, name: str, node: Node | None) -> Self:
+        """An instance that goes, with what its node is now."""
         if node is None:
-            return cls(instance_id=victim.instance_id, name=victim.name)
+            return cls(instance_id=instance_id, name=name)
         return cls(
-            instance_id=victim.instance_id,
-            name=victim.name,
+            instance_id=instance_id,
+            name=name,
             node_id=node.id,
             availability=node.availability,
             manager=node.manager is not None or node.role == "manager",
