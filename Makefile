@@ -75,7 +75,7 @@ simulate: $(READY) ## the deterministic simulation: SEEDS=n FROM=k (FROM=commit)
 mutants: $(READY) ## careless changes of the code, one at a time: which test finds each; SAMPLE=n FROM=commit draws n
 	@$(BIN)/python -m tests.mutants
 
-bench: $(READY) ## the benchmarks on the embedded environment, as a table
+bench: $(READY) ## the benchmarks on the embedded environment, as a table; ONLY=scales, ingest or growth
 	@$(BIN)/python -m infra.local.bench
 
 templates: $(READY) ## the bootstrap script into infra/cloudformation/swarm.yaml, configuration files into stacks/*.yml

@@ -11,16 +11,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from infra.local.asking import FORM, WentWrong, changes, ended, eventually, moment, service
 from infra.local.children import Child
 from infra.local.demo import CURL, PATH, WEBHOOK
 from infra.local.environment import Environment
 from infra.local.facts import Eyes
 from infra.local.figures import Figures
+from infra.local.growth import grow
 from infra.local.load import busy, load_ingest, resident
 from infra.local.surroundings import FOLDER, shield
 from infra.local.terminal import log_to, run
@@ -35,34 +37,38 @@ LEASE_SECONDS: Final = 3.0
 POSTS: Final = 1000
 CALLERS: Final = 8
 _FAST: Final = {"BOOT_DELAY": "1", "LEASE_SECONDS": f"{LEASE_SECONDS:.0f}"}
-_FORM: Final = "application/x-www-form-urlencoded"
 _UP: Final = b'{"groupLabels": {"scale": "up"}}'
 _RESOLVED: Final = json.dumps({**json.loads(WEBHOOK.read_bytes()), "status": "resolved"}).encode()
 _ONE_UP: Final = "one scale-up: POST to the end"
-_PATIENCE_SECONDS: Final = 120.0
-_LOOK_SECONDS: Final = 0.02
 _INTERRUPTED: Final = 130
-
-Found = TypeVar("Found")
-
-
-class WentWrong(Exception):
-    """What was to be measured did not happen; the text is for a person."""
+_WRONG_USAGE: Final = 2
 
 
 def main() -> int:
     """The exit code."""
+    only = os.environ.get("ONLY", "")
+    if only and only not in _PARTS:
+        sys.stderr.write(f"ONLY: must be one of {', '.join(_PARTS)}, not {only}\n")
+        return _WRONG_USAGE
     shield(os.environ)
     log_to(FOLDER / "bench" / "logs" / "environment.log")
     try:
-        return run(_bench(), stopped=_INTERRUPTED)
+        return run(_bench(only), stopped=_INTERRUPTED)
     except WentWrong as error:
         sys.stderr.write(f"{error}. The logs: {FOLDER / 'bench' / 'logs'}\n")
         return 1
 
 
-async def _bench() -> int:
+async def _bench(only: str) -> int:
     figures = Figures()
+    for part, measure in _PARTS.items():
+        if only in {"", part}:
+            await measure(figures)
+    sys.stdout.write(f"\n{figures.table()}\n")
+    return 0
+
+
+async def _scales(figures: Figures) -> None:
     async with Environment(FOLDER / "bench", {**os.environ, **_FAST}) as environment, Eyes(environment) as eyes:
         bench = _Bench(environment, eyes, figures)
         for what, measure in (
@@ -76,10 +82,18 @@ async def _bench() -> int:
         ):
             sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {what}\n")
             await measure()
+
+
+async def _ingest(figures: Figures) -> None:
     sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  ingest alone, SQS a stub\n")
     await load_ingest(figures, FOLDER / "bench" / "logs", os.environ)
-    sys.stdout.write(f"\n{figures.table()}\n")
-    return 0
+
+
+async def _growth(figures: Figures) -> None:
+    await grow(figures, FOLDER / "bench", os.environ)
+
+
+_PARTS: Final = {"scales": _scales, "ingest": _ingest, "growth": _growth}
 
 
 class _Bench:
@@ -100,15 +114,15 @@ class _Bench:
             record = await self._ended(PATH, CURL)
             (changed,) = self._changes(posted)
             self._figures.note("scale down: POST to the instance terminated", changed - posted)
-            self._figures.note("scale down: POST to the end", _moment(record["ended_at"]) - posted)
+            self._figures.note("scale down: POST to the end", moment(record["ended_at"]) - posted)
 
     def _note_up(self, record: dict[str, Any], posted: float) -> None:
         (changed,) = self._changes(posted)
-        began = next(_moment(step["started_at"]) for step in record["steps"] if step["name"] == "reschedule")
+        began = next(moment(step["started_at"]) for step in record["steps"] if step["name"] == "reschedule")
         ready = max(node.meta.created_ns for node in self._environment.swarm.store.nodes.values()) / 1e9
         self._figures.note("scale up: POST to desired capacity raised", changed - posted)
         self._figures.note("scale up: node Ready to rescheduling begun", began - ready)
-        self._figures.note(_ONE_UP, _moment(record["ended_at"]) - posted)
+        self._figures.note(_ONE_UP, moment(record["ended_at"]) - posted)
 
     async def burst(self) -> None:
         """Several at once, beside one."""
@@ -120,7 +134,7 @@ class _Bench:
         async with busy(BUSY):
             posted = time.time()
             record = await self._ended(PATH, _UP)
-            one = _moment(record["ended_at"]) - posted
+            one = moment(record["ended_at"]) - posted
             await self._ended(PATH, CURL)
             ratio = await self._burst() / one
         what = f"{BURST} scale-ups at once beside {BUSY} busy loops: all ended, in times of one beside them"
@@ -134,26 +148,26 @@ class _Bench:
         rollouts = {record["plan"]["reschedule"]["stamp"] for record in records}
         self._figures.note(f"{BURST} scale-ups at once: reschedulings", len(rollouts), unit="")
         await self._ended(PATH.replace("by=1", f"by={BURST}"), CURL)
-        return max(_moment(record["ended_at"]) for record in records) - posted
+        return max(moment(record["ended_at"]) for record in records) - posted
 
     async def service(self) -> None:
         """Up and down in turns, inside the bounds."""
-        self._environment.swarm.control.create_service(_service("scaled", 2))
+        self._environment.swarm.control.create_service(service("scaled", 2))
         for number in range(SCALES):
             direction = ("up", "down")[number % 2]
             posted = time.time()
             record = await self._ended(f"/v1/scale-service?service=scaled&scale={direction}&by=1", b"")
-            self._figures.note("service scale: POST to the end", _moment(record["ended_at"]) - posted)
+            self._figures.note("service scale: POST to the end", moment(record["ended_at"]) - posted)
 
     async def services(self) -> None:
         """With tasks that start and stop at once: the time is ours."""
         self._environment.swarm.config.start_seconds = self._environment.swarm.config.stop_seconds = 0.0
         names = [f"service-{number:03}" for number in range(SERVICES)]
         for name in names:
-            self._environment.swarm.control.create_service(_service(name, 1, label="true"))
+            self._environment.swarm.control.create_service(service(name, 1, label="true"))
         posted = time.time()
         record = await self._ended("/v1/reschedule-services", b"")
-        self._figures.note(f"{SERVICES} services rescheduled", _moment(record["ended_at"]) - posted)
+        self._figures.note(f"{SERVICES} services rescheduled", moment(record["ended_at"]) - posted)
         for name in names:
             self._environment.swarm.control.remove_service(name)
 
@@ -168,7 +182,7 @@ class _Bench:
             taken = time.monotonic() - killed
             self._figures.note(f"take-over after kill -9 (LEASE_SECONDS={LEASE_SECONDS:.0f})", taken)
             newcomer = await services.start_worker()
-            await _eventually(partial(services.listens, newcomer), "one more worker")
+            await eventually(partial(services.listens, newcomer), "one more worker")
 
     async def posts(self) -> None:
         """Requests that are queued, and webhooks that are read and ignored; then what the processes hold."""
@@ -193,54 +207,19 @@ class _Bench:
     async def _call(self, path: str, body: bytes, expected: int, times: int, taken: list[float]) -> None:
         for _ in range(times):
             began = time.monotonic()
-            status, _, answer = await self._eyes.post(path, body, _FORM)
+            status, _, answer = await self._eyes.post(path, body, FORM)
             taken.append(time.monotonic() - began)
             if status != expected:
                 raise WentWrong(f"POST {path}: {status} {answer}")
 
     async def _ended(self, path: str, body: bytes) -> dict[str, Any]:
-        """Ask; the record of the request when it has succeeded."""
-        status, location, answer = await self._eyes.post(path, body, _FORM)
-        if status != 202:
-            raise WentWrong(f"POST {path}: {status} {answer}")
-
-        async def over() -> dict[str, Any] | None:
-            record = await self._eyes.record(location)
-            return record if record and record["ended_at"] else None
-
-        record = await _eventually(over, f"the end of {path}")
-        if record["state"] != "succeeded":
-            raise WentWrong(f"POST {path}: {record['state']}: {record['message']}")
-        return record
+        return await ended(self._eyes, path, body)
 
     def _changes(self, since: float) -> Sequence[float]:
-        return [moment for moments in self._eyes.changes_since(since).values() for moment in moments]
+        return changes(self._eyes, since)
 
     async def _active(self) -> Child:
-        return await _eventually(self._environment.services.active_worker, "an active worker")
-
-
-async def _eventually(look: Callable[[], Awaitable[Found | None]], what: str) -> Found:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not (found := await look()):
-        if time.monotonic() > deadline:
-            raise WentWrong(f"not within {_PATIENCE_SECONDS:.0f} s: {what}")
-        await asyncio.sleep(_LOOK_SECONDS)
-    return found
-
-
-def _service(name: str, replicas: int, label: str = "no") -> dict[str, Any]:
-    return {
-        "Name": name,
-        "Labels": {"com.df.reschedule": label},
-        "TaskTemplate": {"ContainerSpec": {"Image": f"{name}:1"}},
-        "Mode": {"Replicated": {"Replicas": replicas}},
-        "UpdateConfig": {"Parallelism": 0, "Monitor": 1},
-    }
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+        return await eventually(self._environment.services.active_worker, "an active worker")
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ _GROUPS: Final[Mapping[str, Role]] = {MANAGER_ASG: "manager", WORKER_ASG: "worke
 _GROUP_NAMES: Final[Mapping[Role, str]] = {role: group for group, role in _GROUPS.items()}
 _LONGEST_SOCKET_PATH: Final = 100  # of the 107 bytes that Linux takes
 _SET_UP_SECONDS: Final = 30.0
+_SET_UP_SECONDS_A_NODE: Final = 0.1
 
 Say = Callable[[str], None]
 Greet = Callable[["Environment"], Awaitable[None]]
@@ -219,4 +220,5 @@ class Environment:
         async def probe() -> bool:
             return holds()
 
-        await children.until(probe, (), what, _SET_UP_SECONDS)
+        longest = _SET_UP_SECONDS + _SET_UP_SECONDS_A_NODE * self._size.desired
+        await children.until(probe, (), what, longest)

@@ -89,6 +89,12 @@ class Eyes:
             found: dict[str, Any] = await answer.json()
             return found if answer.status == 200 else None
 
+    async def page(self) -> int:
+        """The status page as a browser gets it; its length in bytes."""
+        async with self._ingest.get(self._environment.url, headers={"Accept": "text/html"}) as answer:
+            answer.raise_for_status()
+            return len(await answer.read())
+
     async def request_about(self, action: str, instance_id: str) -> dict[str, Any] | None:
         """The first request that AWS's events made for an instance; None before there is one."""
         async with self._ingest.get(f"{self._environment.url}/v1/requests") as answer:

@@ -18,7 +18,7 @@ from infra.local.machines import BootedInstance, Role
 
 _log = logging.getLogger(__name__)
 
-RARELY_SECONDS: Final = 10.0
+RARELY_SECONDS: Final = 60.0
 GROUP_TAG: Final = "aws:autoscaling:groupName"
 _ALIVE: Final = ("pending", "running")
 
