@@ -12,19 +12,16 @@ from infra.local.engine import Faults, SimulatedSwarm, SwarmConfig
 from infra.local.engine.feed import ServiceChanged
 from infra.local.engine.identity import Identities
 from infra.local.engine.model import Availability as EngineAvailability
-from infra.local.engine.model import Node as EngineNode
-from infra.local.engine.model import Service as EngineService
 from infra.local.engine.model import TaskState
-from infra.local.engine.views import node_view, service_view
 from shared.messages import Role
 from tests.fakes.clock import START
-from tests.fakes.engine import InProcessEngine, task_view
+from tests.fakes.cluster import Cluster
+from tests.fakes.engine import InProcessEngine
 from tests.fakes.hooks import Hooks, Port, hooked
 from tests.fakes.specs import as_spec
 from worker.adapters import engine as adapter
 from worker.adapters.swarm import DockerSwarm
-from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
-from worker.ports.swarm import Availability, Node, Service, ServiceMode, Task
+from worker.ports.swarm import Availability, ServiceMode, Task
 
 GIB = 1024**3
 START_NS = int(START.timestamp()) * 10**9
@@ -45,65 +42,6 @@ class ReadableIdentities(Identities):
     def swarm_id(self, kind: str) -> str:
         """Its kind, and a number."""
         return f"{kind}-{next(self._numbers)}"
-
-
-class Cluster:
-    """Everything in the Swarm as it is now, in the worker's words. Who wants to know it needs no manager."""
-
-    def __init__(self, swarm: SimulatedSwarm) -> None:
-        self._swarm = swarm
-        self._nodes: dict[str, tuple[EngineNode, tuple[bool, bool, bool], Node]] = {}
-        self._services: dict[str, tuple[EngineService, Service]] = {}
-
-    @property
-    def nodes(self) -> dict[str, Node]:
-        """All nodes by id."""
-        return {node.id: self._node(node) for node in self._swarm.store.nodes.values()}
-
-    @property
-    def services(self) -> dict[str, Service]:
-        """All services by id."""
-        return {service.id: self._service(service) for service in self._swarm.store.services.values()}
-
-    @property
-    def tasks(self) -> list[Task]:
-        """All tasks, old ones too."""
-        return tasks_of(map(task_view, self._swarm.store.tasks.values()))
-
-    @property
-    def managers(self) -> list[Node]:
-        """The members of the consensus."""
-        return [node for node in self.nodes.values() if node.manager is not None]
-
-    @property
-    def leader(self) -> Node | None:
-        """Who leads; None while nobody can."""
-        return self.nodes.get(self._swarm.raft.leader or "")
-
-    def lives(self, node_id: str) -> bool:
-        """The node's machine runs, whatever the Swarm knows of it."""
-        return self._swarm.membership.is_alive(node_id)
-
-    @property
-    def has_quorum(self) -> bool:
-        """Whether most of the managers are alive."""
-        return self._swarm.raft.has_quorum
-
-    def _node(self, node: EngineNode) -> Node:
-        raft = self._swarm.raft
-        status = raft.is_member(node.id), raft.is_reachable(node.id), raft.leader == node.id
-        kept = self._nodes.get(node.id)
-        if kept is None or kept[0] is not node or kept[1] != status:
-            (seen,) = nodes_of([node_view(node, raft)])
-            kept = self._nodes[node.id] = node, status, seen
-        return kept[2]
-
-    def _service(self, service: EngineService) -> Service:
-        kept = self._services.get(service.id)
-        if kept is None or kept[0] is not service:
-            view = service_view(service, self._swarm.store, with_status=False, insert_defaults=False)
-            kept = self._services[service.id] = service, service_of(view)
-        return kept[1]
 
 
 def wanted(task: Task) -> bool:

@@ -79,6 +79,12 @@ class Api:
             ("POST", "/networks/create", self._create_network),
             ("GET", "/networks/{name}", self._inspect_network),
             ("DELETE", "/networks/{name}", self._remove_network),
+            *self._absent_routes(),
+        ]
+
+    def _absent_routes(self) -> list[tuple[str, str, Handler]]:
+        """Of what there is none here."""
+        return [
             ("GET", "/containers/json", self._nothing),
             ("GET", "/images/json", self._nothing),
             ("GET", "/secrets", self._nothing),

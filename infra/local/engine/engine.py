@@ -27,6 +27,27 @@ _CAPABILITIES = (
     "BridgeNfIptables",
     "BridgeNfIp6tables",
 )
+_AS_EVER: Json = {
+    "Containers": 0,
+    "ContainersRunning": 0,
+    "ContainersPaused": 0,
+    "ContainersStopped": 0,
+    "Images": 0,
+    "Driver": "overlay2",
+    "DriverStatus": [],
+    "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null", "overlay"], "Log": []},
+    "LoggingDriver": "json-file",
+    "CgroupDriver": "none",
+    "DockerRootDir": "/var/lib/docker",
+    "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+    "SecurityOptions": [],
+    "Runtimes": {"runc": {"path": "runc"}},
+    "DefaultRuntime": "runc",
+    "InitBinary": "docker-init",
+    "Warnings": None,
+    **dict.fromkeys(_CAPABILITIES, True),
+}
+"""What `/info` says of an engine without containers."""
 
 
 def version_text(version: tuple[int, int]) -> str:
@@ -113,24 +134,7 @@ class Engine:
             "NCPU": machine.nano_cpus // 10**9 if machine else 0,
             "MemTotal": machine.memory_bytes if machine else 0,
             "Labels": [f"{key}={value}" for key, value in labels.items()],
-            "Containers": 0,
-            "ContainersRunning": 0,
-            "ContainersPaused": 0,
-            "ContainersStopped": 0,
-            "Images": 0,
-            "Driver": "overlay2",
-            "DriverStatus": [],
-            "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null", "overlay"], "Log": []},
-            "LoggingDriver": "json-file",
-            "CgroupDriver": "none",
-            "DockerRootDir": "/var/lib/docker",
-            "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
-            "SecurityOptions": [],
-            "Runtimes": {"runc": {"path": "runc"}},
-            "DefaultRuntime": "runc",
-            "InitBinary": "docker-init",
-            "Warnings": None,
-            **dict.fromkeys(_CAPABILITIES, True),
+            **_AS_EVER,
             "Swarm": self.swarm_info(),
         }
 
