@@ -9,51 +9,24 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
-from itertools import count
-from typing import Any, Protocol
+from typing import Any
 
-from infra.local.scaling import placement, refusals
-from infra.local.scaling.lifecycle import Outcome as HoldOutcome
+from infra.local.scaling import refusals
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
+from tests.fakes.group_life import GroupLife, InstanceWatcher
 from tests.fakes.holds import Holds
 from tests.fakes.hooks import Hooks, Port, hooked
 from worker.ports.hooks import Hold, LifecycleHook, Release
 from worker.ports.scaling import (
     Activities,
     Activity,
-    ActivityKind,
     CapacityUnit,
     Group,
     Instance,
     Member,
-    Outcome,
     Phase,
 )
-
-ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
-
-
-@dataclass(slots=True)
-class Times:
-    """How long things take, in seconds. May be changed at any moment."""
-
-    launch: float = 0.2
-    """From the wish for an instance to the instance."""
-    pending: float = 0.3
-    """From Pending to InService."""
-    terminate: float = 0.5
-    """From Terminating to gone."""
-    retry: float = 5.0
-    """After a launch that was refused."""
-    describe_lag: float = 0.0
-    """How old a description is."""
-    activities_lag: float = 0.0
-    """How long it takes until an activity is shown."""
-    ec2_lag: float = 0.0
-    """From the instance to EC2 knowing its host name and launch time."""
 
 
 @dataclass(slots=True)
@@ -88,36 +61,14 @@ class GroupState:
         return [instance for instance in self.instances.values() if not instance.leaving]
 
 
-class InstanceWatcher(Protocol):
-    """Who hears of machines: the group's name, and the instance."""
-
-    def __call__(self, group: str, instance: Instance) -> None:
-        """It happened."""
-
-
-@dataclass(slots=True)
-class _Region:
-    groups: dict[str, GroupState] = field(default_factory=dict)
-    terminated: set[str] = field(default_factory=set)
-    forgotten: set[str] = field(default_factory=set)
-    dead: set[str] = field(default_factory=set)
-    killed: list[str] = field(default_factory=list)
-    listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
-    launched: list[InstanceWatcher] = field(default_factory=list)
-    ended: list[InstanceWatcher] = field(default_factory=list)
-    numbers: "count[int]" = field(default_factory=lambda: count(1))
-
-
-class InMemoryGroups(Port):
+class InMemoryGroups(GroupLife, Port):
     """The Groups and GroupChanges ports."""
 
     port = "groups"
 
     def __init__(self, clock: Clock, hooks: Hooks | None = None) -> None:
-        super().__init__(hooks)
-        self._clock = clock
-        self._region = _Region()
-        self.times = Times()
+        GroupLife.__init__(self, clock)
+        Port.__init__(self, hooks)
 
     # --- What tests set up and look at --------------------------------------------------------------------------
 
@@ -169,11 +120,6 @@ class InMemoryGroups(Port):
         self._region.killed.append(instance_id)
         self._end(group, instance_id)
         self.follow(group.name)
-
-    def follow(self, name: str) -> None:
-        """Make a group act on what is written in it now."""
-        self._changed(self._region.groups[name])
-        asyncio.get_running_loop().call_later(self.times.launch, self._follow, self._region.groups[name])
 
     # --- The ports ----------------------------------------------------------------------------------------------
 
@@ -263,112 +209,7 @@ class InMemoryGroups(Port):
         history = self._region.groups[name].history
         return next((group for since, group in reversed(history) if since <= moment), history[0][1])
 
-    # --- How it works -------------------------------------------------------------------------------------------
-
-    def _desire(self, group: GroupState, desired: int) -> None:
-        group.desired = desired
-        group.desired_history.append(desired)
-        self.follow(group.name)
-
-    def _follow(self, group: GroupState) -> None:
-        while len(group.staying) < group.desired and "Launch" not in group.suspended:
-            if group.refusal is not None:
-                self._note(group, "launch", "failed", reason=group.refusal)
-                asyncio.get_running_loop().call_later(self.times.retry, self._follow, group)
-                return
-            self._launch(group)
-        while len(group.staying) > group.desired and "Terminate" not in group.suspended:
-            chosen = placement.victims(map(_as_policies_see, group.staying), 1)
-            if not chosen:
-                return
-            self._region.killed += chosen
-            self._end(group, chosen[0])
-            self._changed(group)
-
-    def _launch(self, group: GroupState) -> None:
-        instance = self._add(group, Phase.PENDING)
-        self._note(group, "launch", "succeeded", instance.id)
-        self._changed(group)
-        if not group.holds.hold_at("launch", instance.id, partial(self._begin_to_serve, group, instance.id)):
-            self._begin_to_serve(group, instance.id, HoldOutcome(abandoned=False))
-
-    def _begin_to_serve(self, group: GroupState, instance_id: str, how: HoldOutcome) -> None:
-        """No launch hook holds it any more. One that was abandoned ends instead."""
-        if how.abandoned:
-            self._end(group, instance_id)
-            self.follow(group.name)
-        else:
-            asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance_id)
-
-    def _add(self, group: GroupState, phase: Phase) -> Instance:
-        number = next(self._region.numbers)
-        instance = Instance(
-            id=f"i-{number:017x}",
-            phase=phase,
-            protected=group.protects_new,
-            zone=placement.zone_for_launch(ZONES, map(_as_policies_see, group.staying)),
-            private_dns_name=f"ip-10-0-{number // 250}-{number % 250 + 4}.ec2.internal",
-            launched_at=self._clock.now(),
-        )
-        group.instances[instance.id] = instance
-        self._tell(self._region.launched, group, instance)
-        return instance
-
-    def _serve(self, group: GroupState, instance_id: str) -> None:
-        instance = group.instances.get(instance_id)
-        if instance is not None and instance.phase is Phase.PENDING:
-            group.instances[instance_id] = replace(instance, phase=Phase.IN_SERVICE)
-            self._changed(group)
-
-    def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
-        """Whether it was not ending already. `held`: hooks hold it first; else the machine is gone at once."""
-        instance = group.instances[instance_id]
-        if instance.leaving:
-            if not held:
-                self._die(group, instance_id)
-            return False
-        group.instances[instance_id] = replace(instance, phase=Phase.LEAVING)
-        self._note(group, "termination", "open", instance_id)
-        if not (held and group.holds.hold_at("termination", instance_id, lambda _: self._die(group, instance_id))):
-            self._die(group, instance_id)
-        return True
-
-    def _announce(self, event: dict[str, Any]) -> None:
-        for listener in self._region.listeners:
-            listener(event)
-
-    def _die(self, group: GroupState, instance_id: str) -> None:
-        if instance_id in group.instances and instance_id not in self._region.dead:
-            self._region.dead.add(instance_id)
-            self._tell(self._region.ended, group, group.instances[instance_id])
-            asyncio.get_running_loop().call_later(self.times.terminate, self._drop, group, instance_id)
-
-    def _drop(self, group: GroupState, instance_id: str) -> None:
-        del group.instances[instance_id]
-        self._region.terminated.add(instance_id)
-        self._changed(group)
-
-    def _changed(self, group: GroupState) -> None:
-        seen = Group(
-            name=group.name,
-            desired=group.desired,
-            min_size=group.min_size,
-            max_size=group.max_size,
-            instances=tuple(group.instances.values()),
-            launches_suspended="Launch" in group.suspended,
-            terminations_suspended="Terminate" in group.suspended,
-            protects_new=group.protects_new,
-            unit=group.unit,
-            rebalances=group.rebalances,
-        )
-        group.history.append((asyncio.get_running_loop().time(), seen))
-
-    def _note(self, group: GroupState, kind: ActivityKind, outcome: Outcome, *names: str, reason: str = "") -> None:
-        group.activities.appendleft(Activity(kind, outcome, self._clock.now(), frozenset(names), reason))
-
-    def _tell(self, watchers: Sequence[Callable[[str, Instance], None]], group: GroupState, instance: Instance) -> None:
-        for watcher in watchers:
-            watcher(group.name, instance)
+    # --- Finding them -------------------------------------------------------------------------------------------
 
     def _group(self, name: str) -> GroupState:
         if name not in self._region.groups:
@@ -386,11 +227,6 @@ class InMemoryGroups(Port):
         if launched is None or (self._clock.now() - launched).total_seconds() >= self.times.ec2_lag:
             return instance
         return replace(instance, private_dns_name="", launched_at=None)
-
-
-def _as_policies_see(instance: Instance) -> placement.Member:
-    made = instance.launched_at or datetime.min.replace(tzinfo=UTC)
-    return placement.Member(instance.id, instance.zone, made, instance.protected)
 
 
 @contextmanager
