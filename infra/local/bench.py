@@ -125,20 +125,24 @@ class _Bench:
         self._figures.note(_ONE_UP, moment(record["ended_at"]) - posted)
 
     async def burst(self) -> None:
-        """Several at once, beside one."""
-        ratio = await self._burst() / self._figures.median(_ONE_UP)
-        self._figures.note(f"{BURST} scale-ups at once: all ended, in times of one", ratio, unit="x")
+        """Several at once, each time beside one."""
+        for _ in range(ROUNDS):
+            await self._beside_one(f"{BURST} scale-ups at once: all ended, in times of one")
 
     async def strained(self) -> None:
         """The same while others want the processors, too; one and several alike."""
         async with busy(BUSY):
-            posted = time.time()
-            record = await self._ended(PATH, _UP)
-            one = moment(record["ended_at"]) - posted
-            await self._ended(PATH, CURL)
-            ratio = await self._burst() / one
-        what = f"{BURST} scale-ups at once beside {BUSY} busy loops: all ended, in times of one beside them"
-        self._figures.note(what, ratio, unit="x")
+            for _ in range(ROUNDS):
+                await self._beside_one(
+                    f"{BURST} scale-ups at once beside {BUSY} busy loops: all ended, in times of one"
+                )
+
+    async def _beside_one(self, what: str) -> None:
+        posted = time.time()
+        record = await self._ended(PATH, _UP)
+        one = moment(record["ended_at"]) - posted
+        await self._ended(PATH, CURL)
+        self._figures.note(what, await self._burst() / one, unit="x")
 
     async def _burst(self) -> float:
         """Seconds until the last has ended; then as many nodes less. Notes what it took of AWS, and of the Swarm."""

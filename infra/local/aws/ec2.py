@@ -89,6 +89,14 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
         self.descriptions.changed(resource_ids)
         return bool(super().delete_tags(resource_ids, tags))
 
+    def describe_images(self, *args: Any, filters: Mapping[str, list[str]] | None = None, **wanted: Any) -> list[Any]:
+        """What each launch asks about its one image, moto would look for among hundreds."""
+        match filters:
+            case {"image-id": str(image_id), **others} if not (others or args or wanted) and image_id in self.amis:
+                return [self.amis[image_id]]
+        found: list[Any] = super().describe_images(*args, filters=filters, **wanted)
+        return found
+
     def describe_tags(self, filters: Mapping[str, list[str]] | None = None) -> list[dict[str, str]]:
         """Those of one resource are looked up by its id; any other question is moto's to answer."""
         match filters:
