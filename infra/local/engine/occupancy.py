@@ -34,7 +34,7 @@ class Occupancy:
 
     def is_below_max_replicas(self, spec: ServiceSpec, service_id: str) -> bool:
         limit = spec.max_replicas_per_node
-        return not limit or self.active_by_service[service_id] < limit
+        return not limit or self.active_by_service.get(service_id, 0) < limit
 
     def count(self, service_id: str, change: int) -> None:
         self.active += change
@@ -66,7 +66,10 @@ class OccupancyBook:
         self._of_node.pop(change.node.id, None)
 
     def __getitem__(self, node_id: str) -> Occupancy:
-        return self._of_node.setdefault(node_id, Occupancy())
+        found = self._of_node.get(node_id)
+        if found is None:
+            found = self._of_node[node_id] = Occupancy()
+        return found
 
     def _enter(self, task: Task) -> None:
         if task.node_id:

@@ -171,7 +171,7 @@ class Scheduler:
 
     def _load(self, node: Node, service_id: str) -> tuple[int, int]:
         taken = self._book[node.id]
-        return taken.active_by_service[service_id], taken.active
+        return taken.active_by_service.get(service_id, 0), taken.active
 
     def _place_on_its_node(self, task: Task, fit: Fit) -> bool:
         node = self._store.nodes.get(task.node_id)
