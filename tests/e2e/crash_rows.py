@@ -18,6 +18,7 @@ from tests.e2e.tap import Matches, Point, asking, ending, entering, named, notin
 
 SET_DESIRED: Final = named("SetDesiredCapacity")
 TERMINATE: Final = named("TerminateInstanceInAutoScalingGroup")
+COMPLETE: Final = named("CompleteLifecycleAction")
 UPDATE: Final = named("POST /services/*/update")
 DESCRIBE: Final = named("DescribeAutoScalingGroups")
 PAUSE: Final = asking("POST /nodes/*/update", Availability="pause")
@@ -87,8 +88,9 @@ class Act:
 
 
 def changes(setup: CrashSetup) -> Counter[str]:
-    """What the workers have changed since the tap forgot: capacity, and services by name."""
-    found = Counter({"set desired": len(setup.tap.done(SET_DESIRED)), "terminate": len(setup.tap.done(TERMINATE))})
+    """What the workers have changed since the tap forgot: capacity, holds, and services by name."""
+    calls = {"set desired": SET_DESIRED, "terminate": TERMINATE, "complete": COMPLETE}
+    found = Counter({what: len(setup.tap.done(call)) for what, call in calls.items()})
     for call in setup.tap.done(UPDATE):
         found[setup.env.service(call.name.split("/")[2])["Spec"]["Name"]] += 1
     return +found

@@ -28,6 +28,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "DEFAULT_MAX_WORKER_NODES": "10",
     "DEFAULT_MAX_MANAGER_NODES": "9",
     "DEFAULT_MAX_REPLICAS": "5",
+    "RESCHEDULE_ON_JOIN": "false",
 }
 QUICK: Final[Mapping[str, Any]] = {"Parallelism": 14, "Monitor": 10**8}
 REPLICAS: Final[Mapping[str, int]] = {"demo": 6, "api": 14}
@@ -58,7 +59,8 @@ class CrashSetup:
             engine = Path(self.env.variables["DOCKER_HOST"].removeprefix("unix://"))
             self.docker = exits.enter_context(proxied(sockets / "docker.sock", engine, self.tap))
             own = self.env.own_queue(VISIBILITY_SECONDS)
-            self.variables = {**SETTINGS, **own, "DOCKER_HOST": f"unix://{self.docker.path}"}
+            self._usual = {**SETTINGS, **own, "DOCKER_HOST": f"unix://{self.docker.path}"}
+            self.variables = self._usual
             self.ingest = exits.enter_context(self.env.process("ingest", self.variables))
             self.caller = Caller(self.ingest.url, look=LOOK_SECONDS)
             exits.callback(self.caller.close)
@@ -97,6 +99,15 @@ class CrashSetup:
             self.start_worker()
         until(lambda: all(one.is_ready() for one in self.workers), "two workers that answer", look=LOOK_SECONDS)
         self.active()
+
+    def configure(self, **changes: str) -> None:
+        """Two other workers, whose settings differ so much from the usual ones."""
+        for worker in self.workers:
+            worker.popen.terminate()
+            worker.popen.wait(10)
+        self.workers.clear()
+        self.variables = {**self._usual, **changes}
+        self.restore()
 
     def start_worker(self) -> None:
         """One worker more."""
@@ -187,6 +198,13 @@ class CrashSetup:
         sqs = self.env.client("sqs")
         found = sqs.get_queue_attributes(QueueUrl=self.variables[queue], AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
+
+    def queue_arn(self) -> str:
+        """The queue that these workers read, as AWS's services name it."""
+        found = self.env.client("sqs").get_queue_attributes(
+            QueueUrl=self.variables["SQS_QUEUE_URL"], AttributeNames=["QueueArn"]
+        )
+        return str(found["Attributes"]["QueueArn"])
 
     def open_records(self) -> list[str]:
         """The keys of the records that are not settled."""

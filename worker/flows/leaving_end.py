@@ -1,5 +1,7 @@
 """The end of a departure: the node is removed once it is Down, or given back where AWS did not take the machine."""
 
+from functools import partial
+
 from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.leaving import KEPT, UNTAKEN
@@ -17,6 +19,9 @@ from worker.requests.owners import taken_by
 from worker.requests.plans import LeavingPlan
 from worker.requests.request import OpenRequest
 
+SOON_SECONDS = 2.0
+"""How soon a node is looked at again that is Down, while its instance still ends."""
+
 
 class LeavingEnd:
     """The last step of `node-leaving`."""
@@ -24,17 +29,17 @@ class LeavingEnd:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._leadership = context.leadership
+        self._down: set[str] = set()
+        """Requests whose node was Down at the last look."""
 
     async def remove(self, request: OpenRequest) -> None:
         """Return when the record has its end."""
         plan = LeavingPlan.parse(request.record.plan)
         deadline = self._deadline(request, plan)
 
-        async def removed() -> bool | None:
-            return await self._removed(request, plan)
-
+        removed = partial(self._removed, request, plan)
         with request.waiting_for(f"{plan.nodes[0].name} to be Down", seconds=deadline.remaining):
-            if await self._leadership.poll(request.id, removed, every=TICK_SECONDS, deadline=deadline):
+            if await self._leadership.poll(request.id, removed, every=partial(self._pause, request), deadline=deadline):
                 await self._ended(request, "its node is removed")
                 return
         if await self._serves(plan):
@@ -42,6 +47,10 @@ class LeavingEnd:
             await self._ended(request, "AWS did not take the machine, so the node was given back")
         else:
             await self._ended(request, "its node is removed once it is Down")
+
+    def _pause(self, request: OpenRequest) -> float:
+        """Of a node that is Down, AWS says soon that its instance has ended; that it is, Swarm's events tell."""
+        return SOON_SECONDS if request.id in self._down else TICK_SECONDS
 
     def _deadline(self, request: OpenRequest, plan: LeavingPlan) -> Deadline:
         """Until when AWS may take the machine."""
@@ -67,7 +76,11 @@ class LeavingEnd:
         node = next((each for each in await self._leadership.swarm.nodes() if each.id == node_id), None)
         if node is None:
             return True
-        if node.state != "down" or await self._in_service(plan):
+        if node.state != "down":
+            self._down.discard(request.id)
+            return None
+        self._down.add(request.id)
+        if await self._in_service(plan):
             return None
         return await remove_gone_node(self._leadership, request, node) or None
 
