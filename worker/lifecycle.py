@@ -5,7 +5,7 @@ Calls that have changed something are awaited to their end before the lease is r
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -17,7 +17,7 @@ from worker.dispatch.executor import Executor
 from worker.dispatch.known import Known
 from worker.dispatch.standby import Standby
 from worker.dispatch.status_writer import StatusWriter
-from worker.errors import LeadershipOver, OwnNodeLeaves, SwarmLost, leadership_end
+from worker.errors import LeadershipOver, SwarmLost, leadership_end
 from worker.intake.lookout import Lookout
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
@@ -35,6 +35,7 @@ from worker.ports.scaling import GroupChanges, Groups
 from worker.ports.storage import Journal, LeaseStore
 from worker.ports.swarm import Swarm
 from worker.ports.swarm_changes import SwarmChanges
+from worker.requests import owners
 from worker.requests.open_requests import OpenRequests
 from worker.requests.outbox import Outbox
 from worker.settings import WorkerSettings
@@ -65,9 +66,8 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._lease = Lease(ports.leases, clock, settings.lease_seconds, owner)
-        self._eligibility = SwarmEligibility(ports.swarm)
+        self._eligibility = SwarmEligibility(ports.swarm, self._leaving_nodes)
         self._standby = Standby(ports.alerts, ports.leases, clock)
-        self._yields = True
         self._in_hand: Callable[[], Sequence[Record]] = tuple
         """The records that flows of the last leadership period worked on."""
 
@@ -82,9 +82,9 @@ class Worker:
                 log.warning("leadership_lost", reason=str(reason), token=held.token)
                 if isinstance(reason, SwarmLost):
                     self._standby.leave(self._in_hand())
-                if isinstance(reason, OwnNodeLeaves):
-                    self._yields = False  # alone, it does its own node, too
-                    await asyncio.sleep(self._settings.lease_seconds.total_seconds())
+
+    async def _leaving_nodes(self) -> Collection[str]:
+        return owners.leaving_nodes(await self._ports.journal.open())
 
     async def _win(self) -> HeldLease:
         """Stand by until the lease is ours."""
@@ -144,5 +144,5 @@ class Worker:
             memory=Memory(journal, held.token),
             pausing=Pausing(journal, held.token, self._clock),
             service_locks=ServiceLocks(),
-            yields=self._yields,
+            yields=not held.alone,
         )

@@ -268,6 +268,7 @@ class TestMemory:
             up_ended_at=NOON,
             members=members,
             drained={"n1": Drained("r1", "active"), "n2": Drained("r2", "pause")},
+            abandoned=("i-4", "i-3"),
             revision=1,
         )
         await journal.recall("worker", 1)

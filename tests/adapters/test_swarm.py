@@ -209,6 +209,7 @@ WISHES: dict[str, Any] = {
     "attempts_window": timedelta(seconds=90),
     "local_volumes": ("data",),
     "start_first": True,
+    "stop_grace": timedelta(seconds=45),
 }
 
 
@@ -225,7 +226,8 @@ class TestServices:
 
     async def test_a_plain_service_wishes_nothing(self, setup: SwarmSetup) -> None:
         service = await setup.swarm.service(await setup.create(0))
-        assert service == Service(**identity(service), mode="replicated")
+        brief = timedelta(seconds=1)  # whatever a test makes stops soon
+        assert service == Service(**identity(service), mode="replicated", stop_grace=brief)
 
     @pytest.mark.parametrize(
         ("mode", "replicas"), [("replicated", 2), ("global", 0), ("replicated-job", 2), ("global-job", 0)]

@@ -29,6 +29,7 @@ class Candidate:
         self.ports, self.clock, self.swarm = InterceptedPorts(), Clock(), swarm
         self.lease = Lease(store.through(self.ports), self.clock, FIFTEEN, name)
         self.watchdog = Watchdog()
+        self.leaves = False
 
     async def win(self) -> HeldLease:
         """Compete."""
@@ -37,6 +38,10 @@ class Candidate:
     async def identity(self) -> SwarmIdentity | None:
         """The Swarm it could serve."""
         return None if self.swarm is None else SwarmIdentity(self.swarm, "node")
+
+    async def gives_way(self, _identity: SwarmIdentity) -> bool:
+        """Whether its node leaves."""
+        return self.leaves
 
     def keep(self, held: HeldLease) -> "asyncio.Task[None]":
         """Renew from now on."""
@@ -74,6 +79,37 @@ async def test_a_released_lease_is_won_at_once_and_its_token_rises() -> None:
     began = now()
     assert (await Candidate(store, "b").win()).token == 2
     assert now() - began < 0.1
+
+
+@pytest.mark.parametrize("released", [True, False])
+async def test_one_whose_node_leaves_takes_it_when_it_has_been_free_for_a_whole_lease(released: bool) -> None:
+    store = InMemoryLeaseStore()
+    first = Candidate(store, "a")
+    held = await first.win()
+    if released:
+        await first.lease.release(held)
+    leaves = Candidate(store, "b")
+    leaves.leaves = True
+    began = now()
+    taken = await leaves.win()
+    free = 0 if released else 15.5
+    assert free + 15 <= now() - began < free + 17
+    assert (taken.token, taken.alone, held.alone) == (2, True, False)
+
+
+async def test_one_whose_node_leaves_comes_after_the_others() -> None:
+    store = InMemoryLeaseStore()
+    leaves, other = Candidate(store, "a"), Candidate(store, "b")
+    leaves.leaves = True
+    first, second = asyncio.ensure_future(leaves.win()), None
+    try:
+        await asyncio.sleep(10)
+        second = await other.win()
+        await asyncio.sleep(10)
+        assert (second.item.owner, first.done()) == ("b", False)
+    finally:
+        first.cancel()
+        await asyncio.wait([first])
 
 
 async def test_a_lease_that_is_renewed_is_never_won() -> None:

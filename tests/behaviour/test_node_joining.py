@@ -102,6 +102,23 @@ async def test_of_many_that_come_together_and_never_join_no_more_than_two_are_ab
         assert ends(s) == ["ABANDON", "ABANDON", "CONTINUE", "CONTINUE", "CONTINUE"]
 
 
+async def test_another_worker_knows_how_many_were_abandoned_until_one_has_joined() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        first = await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 3
+        s.up()
+        await s.until(lambda: ends(s) == ["ABANDON", "ABANDON", "CONTINUE"], within=500)
+        first.ports.kill()
+        await s.started(reschedule_timeout=100)
+        refused = await s.ended(s.up())
+        assert (refused.state, "never joined the Swarm and were abandoned" in refused.message) == (State.FAILED, True)
+        s.groups.groups["workers"].desired += 1
+        s.groups.follow("workers")
+        await s.until(lambda: ends(s)[3:] == ["CONTINUE"], within=200)
+        await s.at(s.up(), "wait")
+
+
 async def test_while_docker_does_not_answer_or_scaling_is_paused_nothing_is_abandoned() -> None:
     async with scenario(workers=2) as s:
         hooked(s)

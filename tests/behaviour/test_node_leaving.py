@@ -1,6 +1,7 @@
 """AWS takes a machine away: what runs there moves in time, and its hook is completed once, at the right moment."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -118,6 +119,54 @@ async def test_what_does_not_fit_elsewhere_runs_until_shortly_before_the_deadlin
         record = await s.ended(name)
         assert (record.state, "pinned.1" in record.message) == (State.FAILED, True)
         assert s.told[-1][2] == "error"
+
+
+async def test_what_takes_longer_to_stop_is_told_so_earlier() -> None:
+    async with scenario(workers=2) as s:
+        pinned = (f"node.hostname=={s.host(s.workers[0])}",)
+        s.swarm.create("slow", 1, constraints=pinned, stop_grace=timedelta(seconds=40))
+        await s.settled("slow", 1)
+        await s.started()
+        before = s.clock.now()
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.until(lambda: s.node(s.workers[0]).availability == "drain", within=200)
+        assert 64 < (s.clock.now() - before).total_seconds() < 67
+        await s.at(name, "remove")
+
+
+async def test_what_fits_elsewhere_moves_at_once_though_something_else_does_not() -> None:
+    async with scenario(workers=2) as s:
+        await spread(s)
+        s.swarm.create("pinned", 1, constraints=(f"node.hostname=={s.host(s.workers[0])}",))
+        await s.settled("pinned", 1)
+        await s.started()
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        node = s.node(s.workers[0]).id
+        await s.until(lambda: [task.service_id for task in s.swarm.running_on(node)] == [s.service("pinned").id], 30)
+        await s.until(lambda: s.running("web") == 6, within=10)
+        await s.until(lambda: s.service("web").constraints == (), within=10)
+        assert (s.node(s.workers[0]).availability, s.running("pinned")) == ("pause", 1)
+        await s.at(name, "remove", within=200)
+
+
+async def test_a_worker_that_takes_over_while_what_fits_moves_goes_on() -> None:
+    async with scenario(workers=2) as s:
+        await spread(s)
+        s.swarm.create("pinned", 1, constraints=(f"node.hostname=={s.host(s.workers[0])}",))
+        await s.settled("pinned", 1)
+        first = await s.started()
+        held = first.ports.hold("swarm.update_service")
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.until(lambda: bool(first.ports.waiting))
+        assert s.record(name).plan["avoiding"] == [s.service("web").id]
+        first.ports.kill()
+        held.set()
+        s.start()
+        node = s.node(s.workers[0]).id
+        await s.until(lambda: [task.service_id for task in s.swarm.running_on(node)] == [s.service("pinned").id], 40)
+        await s.until(lambda: s.running("web") == 6, within=10)
+        await s.until(lambda: s.service("web").constraints == (), within=10)
+        assert s.node(s.workers[0]).availability == "pause"
 
 
 async def test_a_hook_is_held_by_heartbeats_while_tasks_have_no_place_and_completed_after_the_drain_timeout() -> None:
@@ -306,6 +355,40 @@ async def test_the_worker_whose_own_node_leaves_lets_another_go_on() -> None:
         assert not first.active
         (record,) = await left(s)
         assert (record.state, ends(s, "managers")) == (State.SUCCEEDED, [(s.managers[0], "CONTINUE")])
+
+
+async def test_a_worker_on_a_leaving_node_lets_others_take_the_lease_first() -> None:
+    async with scenario(managers=3, boot=900.0) as s:
+        hooked(s)
+        first = await s.started(node=s.node(s.managers[2]).id)
+        leaves = s.start(node=s.node(s.managers[0]).id)
+        stays = s.start(node=s.node(s.managers[2]).id)
+        stays.ports.latency = 1.0  # and so it would come second
+        s.swarm.lose(s.node(s.managers[1]).id)  # so that the leaving one stays a manager
+        await s.passes(30)
+        s.groups.retire(s.managers[0])
+        await s.until(lambda: s.node(s.managers[0]).availability != "active")
+        first.ports.kill()
+        await s.until(lambda: stays.active or leaves.active)
+        assert (stays.active, leaves.active) == (True, False)
+        stays.ports.kill()
+        await s.until(lambda: leaves.active)  # nobody else is left
+
+
+async def test_alone_a_worker_drains_its_own_node_last() -> None:
+    async with scenario(managers=3, workers=2) as s:
+        hooked(s)
+        s.swarm.create("pinned", 1, constraints=(f"node.hostname=={s.host(s.workers[0])}",))
+        await s.settled("pinned", 1)
+        await s.started(node=s.node(s.managers[0]).id)
+        s.groups.retire(s.managers[0])
+        s.groups.retire(s.workers[0])
+        await s.until(lambda: s.node(s.managers[0]).availability == "pause")
+        await s.passes(120)
+        assert s.node(s.managers[0]).availability == "pause"
+        s.swarm.remove(s.service("pinned").id)
+        await s.until(lambda: ends(s) == [(s.workers[0], "CONTINUE")], within=60)
+        await s.until(lambda: s.node(s.managers[0]).availability == "drain", within=30)
 
 
 async def test_alone_a_worker_sees_to_its_own_node_too() -> None:

@@ -1,5 +1,6 @@
 """What becomes of requests when their worker dies, whatever it was doing."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -122,12 +123,18 @@ async def test_what_had_begun_goes_on_before_anything_new_begins() -> None:
         await s.started()
         Kill(s, "groups.set_desired", 1)
         first = s.up()
-        second_worker = s.start()
-        looking = second_worker.ports.hold("journal.open", after=True)
+        second_worker, looking = s.start(), list[asyncio.Event]()
+
+        def won(call: str) -> None:
+            if call == "lease.replace done":
+                looking.append(second_worker.ports.hold("journal.open", after=True))
+
+        second_worker.ports.watchers.append(won)
         await s.until(lambda: second_worker.ports.waiting == ["journal.open done"])
+        second_worker.ports.watchers.remove(won)
         second = s.up()
         await s.until(lambda: second in s.journal.records)
-        looking.set()
+        looking[-1].set()
         assert (await s.ended(first)).nodes_after == 2
         assert (await s.ended(second)).nodes_after == 3
         assert s.desired == [1, 3]  # one raise for both

@@ -23,7 +23,7 @@ def as_spec(name: str, replicas: int, **wishes: Any) -> dict[str, Any]:
         "Image": IMAGE,
         "Command": wishes.get("command", COMMAND),
         "Env": [f"{key}={value}" for key, value in wishes.get("env", {}).items()],
-        "StopGracePeriod": SECOND,
+        "StopGracePeriod": int(wishes.get("stop_grace", timedelta(seconds=1)).total_seconds() * SECOND),
         "Mounts": [
             {"Type": "volume", "Source": name, "Target": f"/{name}"} for name in wishes.get("local_volumes", ())
         ],

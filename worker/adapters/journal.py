@@ -6,7 +6,7 @@ repeats a write whose answer was lost, and finds its own doing then. What a reco
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -169,16 +169,17 @@ def _attributes(memory: GroupMemory) -> dict[str, Any]:
         **desired,
         **members,
         **({"drained": text(json.dumps(drained))} if drained else {}),
+        **({"abandoned": text(" ".join(memory.abandoned))} if memory.abandoned else {}),
         **{name: text(rfc3339(moment)) for name, moment in moments.items() if moment is not None},
     }
 
 
 def _memory(item: Item) -> GroupMemory:
-    moments: dict[str, datetime] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
+    known: dict[str, Any] = {name: parse_rfc3339(item[name]["S"]) for name in _MOMENTS if name in item}
     desired = int(item["desired"]["N"]) if "desired" in item else None
-    return GroupMemory(
-        desired=desired, revision=_revision(item), members=_members(item), drained=_drained(item), **moments
-    )
+    abandoned = tuple(item.get("abandoned", {}).get("S", "").split())
+    known |= {"members": _members(item), "drained": _drained(item), "abandoned": abandoned}
+    return GroupMemory(desired=desired, revision=_revision(item), **known)
 
 
 def _revision(item: Item) -> int:

@@ -126,6 +126,7 @@ def service_of(found: Json) -> Service:
         host_ports=_host_ports(spec.get("EndpointSpec") or {}),
         **_restarts(template.get("RestartPolicy") or {}),
         local_volumes=_local_volumes((template.get("ContainerSpec") or {}).get("Mounts")),
+        stop_grace=_stop_grace((template.get("ContainerSpec") or {}).get("StopGracePeriod")),
         start_first=(spec.get("UpdateConfig") or {}).get("Order") == "start-first",
         update_state=status.get("State") or None,
         update_message=status.get("Message") or "",
@@ -141,6 +142,11 @@ def _restarts(policy: Json) -> dict[str, Any]:
         "max_attempts": policy.get("MaxAttempts") or 0,
         "attempts_window": timedelta(microseconds=(policy.get("Window") or 0) / 1000),
     }
+
+
+def _stop_grace(nanoseconds: int | None) -> timedelta | None:
+    """https://docs.docker.com/reference/api/engine/version/v1.44/#tag/Service: in nanoseconds."""
+    return None if nanoseconds is None else timedelta(microseconds=nanoseconds / 1000)
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -49,26 +49,28 @@ class Departures:
         self._names = {node.id: node.hostname or node.id for node in nodes}
         self._on: dict[str, list[Task]] = {}
         for task in tasks:
-            if task.node_id and task.service_id and _wanted(task):
+            if task.node_id and task.service_id and is_wanted(task):
                 self._on.setdefault(task.node_id, []).append(task)
         usable = [node for node in nodes if node.ready and node.availability == "active"]
         self._placement = Placement(usable, self._services, tasks)
         self._waiting = Counter(
-            task.service_id for task in tasks if task.node_id is None and _wanted(task) and _moves(task, self._services)
+            task.service_id
+            for task in tasks
+            if task.node_id is None and is_wanted(task) and is_moved(task, self._services)
         )
 
     def obstacles(self, leaving: Collection[str]) -> tuple[Obstacle, ...]:
         """Why not everything on the nodes (their ids) can run elsewhere: each reason once."""
         there = [task for node_id in sorted(leaving) for task in self._on.get(node_id, ())]
         lasting = sorted({kept for task in there if (kept := self._keeps(task))}, key=str)
-        moving = Counter(task.service_id for task in there if _moves(task, self._services))
+        moving = Counter(task.service_id for task in there if is_moved(task, self._services))
         homeless = self._placement.obstacles(leaving, moving, self._waiting) if moving else ()
         return (*lasting, *(Obstacle(Reason.WOULD_NOT_FIT, text) for text in homeless))
 
     def destinations(self, leaving: Collection[str], only: str) -> Mapping[str, Mapping[str, int]]:
         """Where the tasks on one of the nodes that go (its id) would go: service name to hostname to how many."""
         there = self._on.get(only, ())
-        moving = Counter(task.service_id for task in there if _moves(task, self._services))
+        moving = Counter(task.service_id for task in there if is_moved(task, self._services))
         found = self._placement.destinations(leaving, moving, self._waiting)
         return {self._services[each].name: {self._names[at]: n for at, n in on.items()} for each, on in found.items()}
 
@@ -91,7 +93,7 @@ def obstacles(
 def movable(tasks: Iterable[Task], services: Iterable[Service]) -> Counter[str]:
     """Node id to how many living tasks of replicated services would have to move from there."""
     known = {service.id: service for service in services}
-    return Counter(task.node_id for task in tasks if task.node_id and task.alive and _moves(task, known))
+    return Counter(task.node_id for task in tasks if task.node_id and task.alive and is_moved(task, known))
 
 
 def holders(tasks: Iterable[Task], services: Iterable[Service]) -> frozenset[str]:
@@ -100,7 +102,7 @@ def holders(tasks: Iterable[Task], services: Iterable[Service]) -> frozenset[str
     return frozenset(
         task.node_id
         for task in tasks
-        if task.node_id and task.service_id and _wanted(task) and keeps(known.get(task.service_id), task, "")
+        if task.node_id and task.service_id and is_wanted(task) and keeps(known.get(task.service_id), task, "")
     )
 
 
@@ -138,7 +140,7 @@ def _there(node_ids: Collection[str], tasks: Iterable[Task]) -> dict[str, list[T
     """Service id to its tasks that are wanted on the nodes."""
     found: dict[str, list[Task]] = {}
     for task in tasks:
-        if task.node_id in node_ids and _wanted(task):
+        if task.node_id in node_ids and is_wanted(task):
             found.setdefault(task.service_id, []).append(task)
     return found
 
@@ -181,11 +183,11 @@ def unsettled(
     known = {service.id: service for service in services}
     asked = {slot for slot in wanted if slot[0] in known and known[slot[0]].mode == "replicated"}
     by_slot = _by_slot(tasks, {service_id for service_id, _ in asked})
-    filled = Counter(service_id for (service_id, _), there in by_slot.items() if any(map(_wanted, there)))
+    filled = Counter(service_id for (service_id, _), there in by_slot.items() if any(map(is_wanted, there)))
     found = []
     for slot in sorted(asked):
         service, there = known[slot[0]], by_slot.get(slot, [])
-        given_up = not any(map(_wanted, there)) and filled[service.id] >= service.replicas
+        given_up = not any(map(is_wanted, there)) and filled[service.id] >= service.replicas
         over = given_up or _completed(service, there)
         if not over and not any(_runs_elsewhere(task, leaving) for task in there):
             found.append(_unsettled(service, slot[1], there, leaving))
@@ -204,7 +206,7 @@ def _completed(service: Service, there: Sequence[Task]) -> bool:
     """Done for good: nothing of it is wanted, and it ended well."""
     return (
         not service.restarts_completed
-        and not any(map(_wanted, there))
+        and not any(map(is_wanted, there))
         and any(task.state == "complete" for task in there)
     )
 
@@ -218,13 +220,13 @@ def _by_slot(tasks: Iterable[Task], service_ids: Collection[str]) -> dict[Slot, 
 
 
 def _runs_elsewhere(task: Task, leaving: Collection[str]) -> bool:
-    return task.node_id is not None and task.node_id not in leaving and task.state == "running" and _wanted(task)
+    return task.node_id is not None and task.node_id not in leaving and task.state == "running" and is_wanted(task)
 
 
 def _unsettled(service: Service, slot: int, there: Sequence[Task], leaving: Collection[str]) -> Unsettled:
     """The task that shall fill the slot speaks for it; a failed one elsewhere, where that has nothing to say."""
     elsewhere = [task for task in there if task.node_id not in leaving]
-    wanted = [task for task in elsewhere if _wanted(task)] or [task for task in there if _wanted(task)]
+    wanted = [task for task in elsewhere if is_wanted(task)] or [task for task in there if is_wanted(task)]
     failed = [task for task in elsewhere if task.state in {"failed", "rejected"}]
     reason = next((task.error for task in (*wanted, *failed) if task.error), "")
     return Unsettled(service.id, slot, service.name, wanted[0].state if wanted else MISSING, reason)
@@ -233,12 +235,13 @@ def _unsettled(service: Service, slot: int, there: Sequence[Task], leaving: Coll
 # --- Kinds of tasks ---------------------------------------------------------------------------------------------
 
 
-def _wanted(task: Task) -> bool:
+def is_wanted(task: Task) -> bool:
     """Swarm means to have it running, or to run it to its end."""
     return task.state not in OVER and task.desired not in _ENDING
 
 
-def _moves(task: Task, known: Mapping[str, Service]) -> bool:
+def is_moved(task: Task, known: Mapping[str, Service]) -> bool:
+    """It has to run elsewhere where its node goes. `known`: services by id."""
     return _lasts(task, known) and task.desired not in _ENDING
 
 

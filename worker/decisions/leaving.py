@@ -11,9 +11,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-no
 MOVE_MARGIN = timedelta(seconds=60)
 """So long before the deadline services stop moving at their own pace, and the drain comes."""
 LAST_MARGIN = timedelta(seconds=15)
-"""So long before the deadline, and a stop grace period more, what does not fit elsewhere is stopped."""
-STOP_GRACE = timedelta(seconds=10)
-"""Docker's default. https://docs.docker.com/reference/cli/docker/service/create/#stop-grace-period"""
+"""So long before the deadline, and its stop grace period more, what does not fit elsewhere is stopped."""
 UNTAKEN = timedelta(minutes=15)
 """A machine that runs so long after its deadline is not taken any more."""
 KEPT = timedelta(minutes=30)
@@ -30,6 +28,9 @@ def move_for(whole: timedelta) -> timedelta:
     return max(whole - min(MOVE_MARGIN, whole / 2), timedelta())
 
 
-def wait_for(whole: timedelta) -> timedelta:
-    """How much of the time what does not fit elsewhere may run on where it is, in case room is made for it."""
-    return max(whole - min(LAST_MARGIN + STOP_GRACE, whole / 2), timedelta())
+def wait_for(whole: timedelta, stop_grace: timedelta) -> timedelta:
+    """How much of the time what does not fit elsewhere may run on where it is, in case room is made for it.
+
+    `stop_grace`: how long it may take to stop. However long: half of the time it runs.
+    """
+    return max(whole - min(LAST_MARGIN + stop_grace, whole / 2), timedelta())

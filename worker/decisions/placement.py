@@ -54,6 +54,14 @@ class Placement:
         homeless = self._homeless(moving, waiting, False) or self._homeless(moving, waiting, True)
         return tuple(self._sentence(self._services[name], count, moving[name]) for name, count in homeless.items())
 
+    def homeless(
+        self, leaving: Collection[str], moving: Mapping[str, int], waiting: Mapping[str, int]
+    ) -> frozenset[str]:
+        """Ids of the services of whose moving tasks some would find no place, whichever order Swarm takes."""
+        self._staying = [node for node in self._usable if node.id not in leaving]
+        self._allowed = {}
+        return frozenset((*self._homeless(moving, waiting, False), *self._homeless(moving, waiting, True)))
+
     def destinations(
         self, leaving: Collection[str], moving: Mapping[str, int], waiting: Mapping[str, int]
     ) -> Mapping[str, Mapping[str, int]]:

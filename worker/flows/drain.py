@@ -6,13 +6,15 @@ it (`rolling_move`), from nodes that only take nothing new (`pause`). Tasks emit
 second. How long it may take, and what becomes of what does not move, the caller says (`Terms`).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
 from shared.errors import NotFound
 from worker.decisions import displacement
+from worker.decisions.stranded import stranded
 from worker.errors import GaveUp, Revised
 from worker.flows.flow import Context
 from worker.flows.rolling_move import POLL_SECONDS, RollingMove
@@ -38,8 +40,9 @@ class Terms:
     goes on whatever a person sets meanwhile."""
     move_by: Deadline | None = None
     """Until when services may move at their own pace, before the drain. None: until the deadline."""
-    drain_by: Deadline | None = None
-    """Until when what has no place elsewhere may run on where it is, in case one is found. None: no longer at all."""
+    keep_until: Callable[[timedelta], Deadline] | None = None
+    """Until when what has no place elsewhere may run on where it is, in case one is found: by how long it may take to
+    stop. None: no longer at all."""
 
 
 def drain_asked_for(context: Context, request: OpenRequest) -> "Drain":
@@ -76,8 +79,7 @@ class Drain:
             await self._pause()
             await self._note_slots()
         if self._plan.draining is None:
-            move_by = self._terms.move_by or self._terms.deadline
-            await RollingMove(self._leadership, self._request, self._ids, move_by).run()
+            await self._move()
             await self._wait_for_room()
         if self._plan.draining != "done":
             await self._note_slots()  # the move takes time: what runs there now counts, not what ran before it
@@ -113,20 +115,32 @@ class Drain:
             if not self._is_left_drained(node):
                 await self._set(node, "pause", {node.availability})
 
+    async def _move(self, also: Collection[str] = ()) -> None:
+        move_by = self._terms.move_by or self._terms.deadline
+        await RollingMove(self._leadership, self._request, self._ids, move_by).run(also)
+
     async def _wait_for_room(self) -> None:
-        """A drain would cut off what has no place elsewhere: while there is time, it is waited for one, or its end."""
+        """A drain would cut off what has no place elsewhere: while there is time, it is waited for one, or its end.
+
+        What has a place moves meanwhile.
+        """
+        keep_until = self._terms.keep_until
+        if keep_until is None:
+            return
 
         async def fits() -> bool | None:
             nodes, tasks = await self._leadership.swarm.nodes(), await self._leadership.swarm.tasks()
-            services = await self._leadership.swarm.services()
-            return not displacement.obstacles(self._ids, nodes=nodes, services=services, tasks=tasks) or None
+            found = stranded(self._ids, nodes=nodes, services=await self._leadership.swarm.services(), tasks=tasks)
+            if not found.staying or keep_until(found.stop_grace).passed:
+                return True
+            if found.movable and not (self._terms.move_by or keep_until(found.stop_grace)).passed:
+                await self._move(found.movable)
+            return None
 
-        if self._terms.drain_by is not None:
-            names = ", ".join(node.name for node in self._nodes)
-            with self._request.waiting_for(
-                f"room for all that runs on {names}", seconds=self._terms.drain_by.remaining
-            ):
-                await self._leadership.poll(self._request.id, fits, every=POLL_SECONDS, deadline=self._terms.drain_by)
+        last = keep_until(timedelta())
+        names = ", ".join(node.name for node in self._nodes)
+        with self._request.waiting_for(f"room for all that runs on {names}", seconds=last.remaining):
+            await self._leadership.poll(self._request.id, fits, every=POLL_SECONDS, deadline=last)
 
     async def _drain(self) -> None:
         await self._request.save(plan=self._plan.but(draining="begun"))

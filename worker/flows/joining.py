@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 
 from shared.errors import Refused, Unavailable
+from shared.messages import Role
 from shared.records import State
 from worker.decisions.matching import claimants, matched
 from worker.flows.flow import Context
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 
 MOST_ABANDONED = 2
 """In a row."""
+ONE_AT_A_TIME = "abandoned instances"
 
 
 class NodeJoining:
@@ -39,8 +41,8 @@ class NodeJoining:
         self._requests = context.requests
         self._unseen: set[str] = set()
         """Requests for which Docker or AWS did not answer at some time."""
-        self._condemned: set[str] = set()
-        """Requests whose instance is about to be abandoned, and which may not say so in the journal yet."""
+        self._condemned: set[tuple[str, str]] = set()
+        """Groups and instances that are about to be abandoned, though the journal may not say so yet."""
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -90,7 +92,7 @@ class NodeJoining:
             with request.waiting_for(f"{instance} to be a Ready node of the Swarm", seconds=deadline.remaining):
                 name = await self._leadership.poll(request.id, joined, every=TICK_SECONDS, deadline=deadline)
             if name:
-                self._leadership.abandoned[_group(request)] = 0
+                await self._note_abandoned(request)
                 await let_go(self._leadership, request, "CONTINUE")
                 await request.end(State.SUCCEEDED, f"{name} is a Ready node of the Swarm, and may serve")
             elif name == "":
@@ -108,14 +110,14 @@ class NodeJoining:
         nodes, instances = await self._look(request)
         if claimants(nodes, instances).get(instance):
             release = "CONTINUE"
+        if release == "ABANDON":
+            await self._note_abandoned(request, instance)
         await let_go(self._leadership, request, release)
         seconds = self._leadership.settings.reschedule_timeout.total_seconds()
         how = "it was abandoned, and AWS launches another" if release == "ABANDON" else f"it stays: {plan.why}"
         message = f"{instance} has not joined the Swarm within {seconds:.0f} seconds; {how}. Look at its boot log"
         await request.end(State.FAILED, message, happenings.joined(request.record, instance, message))
-        self._condemned.discard(request.id)
-        if release == "ABANDON":
-            self._leadership.abandoned[_group(request)] = self._leadership.abandoned.get(_group(request), 0) + 1
+        self._condemned.discard((_group(request), instance))
 
     async def _judge(self, request: OpenRequest) -> tuple[Release, str]:
         """How an instance goes on that has not joined, and why it is kept."""
@@ -139,16 +141,31 @@ class NodeJoining:
             return "a node says that it is this instance"
         if not matched(nodes, instances):
             return "no node can be matched to any instance of its group"
-        if self._in_a_row(_group(request)) >= MOST_ABANDONED:
+        memory = await self._leadership.memory.of(self._kind(request))
+        if len(self._in_a_row(_group(request)).union(memory.abandoned)) >= MOST_ABANDONED:
             return f"{MOST_ABANDONED} before it did not join either: see to the image, the network and the join token"
-        self._condemned.add(request.id)  # at once: several may be judged at the same moment
+        self._condemned.add((_group(request), instance))  # at once: several may be judged at the same moment
         return None
 
-    def _in_a_row(self, group: str) -> int:
-        """How many were abandoned since the last one joined, those included that are about to be."""
+    def _in_a_row(self, group: str) -> frozenset[str]:
+        """The instances of a group that are about to be abandoned."""
         ending = (record for record in self._requests.begun() if record.plan.get("release") == "ABANDON")
-        about_to_be = self._condemned.union(record.id for record in ending if record.request.get("group") == group)
-        return self._leadership.abandoned.get(group, 0) + len(about_to_be)
+        journaled = {instance_of(record) for record in ending if record.request.get("group") == group}
+        return frozenset(journaled | {instance for its_group, instance in self._condemned if its_group == group})
+
+    async def _note_abandoned(self, request: OpenRequest, *instance: str) -> None:
+        """Remember that an instance is abandoned, whoever goes on; or, without one, that some instance has joined."""
+        memory, kind = self._leadership.memory, self._kind(request)
+        async with self._leadership.turn(request.id, ONE_AT_A_TIME):
+            known = (await memory.of(kind)).abandoned
+            abandoned = tuple(dict.fromkeys((*known, *instance)))[-MOST_ABANDONED:] if instance else ()
+            if abandoned != known:
+                await memory.update(kind, abandoned=abandoned)
+
+    def _kind(self, request: OpenRequest) -> Role:
+        """The pool that the instance's group is of."""
+        kinds = (kind for kind, pool in self._leadership.pools.items() if pool.group == _group(request))
+        return next(kinds, "worker")
 
     async def _look(self, request: OpenRequest) -> tuple[Sequence[Node], Sequence[Instance]]:
         try:

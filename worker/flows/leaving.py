@@ -107,7 +107,8 @@ class NodeLeaving:
             await request.end(State.SUCCEEDED, f"{instance} is no node of the Swarm: nothing runs there to be moved")
             return
         name = node.hostname or node.id
-        departing = owners.inherited(self._context.requests, _departing(instance, node))
+        departing = DepartingNode.of(instance, name, node)
+        departing = owners.inherited(self._context.requests, departing)
         plan = LeavingPlan().but(
             forced=True,
             nodes=(departing,),
@@ -137,6 +138,7 @@ class NodeLeaving:
             await self._pause(request)
             self._yield(request)
             await self._managers.demote_if_allowed(request)
+            await self._own_last(request)
             problems = await self._moved(request)
         if problems is not None:
             plan = LeavingPlan.parse(request.record.plan)
@@ -176,6 +178,19 @@ class NodeLeaving:
         if self._leadership.yields and plan.nodes[0].node_id == self._leadership.identity.node_id:
             raise OwnNodeLeaves(f"the worker's own node {plan.nodes[0].name} is leaving")
 
+    async def _own_last(self, request: OpenRequest) -> None:
+        """A drain of its own node ends this worker: alone, it sees to the other nodes first, while there is time."""
+        own = self._leadership.identity.node_id
+
+        async def others_done() -> bool | None:
+            return not owners.draining(self._context.requests, own) or self._is_nearer(request) or None
+
+        if LeavingPlan.parse(request.record.plan).nodes[0].node_id == own:
+            with request.waiting_for("the other nodes that leave: the worker's own is the last"):
+                await self._leadership.poll(
+                    request.id, others_done, every=LOOK_SECONDS, deadline=self._terms(request).move_by, on_events=False
+                )
+
     def _terms(self, request: OpenRequest) -> Terms:
         since, until = request.entered("drain"), LeavingPlan.parse(request.record.plan).until
         whole = max((until or since) - since, timedelta())
@@ -184,7 +199,7 @@ class NodeLeaving:
             deadline(since, whole),
             forced=True,
             move_by=deadline(since, leaving.move_for(whole)),
-            drain_by=deadline(since, leaving.wait_for(whole)),
+            keep_until=lambda stop_grace: deadline(since, leaving.wait_for(whole, stop_grace)),
         )
 
     def _deadline(self, request: OpenRequest) -> Deadline:
@@ -227,13 +242,3 @@ class NodeLeaving:
                 await self._leadership.poll(request.id, worked, every=LOOK_SECONDS, on_events=False)
             await let_go(self._leadership, request, "CONTINUE")
         await request.end(State.SKIPPED, f"Joined request {leader_id}", duplicate_of=leader_id)
-
-
-def _departing(instance: str, node: Node) -> DepartingNode:
-    return DepartingNode(
-        instance_id=instance,
-        name=node.hostname or node.id,
-        node_id=node.id,
-        availability=node.availability,
-        manager=node.manager is not None or node.role == "manager",
-    )

@@ -4,7 +4,7 @@ For those that update start-first, or have no restart attempt left: they avoid t
 replaced, and no others. The nodes only take nothing new meanwhile.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -38,13 +38,17 @@ class RollingMove:
     def _plan(self) -> DrainPlan:
         return DrainPlan.parse(self._request.record.plan)
 
-    async def run(self) -> None:
-        """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes."""
+    async def run(self, also: Collection[str] = ()) -> None:
+        """Move by updates what a drain would move with a gap, or not at all: only the tasks on the nodes.
+
+        `also`: ids of services that move so, too, since no drain comes yet.
+        """
         load = await self._leadership.swarm.workload(self._ids, self._plan.avoiding)
         wanted = {service.id for service in displacement.to_update(self._ids, load.tasks, load.services)}
+        left = {task.service_id for task in displacement.left(self._ids, load.tasks, load.services)}
         for service in load.services:
-            if service.id in wanted or service.id in self._plan.avoiding:
-                await self._roll(service, moved=service.id not in wanted)
+            if service.id in wanted or service.id in also or service.id in self._plan.avoiding:
+                await self._roll(service, moved=service.id not in left)
 
     async def _roll(self, service: Service, *, moved: bool) -> None:
         """In turn with others who change the service; without it, where the turn does not come in time."""

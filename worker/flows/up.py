@@ -22,6 +22,7 @@ from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
 from worker.flows.wave import LOOK_AGAIN_SECONDS
 from worker.leadership.deadline import Deadline
+from worker.ports.storage import GroupMemory
 from worker.requests import steering, wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
@@ -95,7 +96,7 @@ class ScaleUp:
         if planned is None:
             return
         survey, target = planned
-        self._check_joins(survey.group.name)
+        self._check_joins(survey.group.name, survey.memory)
         permit(survey, up_refusal)
         self._planned[request.id] = self._leadership.deadline(self._leadership.clock.now(), LAG)
         if survey.group.desired < target.after:
@@ -112,9 +113,10 @@ class ScaleUp:
         )
         self._wave.planned(request, fallen)
 
-    def _check_joins(self, group: str) -> None:
+    @staticmethod
+    def _check_joins(group: str, memory: GroupMemory) -> None:
         """Raises GaveUp where machines of the group do not join: more of them would not either."""
-        if self._leadership.abandoned.get(group, 0) >= MOST_ABANDONED:
+        if len(memory.abandoned) >= MOST_ABANDONED:
             raise GaveUp(
                 f"The last {MOST_ABANDONED} instances of Auto Scaling group {group} never joined the Swarm and were "
                 "abandoned. See to the image, the network and the join token; once one has joined, ups go on"

@@ -32,6 +32,10 @@ class Eligibility(Protocol):
         """The Swarm that it could serve now; None while it could serve none."""
         ...
 
+    async def gives_way(self, identity: SwarmIdentity) -> bool:
+        """Whether others should go first: this worker's node is about to leave."""
+        ...
+
 
 MARGIN = timedelta(milliseconds=500)
 """For clocks that do not run at the same rate; never more than a twentieth of the lease."""
@@ -46,6 +50,8 @@ class HeldLease:
     """Uptime at which the proof ends."""
     identity: SwarmIdentity
     """The Swarm that it is held for, and this worker's node in it."""
+    alone: bool = False
+    """Others had their chance to take it, since this worker's node leaves, and there was none."""
 
     @property
     def token(self) -> int:
@@ -158,11 +164,15 @@ class Lease:
         return self._wait_left(sighting) <= 0
 
     def _wait_left(self, sighting: _Sighting) -> float:
-        """Seconds until the holder's proof has ended for certain."""
+        """Seconds until the holder's proof has ended for certain; 0 where it has, or nobody holds it."""
+        return max(-self._free_for(sighting), 0.0)
+
+    def _free_for(self, sighting: _Sighting) -> float:
+        """Seconds since anybody may take it; less than 0 while the holder's proof may last."""
+        seen_for = self._clock.uptime() - sighting.since
         if sighting.item is None or sighting.item.owner is None:
-            return 0
-        whole = self._duration + min(MARGIN, self._duration / 20)
-        return sighting.since + whole.total_seconds() - self._clock.uptime()
+            return seen_for
+        return seen_for - (self._duration + min(MARGIN, self._duration / 20)).total_seconds()
 
     def _pause(self, sighting: _Sighting | None) -> float:
         """A tenth of the lease, or less where the moment to take over comes sooner."""
@@ -173,6 +183,9 @@ class Lease:
     async def _take(self, sighting: _Sighting, eligibility: Eligibility) -> HeldLease | None:
         present, identity = sighting.item, await eligibility.identity()
         if identity is None:
+            return None
+        alone = await eligibility.gives_way(identity)
+        if alone and self._free_for(sighting) < self._duration.total_seconds():
             return None
         if present is not None and present.swarm != identity.cluster_id:
             log.error(
@@ -187,7 +200,7 @@ class Lease:
         item = LeaseItem(
             owner=self._owner, token=(present.token if present else 0) + 1, renewals=0, swarm=identity.cluster_id
         )
-        held = HeldLease(item, sent + self._duration.total_seconds(), identity)
+        held = HeldLease(item, sent + self._duration.total_seconds(), identity, alone)
         if self._attempt is None or self._attempt.item != item:  # sent again, the first may still arrive
             self._attempt = replace(held)
         if not await self._store.replace(present, item):

@@ -58,8 +58,6 @@ class Leadership:
     """Holds of lifecycle hooks that are over, by group, hook and instance."""
     expected: set[str] = field(default_factory=set)
     """Instances whose joining a request has waited for, and so reschedules onto."""
-    abandoned: dict[str, int] = field(default_factory=dict)
-    """How many instances of a group were abandoned in a row, because they never joined the Swarm."""
     overdue: set[str] = field(default_factory=set)
     """Instances that a scale-up has waited for in vain: they go first, however late they came into service."""
     yields: bool = True

@@ -35,6 +35,8 @@ class GroupMemory:
     """Instances that were seen in the group, those of today last: their ids, and the hostnames that EC2 gave them."""
     drained: Mapping[str, Drained] = field(default_factory=dict)
     """Ids of the nodes of this type that requests have drained."""
+    abandoned: tuple[str, ...] = ()
+    """The instances that were abandoned since one has joined last, because they never joined the Swarm."""
     revision: int = 0
     """Rises with every write, also with one whose answer never came: it may arrive late, and must not come last."""
 

@@ -100,6 +100,8 @@ class Service:
     """Named volumes that its tasks write and that stay on their node (driver `local`, no network file system)."""
     start_first: bool = False
     """The update order."""
+    stop_grace: timedelta | None = None
+    """How long a container may take to stop. None: it sets nothing, and the engine's default counts."""
     update_state: str | None = None
     """updating, paused, completed, rollback_started, rollback_paused, rollback_completed; None: never updated."""
     update_message: str = ""

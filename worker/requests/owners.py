@@ -5,8 +5,10 @@ write of its own plan that names the nodes does it: from then on the other reque
 it back. What the node was before it was touched is inherited with it.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from shared.records import Record
 from worker.ports.scaling import Group
 from worker.requests.events import instance_of, is_recommended
 from worker.requests.open_requests import OpenRequests
@@ -55,6 +57,18 @@ def leaving_instances(requests: OpenRequests) -> frozenset[str]:
     open_ones = [each for each in requests.begun() if each.plan.get("forced") is True or is_recommended(each)]
     plans = [DrainPlan.parse(record.plan) for record in open_ones]
     return frozenset(node.instance_id for plan in plans for node in plan.nodes if node.instance_id)
+
+
+def leaving_nodes(records: Iterable[Record]) -> frozenset[str]:
+    """Ids of the nodes that departures have which nobody can stop, as open records say."""
+    forced = [record for record in records if record.plan.get("forced") is True and not record.state.ended]
+    return frozenset(each.node_id for record in forced for each in DrainPlan.parse(record.plan).nodes if each.node_id)
+
+
+def draining(requests: OpenRequests, but: str) -> bool:
+    """Whether departures of other nodes than that one (its id) are under way, and their nodes not empty yet."""
+    under_way = [record for record in requests.begun() if record.step in {"drain", "complete"}]
+    return bool(leaving_nodes(under_way) - {but})
 
 
 def without_leaving(requests: OpenRequests, group: Group) -> Group:
