@@ -176,15 +176,16 @@ async def test_a_node_is_not_terminated_while_a_task_still_stops_there() -> None
         assert tasks == []
 
 
+@pytest.mark.parametrize("replaced", [False, True])
 @pytest.mark.parametrize(
     ("availability", "said"), [("active", "active again"), ("pause", "to pause while it was drained")]
 )
 async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminated(
-    availability: Availability, said: str
+    availability: Availability, said: str, replaced: bool
 ) -> None:
     async with scenario(workers=2) as s:
         process = await s.started()
-        request = s.down()
+        request = s.ask("replace-node", node=s.host(s.workers[0])) if replaced else s.down()
 
         def take_back(call: str) -> None:
             if call == "journal.save done" and s.record(request).plan.get("intent"):
@@ -195,7 +196,9 @@ async def test_a_node_that_somebody_takes_back_after_the_intent_is_not_terminate
         record = await s.ended(request)
         assert record.state == State.FAILED
         assert said in record.message
-        assert s.desired == [2]
+        assert "may have terminated" not in record.message
+        assert record.plan.get("intent") is None
+        assert (s.desired, s.groups.killed) == ([2], [])
 
 
 async def test_a_proof_counts_from_before_the_renewal_was_sent() -> None:

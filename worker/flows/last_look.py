@@ -3,6 +3,7 @@
 Since the drain there may have been a take-over, its engine may have joined again, or another node may have died.
 """
 
+from shared.errors import Unavailable
 from worker.decisions.matching import claimants
 from worker.errors import GaveUp
 from worker.flows.demote import demote
@@ -11,7 +12,7 @@ from worker.flows.flow import Context
 from worker.flows.nodes import group_name
 from worker.ports.swarm import Node
 from worker.requests import departures
-from worker.requests.plans import DepartingNode
+from worker.requests.plans import DepartingNode, TerminationPlan
 from worker.requests.request import OpenRequest
 
 
@@ -31,8 +32,22 @@ class LastLook:
             await demote(self._leadership, self._request, node)
             await self._look(node)  # a demotion may take long
 
-    async def is_empty(self, node: DepartingNode) -> bool:
-        """Whether it may go at this very moment. Raises GaveUp."""
+    async def confirms(self, node: DepartingNode) -> bool:
+        """Whether it may go at this very moment, as its intent says; if not, the intent is withdrawn. Raises GaveUp."""
+        try:
+            empty = await self._is_empty(node)
+        except (GaveUp, Unavailable):
+            await self._withdraw()
+            raise
+        if not empty:
+            await self._withdraw()
+        return empty
+
+    async def _withdraw(self) -> None:
+        plan = TerminationPlan.parse(self._request.record.plan)
+        await self._request.save(plan=plan.but(intent=None))
+
+    async def _is_empty(self, node: DepartingNode) -> bool:
         await self.check_claims(node)
         return node.node_id is None or await drain_asked_for(self._context, self._request).is_over()
 

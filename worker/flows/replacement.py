@@ -9,8 +9,7 @@ from typing import Any
 
 import structlog
 
-from shared.errors import Refused, Unavailable
-from worker.errors import GaveUp
+from shared.errors import Refused
 from worker.flows.capacity import LAG
 from worker.flows.flow import Context
 from worker.flows.last_look import LastLook
@@ -55,14 +54,7 @@ class Replacement:
         now = self._leadership.clock.now()
         await self._note(intent=Intent(instance_id=node.instance_id, at=now))
         self._grace(node, anew=True)
-        try:
-            ready = await self._last_look.is_empty(node)
-        except (GaveUp, Unavailable):
-            await self._note(intent=None)
-            raise
-        if not ready:
-            await self._note(intent=None)
-        return ready
+        return await self._last_look.confirms(node)
 
     async def _call(self, node: DepartingNode) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from shared.errors import Refused, Unavailable
+from shared.errors import Refused
 from worker.errors import GaveUp
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
@@ -78,14 +78,7 @@ class Termination:
         now = self._leadership.clock.now()
         await self._note(intent=Intent(instance_id=node.instance_id, desired=desired, at=now))
         self._call_lag(node, anew=True)
-        try:
-            ready = await self._last_look.is_empty(node)
-        except (GaveUp, Unavailable):
-            await self._note(intent=None)
-            raise
-        if not ready:
-            await self._note(intent=None)
-        return ready
+        return await self._last_look.confirms(node)
 
     async def _capacity_with(self, node: DepartingNode) -> int:
         """The desired capacity, with the instance in it. Raises GaveUp where it is on its way out already, or where

@@ -112,18 +112,12 @@ class DrainPlan(Plan):
         return self.nodes
 
 
-class DownPlan(DrainPlan):
-    """Scaling nodes down."""
+class TerminationPlan(DrainPlan):
+    """Nodes whose instances are terminated by their names: the part that all plans with a termination share."""
 
-    passed_over: tuple[Mapping[str, str], ...] = ()
-    """Those that would have cost less, with code and sentence."""
     intent: Intent | None = None
     terminated: tuple[str, ...] = ()
-    """Ids of the instances that were terminated, by us or by others."""
-    lost: tuple[str, ...] = ()
-    """Names of those among them that others terminated."""
-    desired_after: int | None = Field(default=None, alias="left")
-    """The desired capacity after the newest termination."""
+    """Ids of the instances that were terminated or are on their way out, by us or by others."""
 
     @property
     def remaining(self) -> tuple[DepartingNode, ...]:
@@ -131,17 +125,19 @@ class DownPlan(DrainPlan):
         return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
 
 
-class ReplacePlan(DrainPlan):
+class DownPlan(TerminationPlan):
+    """Scaling nodes down."""
+
+    passed_over: tuple[Mapping[str, str], ...] = ()
+    """Those that would have cost less, with code and sentence."""
+    lost: tuple[str, ...] = ()
+    """Names of those among them that others terminated."""
+    desired_after: int | None = Field(default=None, alias="left")
+    """The desired capacity after the newest termination."""
+
+
+class ReplacePlan(TerminationPlan):
     """Replacing a node. What it waits for then stands beside this as an `UpPlan` has it."""
-
-    intent: Intent | None = None
-    terminated: tuple[str, ...] = ()
-    """The id of the instance, once it is on its way out."""
-
-    @property
-    def remaining(self) -> tuple[DepartingNode, ...]:
-        """The node, as long as its instance stays."""
-        return tuple(node for node in self.nodes if node.instance_id not in self.terminated)
 
 
 class HoldNote(Document):
