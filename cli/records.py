@@ -34,7 +34,7 @@ def what(record: Record) -> str:
 def row(record: Record) -> Sequence[Cell]:
     """One line of a list."""
     begun, ended = moment(record.get("started_at")), moment(record.get("ended_at"))
-    message = record.get("message") or waiting(record)
+    message = joined((record.get("message"), waiting(record)))
     asked = moment(record.get("requested_at"))
     lasted = ended - begun if begun and ended else None
     return record.get("id"), asked, what(record), record.get("state"), record.get("step"), lasted, message

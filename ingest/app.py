@@ -25,6 +25,7 @@ from ingest.posts import Posts
 from ingest.reads import Reads, Status
 from ingest.settings import IngestSettings
 from ingest.site.pages import Site
+from ingest.turned_away import Door
 from shared.actions import ACTIONS
 from shared.clock import Clock
 
@@ -56,13 +57,14 @@ def create_app(parts: Parts) -> App:
         lambda: parts.outcomes.waiting, parts.settings.scaler_cluster, lambda: parts.counts.newest
     )
     token = parts.settings.webhook_token
-    guard = Guard(Gate(None if token is None else token.get_secret_value()), counted)
+    door = Door()
+    guard = Guard(Gate(None if token is None else token.get_secret_value()), counted, door, parts.clock)
     routes = Routes(app, guard)
     posts = Posts(
         parts.settings, parts.inbox, parts.journal, parts.outcomes, parts.bad_requests, parts.clock, guard.gate, counted
     )
-    status = Status(parts.inbox, counted, parts.settings)
-    overview = Overview(parts.journal, parts.counts, parts.clock, parts.settings.scaler_cluster)
+    overview = Overview(parts.journal, parts.counts, parts.clock, parts.settings.scaler_cluster, door)
+    status = Status(parts.inbox, counted, overview, parts.settings)
     site = Site(overview, parts.journal, parts.clock)
     for prefix in _prefixes(parts.settings):
         _add_pages(routes, prefix, site)
@@ -99,14 +101,17 @@ def _add_pages(routes: "Routes", prefix: str, site: Site) -> None:
 class Guard:
     """Lets in whoever has the token; others are logged and counted."""
 
-    def __init__(self, gate: Gate, counted: metrics.Metrics) -> None:
+    def __init__(self, gate: Gate, counted: metrics.Metrics, door: Door, clock: Clock) -> None:
         self.gate = gate
         self._counted = counted
+        self._door = door
+        self._clock = clock
 
     async def pass_on(self, handler: Handler, request: Request, **parameters: str) -> HTTPResponse:
         """The handler's answer. Raises Unauthorized."""
         if not self.gate.admits(header(request, "authorization")):
             self._counted.not_let_in()
+            self._door.refused(self._clock.now(), request.ip, request.path)
             _log.warning("auth_failed", address=request.ip, method=request.method, path=request.path)
             raise Unauthorized("The token is missing or wrong", headers={"WWW-Authenticate": CHALLENGE})
         return await handler(request, **parameters)

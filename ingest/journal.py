@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
-from ingest.situation import Lease, Stored
+from ingest.stored import Lease, Stored
 from shared.aws import CALL_ERRORS, translated
 from shared.errors import Unavailable
 from shared.records import Record, State

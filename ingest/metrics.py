@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from shared import metrics
 from shared.actions import ACTIONS
-from shared.status import Queue
+from shared.status import Problem, Queue
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -52,6 +52,12 @@ class Metrics:
         Gauge("scaler_http_waiting", "Callers that wait for an outcome.", registry=self._registry).set_function(waiting)
 
         self._registry.register(_Queues(queue))
+        self._problems = Gauge(
+            "scaler_problems",
+            "1 for each thing that GET /v1/status says is wrong; docs/reference.md says what to do about each.",
+            ["code"],
+            registry=self._registry,
+        )
 
     def answered(self, route: str, code: int, seconds: float) -> None:
         """One request was answered."""
@@ -70,8 +76,11 @@ class Metrics:
         """One request could not be queued."""
         self._send_failures.inc()
 
-    def text(self) -> bytes:
-        """All of it, in Prometheus's text format."""
+    def text(self, problems: Iterable[Problem] = ()) -> bytes:
+        """All of it, in Prometheus's text format, with what is wrong now."""
+        self._problems.clear()
+        for problem in problems:
+            self._problems.labels(problem.code).set(1)
         return generate_latest(self._registry)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from ingest.situation import Stored
+from ingest.stored import Stored
 from shared.alertmanager import Alert
 from shared.records import Record, State
 from shared.status import Queue

@@ -8,7 +8,7 @@ from ingest import metrics
 from ingest.answers import answer
 from ingest.existing import UNKNOWN
 from ingest.openapi import LISTED, MOST_LISTED, Document, description
-from ingest.overview import Overview
+from ingest.overview import FRESH_FOR_METRICS_SECONDS, Overview
 from ingest.page import page
 from ingest.ports import Inbox, Journal
 from ingest.query import Query
@@ -67,9 +67,10 @@ def _state(query: Query) -> State | None:
 class Status:
     """How ingest is, and what it can do."""
 
-    def __init__(self, inbox: Inbox, counted: metrics.Metrics, settings: IngestSettings) -> None:
+    def __init__(self, inbox: Inbox, counted: metrics.Metrics, overview: Overview, settings: IngestSettings) -> None:
         self._inbox = inbox
         self._counted = counted
+        self._overview = overview
         self._settings = settings
 
     async def alive(self, _request: Request) -> HTTPResponse:
@@ -82,8 +83,9 @@ class Status:
         return answer(200, "SQS answers")
 
     async def metrics(self, _request: Request) -> HTTPResponse:
-        """Counters for Prometheus."""
-        return raw(self._counted.text(), content_type=metrics.CONTENT_TYPE)
+        """Counters for Prometheus, and what is wrong."""
+        status = await self._overview.known(FRESH_FOR_METRICS_SECONDS)
+        return raw(self._counted.text(status.problems), content_type=metrics.CONTENT_TYPE)
 
     async def docs(self, _request: Request) -> HTTPResponse:
         """The description, for people."""

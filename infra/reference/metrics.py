@@ -9,9 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.reference.markdown import code, table
 from ingest.metrics import Metrics as IngestMetrics
 from rules.metrics import Metrics as RulesMetrics
-from rules.model import Decision, Problem
+from rules.model import Decision
+from rules.model import Problem as WrongLabel
 from shared.records import Record, State, Step
-from shared.status import GroupStatus, NodeStatus, Obstacle, Queue, Status
+from shared.status import GroupStatus, NodeStatus, Obstacle, Problem, Queue, Status
 from worker.metrics import Metrics as WorkerMetrics
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +22,7 @@ def ingest() -> str:
     """What ingest counts."""
     counted = IngestMetrics(lambda: 0, "default", lambda: Queue(waiting=0, oldest=None, dead_letters=0))
     counted.answered("/v1/ping", 200, 0.0)  # labels are shown once they have a value
-    return _table(counted.text().decode())
+    return _table(counted.text([Problem(code="paused")]).decode())
 
 
 def worker() -> str:
@@ -36,7 +37,7 @@ def worker() -> str:
 def rules() -> str:
     """What `rules` counts."""
     counted = RulesMetrics()
-    counted.decided(Decision((), (Problem("web", "memory", ""),)))  # labels are shown once they have a value
+    counted.decided(Decision((), (WrongLabel("web", "memory", ""),)))  # labels are shown once they have a value
     return _table(generate_latest(counted.registry).decode())
 
 

@@ -7,13 +7,14 @@ from sanic.exceptions import NotFound
 
 from ingest.overview import Overview
 from ingest.ports import Journal
+from ingest.problems import unreadable
 from ingest.query import Query
 from ingest.site import views
 from ingest.site.rendering import Section, Templates, static
 from shared.clock import Clock
 from shared.errors import ScalerError
 from shared.records import Record
-from shared.status import Problem, Status
+from shared.status import Status
 
 RECENT = 20
 _KNOWN = ("q", "page", "have")
@@ -50,7 +51,11 @@ class Site:
     async def request(self, prefix: str, request: Request, request_id: str) -> HTTPResponse:
         """One request, from who asked to what became of it."""
         Query.parse(request.query_string).check(())
-        record = (await self._journal.records([request_id])).get(request_id)
+        try:
+            record = (await self._journal.records([request_id])).get(request_id)
+        except ScalerError as error:
+            told = {"prefix": prefix, "request_id": request_id, "sentence": unreadable(error)}
+            return self._templates.page("unreadable.html", 503, **told)
         if record is None:
             return self._templates.page("absent.html", 404, prefix=prefix, request_id=request_id)
         return self._templates.page("request.html", prefix=prefix, section=self._record(prefix, record), record=record)
@@ -72,7 +77,7 @@ class Site:
     # --- Parts --------------------------------------------------------------------------------------------------
 
     async def _sections(self, prefix: str, query: Query) -> tuple[Status, list[Section]]:
-        status, recent = await self._status(), await self._recent()
+        status, recent = await self._overview.known(), await self._recent()
         page = query.one("page") or "1"
         nodes = views.nodes_view(status, query.one("q") or "", int(page) if page.isdecimal() and len(page) < 6 else 1)
         groups = [views.group_view(group) for group in status.groups]
@@ -84,14 +89,6 @@ class Site:
             "recent": {"recent": recent, "prefix": prefix, "title": views.title},
         }
         return status, [self._templates.section(name, **given) for name, given in values.items()]
-
-    async def _status(self) -> Status:
-        """With what keeps it from being read, where it cannot be."""
-        try:
-            return await self._overview.status()
-        except ScalerError as error:
-            problem = Problem(code="dynamodb-silent", sentence=f"The table cannot be read: {error}.")
-            return Status(problems=(problem,))
 
     async def _recent(self) -> list[Record] | None:
         """None: they cannot be read."""

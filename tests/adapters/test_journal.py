@@ -11,7 +11,7 @@ import pytest
 
 from infra.local.aws import EmbeddedAws
 from ingest.journal import DynamoJournal as Reader
-from ingest.situation import Lease, Stored
+from ingest.stored import Lease, Stored
 from shared.clock import SystemClock
 from shared.documents import Document
 from shared.errors import Refused, Unavailable

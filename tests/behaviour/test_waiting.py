@@ -1,5 +1,6 @@
 """What an open request waits for stands in its record: what, since when, until when, behind whom, the last error."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -86,9 +87,15 @@ async def test_a_drain_waits_for_what_ran_there_until_its_time_is_over() -> None
         await s.at(request, "drain")
         await s.passes(10)
         (name,) = (node["name"] for node in s.record(request).plan["leaving"])
-        assert waits(s, request)["what"] == f"what ran on {name} to run elsewhere"
+        what, _, advice = waits(s, request)["what"].partition("; ")
+        assert what == f"what ran on {name} to run elsewhere"
+        assert parse_rfc3339(waits(s, request)["since"]) == s.record(request).steps[-1].started_at
+        assert re.fullmatch(r"demo\.\d .*, demo\.\d .* was told to stop and has not: look at its container .*", advice)
+        written = saves(s, request)
+        await s.passes(20)
+        assert saves(s, request) == written, "while nothing moves there is nothing new to say"
         until = parse_rfc3339(waits(s, request)["until"])
-        assert timedelta(seconds=25) < until - s.clock.now() < timedelta(seconds=35)
+        assert timedelta(seconds=5) < until - s.clock.now() < timedelta(seconds=15)
         assert (await s.ended(request)).waiting_for is None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingest.situation import Stored
+from ingest.stored import Stored
 from shared.alertmanager import Alert
 from shared.errors import ScalerError
 from shared.messages import parse_body, parse_request

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ingest.situation import Lease, Stored
+from ingest.stored import Lease, Stored
 from shared.records import Record, State, Step
 from shared.status import (
     Active,

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from ingest.queue_counts import SqsCounts
-from ingest.situation import Lease, Stored, situation
+from ingest.situation import situation
+from ingest.stored import Lease, Stored
+from ingest.turned_away import Door, TurnedAway
 from shared.errors import Unavailable
 from shared.status import GroupStatus, Heartbeat, NodeStatus, PauseStatus, Queue, Status, Trouble
 from tests.ingest.fakes import NOON
@@ -124,7 +126,8 @@ class TestWhatIsWrong:
         status = seen(stored(status=Status(troubles=(docker,))), troubles=(Trouble(what="SQS", last_error="no"),))
         assert codes(status) == ["docker-silent", "sqs-silent"]
         assert sentence(status, "docker-silent") == (
-            "Docker has not answered since 2026-11-22 12:00:00 UTC: no such file."
+            "Docker has not answered since 2026-11-22 12:00:00 UTC: no such file. "
+            "Requests wait for it; does `docker node ls` answer on the managers?"
         )
 
     def test_messages_that_nobody_takes_and_dead_letters(self) -> None:
@@ -136,18 +139,21 @@ class TestWhatIsWrong:
         group = GroupStatus(name="g", desired=4, debt=2, debt_reason="No capacity.", suspended=("Launch",))
         status = seen(stored(status=Status(groups=(group,))))
         assert codes(status) == ["launch-failed", "group-suspended"]
-        assert sentence(status, "launch-failed") == "AWS could not launch 2 of 4 instances of g: No capacity."
+        assert sentence(status, "launch-failed").startswith(
+            "AWS could not launch 2 of 4 instances of g: No capacity. It goes on trying; "
+        )
 
     def test_instances_that_never_joined_nodes_that_are_down_and_those_drained_by_hand(self) -> None:
         nodes = (
             NodeStatus(instance="i-1", state="not joined", launched_at=NOON - timedelta(hours=1)),
             NodeStatus(instance="i-2", state="not joined", launched_at=NOON - timedelta(seconds=20)),
+            NodeStatus(instance="i-3", state="not joined", launched_at=NOON - timedelta(seconds=90), removable="yes"),
             NodeStatus(id="n1", hostname="a", state="down", availability="active"),
             NodeStatus(id="n2", hostname="b", state="ready", availability="drain"),
         )
         status = seen(stored(status=Status(nodes=nodes)))
         assert codes(status) == ["not-joined", "node-down", "out-of-use"]
-        assert sentence(status, "not-joined").startswith("i-1 run")
+        assert sentence(status, "not-joined").startswith("In service, and no node of the Swarm: i-1, i-3. ")
         assert sentence(status, "out-of-use").startswith(
             "Drained or paused, though no open request has asked for it: b"
         )
@@ -178,10 +184,56 @@ class TestTheRoute:
     async def test_no_table_is_503(self, service: Service) -> None:
         service.journal.failure = Unavailable("DynamoDB: no answer")
         answer = await service.get("/v1/status")
-        assert (answer.code, answer.message) == (503, "DynamoDB: no answer")
+        assert answer.code == 503
+        assert answer.message.startswith(
+            "The table cannot be read: DynamoDB: no answer. Nothing is known of the cluster"
+        )
 
     async def test_an_unknown_parameter_is_named(self, service: Service) -> None:
         assert (await service.get("/v1/status?watch=1")).code == 400
+
+
+class TestWhatIsCounted:
+    async def test_each_problem_has_its_code_while_it_lasts(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same as people are shown; what is over is gone, not 0."""
+        monkeypatch.setattr("ingest.reads.FRESH_FOR_METRICS_SECONDS", 0.0)
+        service.journal.stored = Stored()
+        assert 'scaler_problems{code="no-worker"} 1.0' in await counted(service)
+        service.journal.stored = WELL
+        assert "scaler_problems{" not in await counted(service)
+
+    async def test_a_table_that_cannot_be_read_is_one(self, service: Service) -> None:
+        service.journal.failure = Unavailable("DynamoDB: no answer")
+        assert 'scaler_problems{code="dynamodb-silent"} 1.0' in await counted(service)
+
+    async def test_who_came_without_the_token_is_told_to_those_who_have_it_for_five_minutes(
+        self, prefixed: Service
+    ) -> None:
+        prefixed.journal.stored = WELL
+        assert (await prefixed.post("/scaler/v1/scale-nodes?scale=up")).code == 401
+        login = {"Authorization": "Bearer correct horse"}
+        [problem] = (await prefixed.get("/v1/status", headers=login)).json["problems"]
+        assert problem["code"] == "wrong-token"
+        assert problem["sentence"].startswith("1 request without the token, or with a wrong one, in the last 5 minutes")
+        assert " for /scaler/v1/scale-nodes: nothing was done. Give that caller the secret " in problem["sentence"]
+
+
+async def counted(service: Service) -> str:
+    return (await service.get("/metrics")).text
+
+
+def test_who_was_turned_away_is_forgotten_after_five_minutes() -> None:
+    door = Door()
+    assert door.lately(NOON) is None
+    for second in (0, 200):
+        door.refused(NOON + timedelta(seconds=second), "10.0.0.7", "/v1/status")
+    assert door.lately(NOON + timedelta(seconds=200)) == TurnedAway(
+        2, NOON + timedelta(seconds=200), "10.0.0.7", "/v1/status"
+    )
+    assert getattr(door.lately(NOON + timedelta(seconds=301)), "count", 0) == 1
+    assert door.lately(NOON + timedelta(seconds=501)) is None
 
 
 class FakeSqs:

@@ -31,8 +31,8 @@ log = structlog.get_logger()
 TICK_SECONDS = 2.0
 """Nothing is looked at more often."""
 GROUPS_SECONDS = 5.0
-WORKING_SECONDS = 10.0
-"""How often the groups are looked at while a node scale is under way."""
+WORKING_SECONDS = 5.0
+"""How often the groups are looked at while a node scale is under way: people look on, and AWS may refuse it."""
 JUDGED_SECONDS = 60.0
 """Tasks are counted, and nodes are judged, no more often than this."""
 IDLE_SECONDS = 600.0
@@ -40,8 +40,8 @@ BROKEN_SECONDS = 60.0
 """After an error that nobody expected."""
 RETRY_SECONDS = 10.0
 """After a look that failed."""
-SHARE = 50
-"""A look that took a second is not repeated within so many seconds."""
+SHARE, WORKING_SHARE = 50, 5
+"""A look that took a second is not repeated within so many seconds; at the groups while a node scale is under way."""
 
 
 @dataclass(slots=True)
@@ -53,12 +53,21 @@ class _Look:
     took: float = 0.0
     failed: bool = False
 
-    def due(self, marker: object, least: float, most: float) -> bool:
+    def due(self, marker: object, pace: "_Pace") -> bool:
         """Whether to look again: something has changed, or it is long ago."""
         age = asyncio.get_running_loop().time() - self.at
         if self.failed:
-            return age >= max(least, RETRY_SECONDS)
-        return age >= max(least, SHARE * self.took) and (marker != self.marker or age >= most)
+            return age >= max(pace.least, RETRY_SECONDS)
+        return age >= max(pace.least, pace.share * self.took) and (marker != self.marker or age >= pace.most)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How often something is looked at, in seconds: when it changes, and when it does not."""
+
+    least: float
+    most: float = IDLE_SECONDS
+    share: float = SHARE
 
 
 @dataclass(slots=True)
@@ -98,13 +107,13 @@ class Sightings:
 
     async def _look(self) -> None:
         generation = self.leadership.events.generation
-        looked = await self._if_due("Docker", self._look_at_nodes, generation, TICK_SECONDS, IDLE_SECONDS)
+        looked = await self._if_due("Docker", self._look_at_nodes, generation, _Pace(TICK_SECONDS))
         changes = (self._steps(), frozenset((node.id, node.state) for node in self._nodes))
         working = any(request.record.type for request in self.requests.running)
-        most = WORKING_SECONDS if working else IDLE_SECONDS
-        looked |= await self._if_due("AWS", self._look_at_groups, changes, GROUPS_SECONDS, most)
+        pace = _Pace(GROUPS_SECONDS, WORKING_SECONDS, WORKING_SHARE) if working else _Pace(GROUPS_SECONDS)
+        looked |= await self._if_due("AWS", self._look_at_groups, changes, pace)
         if not self.troubles:
-            looked |= await self._if_due("tasks", self._judge, generation, JUDGED_SECONDS, IDLE_SECONDS)
+            looked |= await self._if_due("tasks", self._judge, generation, _Pace(JUDGED_SECONDS))
         if looked:
             self._show()
 
@@ -121,12 +130,10 @@ class Sightings:
         """At which step each running request is: one that has changed something is at another step then."""
         return tuple((request.id, request.record.step) for request in self.requests.running)
 
-    async def _if_due(
-        self, what: str, look: Callable[[], Awaitable[None]], marker: object, least: float, most: float
-    ) -> bool:
+    async def _if_due(self, what: str, look: Callable[[], Awaitable[None]], marker: object, pace: _Pace) -> bool:
         """Look, if it is time to. Whether it was."""
         last = self._looks.setdefault(what, _Look())
-        if not last.due(marker, least, most):
+        if not last.due(marker, pace):
             return False
         began = asyncio.get_running_loop().time()
         try:

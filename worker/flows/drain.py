@@ -26,6 +26,9 @@ from worker.requests.owners import taken_by
 from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
 
+STANDSTILL_SECONDS = 3.0
+"""After so long without a task that moves, what does not is named."""
+
 log = structlog.get_logger()
 
 
@@ -50,6 +53,24 @@ def drain_asked_for(context: Context, request: OpenRequest) -> "Drain":
     leadership = context.leadership
     deadline = leadership.deadline(request.entered("drain"), leadership.settings.drain_timeout)
     return Drain(context, request, Terms(deadline))
+
+
+class _Standstill:
+    """Has the wait of a request say what keeps it, once nothing has moved for a while."""
+
+    def __init__(self, request: OpenRequest, names: str, deadline: Deadline) -> None:
+        self._request, self._names, self._deadline = request, names, deadline
+        self._problems: list[Problem] = []
+        self._since = deadline.elapsed
+
+    def look(self, problems: Sequence[Problem]) -> None:
+        """What keeps it now."""
+        elapsed = self._deadline.elapsed
+        if self._problems != list(problems):
+            self._problems, self._since = list(problems), elapsed
+        stands = bool(problems) and elapsed - self._since >= STANDSTILL_SECONDS
+        what = departures.moving(self._names, self._problems if stands else ())
+        self._request.waits.begin(what, seconds=self._deadline.remaining, since=self._request.entered("drain"))
 
 
 class Drain:
@@ -92,6 +113,7 @@ class Drain:
 
         async def moved() -> bool | None:
             problems[:] = await self._problems()
+            standstill.look(problems)
             return None if problems else True
 
         problems: list[Problem] = []
@@ -99,7 +121,8 @@ class Drain:
         if not self._nodes:
             return ()
         names = ", ".join(node.name for node in self._nodes)
-        with self._request.waiting_for(f"what ran on {names} to run elsewhere", seconds=deadline.remaining):
+        standstill = _Standstill(self._request, names, deadline)
+        with self._request.waiting_for(departures.moving(names), seconds=deadline.remaining):
             over = await self._leadership.poll(self._request.id, moved, every=POLL_SECONDS, deadline=deadline)
         if not over and not self._terms.forced:
             raise GaveUp(departures.drain_stuck(names, deadline.timeout, problems))

@@ -25,6 +25,9 @@ from worker.requests import owners, wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
+AT_FIRST_SECONDS, SOON_SECONDS = 20.0, 5.0
+"""AWS refuses a launch within seconds: so long the activities are read so often."""
+
 log = structlog.get_logger()
 
 
@@ -121,7 +124,8 @@ class JoinWait:
     @property
     def _activities_due(self) -> float:
         """Seconds until the activities are read again."""
-        return self._activities_read + TICK_SECONDS - self._deadline.elapsed
+        elapsed = self._deadline.elapsed
+        return self._activities_read + (SOON_SECONDS if elapsed < AT_FIRST_SECONDS else TICK_SECONDS) - elapsed
 
     async def _tell_launch_failure(self) -> None:
         """AWS's own reason, once for each new one, while the wait goes on."""

@@ -176,21 +176,30 @@ class Problem:
     """Its container has been told to stop, and has not; else the task finds no place elsewhere."""
 
 
+def moving(nodes: str, problems: Sequence[Problem] = ()) -> str:
+    """What a drain waits for. `problems`: what has not moved for a while."""
+    return f"what ran on {nodes} to run elsewhere{f'; {_advice(problems, named=False)}' if problems else ''}"
+
+
 def drain_stuck(nodes: str, seconds: float, problems: Sequence[Problem]) -> str:
     """A drain that did not come to its end: tasks that do not stop, tasks that find no place."""
+    return (
+        f"The tasks on {nodes} did not move within {duration(seconds)} seconds (DRAIN_TIMEOUT): "
+        f"{_some([problem.task for problem in problems])}. The nodes were given back as they were; "
+        f"{_advice(problems, named=True)}, then repeat the request"
+    )
+
+
+def _advice(problems: Sequence[Problem], *, named: bool) -> str:
+    """What to do about tasks that do not move. `named`: all of them have been, just before it."""
     stuck = [problem.task for problem in problems if problem.told_to_stop]
     homeless = [problem.task for problem in problems if not problem.told_to_stop]
     look = (
         f"{_some(stuck)} was told to stop and has not: look at its container (`docker ps` on the node) and at the "
         "service's stop grace period"
     )
-    room = f"make room for {_some(homeless) if stuck else 'these tasks'}"
-    advice = [look] * bool(stuck) + [room] * bool(homeless)
-    return (
-        f"The tasks on {nodes} did not move within {duration(seconds)} seconds (DRAIN_TIMEOUT): "
-        f"{_some([problem.task for problem in problems])}. The nodes were given back as they were; "
-        f"{', and '.join(advice)}, then repeat the request"
-    )
+    room = f"make room for {_some(homeless) if stuck or not named else 'these tasks'}"
+    return ", and ".join([look] * bool(stuck) + [room] * bool(homeless))
 
 
 def _some(names: Sequence[str]) -> str:
