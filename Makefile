@@ -12,7 +12,7 @@ CHECKOV := .checkov/.ready
 export SEEDS FROM SEED SHRINK ONLY SAMPLE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test slow crash lint check simulate mutants bench templates docs format lock clean \
+.PHONY: help setup demo up test slow crash lint check simulate mutants bench templates docs picture format lock clean \
         lab-up lab-status lab-down lab-bench lab-contract lab-test lab-bootstrap lab-tutorial
 
 help: ## what there is
@@ -90,6 +90,9 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py tests/infra/test_guard_engine.py
+
+picture: $(READY) ## docs/page.png anew, by a browser (chromium)
+	@REFRESH=1 $(PYTEST) -q tests/browser/test_picture.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py

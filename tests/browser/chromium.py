@@ -18,6 +18,7 @@ import aiohttp
 WITHIN = 30.0
 _FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+    "--hide-scrollbars",  # in a picture they would be a gap
     *(
         "--remote-debugging-port=0",
         "--disable-background-networking",
