@@ -1,6 +1,5 @@
-"""Auto Scaling on top of moto's: its groups live in time, its API answers as AWS does.
-
-The backend finds groups and hands over to `group`; the response class speaks the API where moto's is silent.
+"""Auto Scaling on top of moto's: the backend finds groups that live in time, and hands over to `group`; the response
+class speaks the API where moto's is silent.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from moto.autoscaling.responses import AutoScalingResponse
 from moto.autoscaling.urls import url_bases as moto_url_bases
 from moto.core.responses import ActionResult, EmptyResult
 
+from infra.local.aws.descriptions import DescribedGroups, Members
 from infra.local.aws.group import Group
 from infra.local.aws.refusals import as_moto_refuses
 from infra.local.aws.world import World, world_of
@@ -37,6 +37,7 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
     def __init__(self, region_name: str, account_id: str) -> None:
         super().__init__(region_name, account_id)
         self.autoscaling_groups = Groups()
+        self.members: Members = {}
 
     @property
     def _url_module(self) -> Any:
@@ -140,6 +141,10 @@ class LivingBackend(AutoScalingBackend):  # type: ignore[misc] # moto has no typ
 
 class LivingResponse(AutoScalingResponse):  # type: ignore[misc] # moto has no types
     """The API where moto's is silent or answers 500."""
+
+    def describe_auto_scaling_groups(self) -> ActionResult:
+        """moto's."""
+        return DescribedGroups(super().describe_auto_scaling_groups().result, self.autoscaling_backend.members)
 
     def describe_scaling_activities(self) -> ActionResult:
         """Newest first, in pages."""

@@ -1,4 +1,4 @@
-"""DescribeInstances of the embedded AWS: moto's answer, at the cost of what has changed since the last one."""
+"""Descriptions of the embedded AWS: moto's answers, at the cost of what has changed since the last one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from moto.autoscaling.models import autoscaling_backends
 from moto.core.responses import ActionContext
 from moto.ec2.models import ec2_backends
 
@@ -88,3 +89,40 @@ def test_pages_are_what_was_asked_for(ec2: Any, still: Asg) -> None:
     pages = list(ec2.get_paginator("describe_instances").paginate(Filters=of_the_group, MaxResults=1))
     found = [one["InstanceId"] for page in pages for each in page["Reservations"] for one in each["Instances"]]
     assert (len(pages), sorted(found)) == (2, sorted(still.instances()))
+
+
+def test_a_group_shows_its_members_as_they_are(aws: EmbeddedAws, still: Asg) -> None:
+    """What is kept of a member is never older than the member, and says no less than moto does."""
+    members = autoscaling_backends[aws.account_id][REGION].members
+    first, second = still.instances()
+    for change in (
+        lambda: None,
+        lambda: still.protect([first], protected=False),
+        lambda: still.api.set_instance_health(InstanceId=second, HealthStatus="Unhealthy"),
+        lambda: still.terminate(first),
+        lambda: still.desire(3),
+    ):
+        change()
+        shown = still.described()["Instances"]
+        members.clear()
+        assert still.described()["Instances"] == shown
+    shown = still.described()["Instances"]
+    assert still.states()[first] == "Terminating"
+    assert len(shown) == len(members[still.name]) == 4
+    assert {one["LaunchTemplate"]["LaunchTemplateName"] for one in shown} == {still.name}
+
+
+def test_only_a_member_that_has_changed_is_written_anew(still: Asg, monkeypatch: pytest.MonkeyPatch) -> None:
+    still.described()
+    written: list[str] = []
+    write = descriptions._member_items
+
+    def noted(group: Any, states: Any, context: ActionContext) -> list[str]:
+        written.extend(state.instance_id for state in states)
+        return write(group, states, context)
+
+    monkeypatch.setattr(descriptions, "_member_items", noted)
+    first = still.instances()[0]
+    still.protect([first], protected=False)
+    assert not next(one for one in still.described()["Instances"] if one["InstanceId"] == first)["ProtectedFromScaleIn"]
+    assert written == [first]
