@@ -316,11 +316,12 @@ class EngineReader(Reader):
         await children.until(told, (), f"{summary} in Slack", 2 * MINUTES)
 
     async def _scaled(self, known: set[str]) -> dict[str, Any]:
-        """The end of a request that was not known before."""
+        """The end of a scale that was not known before. What hooks tell of its machines are records, too."""
         found: dict[str, Any] = {}
 
         async def ended() -> bool:
-            new = [one for one in await self._requests() if one["id"] not in known]
+            requests = await self._requests()
+            new = [one for one in requests if one["action"] == "scale-nodes" and one["id"] not in known]
             found.update(new[0] if new else {})
             return found.get("state") in ("succeeded", "failed", "skipped")
 
