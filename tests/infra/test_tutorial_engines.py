@@ -79,6 +79,8 @@ MINUTES: Final = 60
 WHOLE: Final = 20 * MINUTES
 SCALE_SECONDS: Final = 5 * MINUTES
 FORMING_SECONDS: Final = 4 * MINUTES
+ENDING_SECONDS: Final = 4 * MINUTES
+"""One after the other, each with its disk: that of the first manager, where the images are built, took a minute."""
 INGEST_PORT, ALERTMANAGER_PORT = 8080, 9093
 PROGRAMS: Final = {**packages.PROGRAMS, "haproxy": "haproxy"}
 HAPROXY: Final = "haproxy:3.0.8-alpine"
@@ -148,7 +150,7 @@ class EngineReader(Reader):
             return not self.remaining
 
         with suppress(SetUpFailed):
-            await children.until(none, (), "the end of the machines", MINUTES)
+            await children.until(none, (), "the end of the machines", ENDING_SECONDS)
 
     def _managers_ready(self) -> int:
         said = run([self.real_docker, "node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}"], self._engine())[1]
