@@ -430,6 +430,34 @@ async def test_a_hold_that_aws_does_not_know_any_more_is_over() -> None:
         assert (await s.ended(name)).state == State.SUCCEEDED
 
 
+async def test_a_hold_that_is_found_late_gets_a_heartbeat_at_once() -> None:
+    async with scenario(workers=2, drain_timeout=60) as s:
+        s.groups.groups["workers"].holds.add("scaler-terminate", 60)
+        s.swarm.create("pinned", 1, constraints=(f"node.hostname=={s.host(s.workers[0])}",))
+        await s.settled("pinned", 1)
+        s.groups.retire(s.workers[0])
+        await s.passes(40)
+        await s.started()
+        await left(s)
+        assert ends(s) == [(s.workers[0], "CONTINUE")]
+
+
+async def test_one_that_aws_does_not_take_is_given_back_though_docker_does_not_answer_at_that_moment() -> None:
+    async with scenario(workers=3) as s:
+        await spread(s)
+        process = await s.started()
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.at(name, "remove")
+        await s.passes(1000)
+        process.ports.away.add("swarm.update_node")
+        await s.passes(60)
+        assert not s.record(name).state.ended
+        process.ports.away.clear()
+        record = await s.ended(name)
+        assert "AWS did not take the machine, so the node was given back" in record.message
+        assert s.node(s.workers[0]).availability == "active"
+
+
 async def test_a_machine_that_aws_does_not_take_is_given_back() -> None:
     async with scenario(workers=3) as s:
         await spread(s)

@@ -50,7 +50,7 @@ class Holds(Lifecycle):
 
     def __init__(self, group: str, now: Callable[[], datetime], announce: Callable[[dict[str, Any]], None]) -> None:
         numbers = count(1)
-        super().__init__(LoopTimers(), self._announce, lambda: f"token-{next(numbers)}")
+        super().__init__(LoopTimers(), self._announce, lambda: f"token-{group}-{next(numbers)}")
         self._group = group
         self._place = Place("123456789012", "us-east-1", now)
         self._listener = announce

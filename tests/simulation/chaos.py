@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from math import inf
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class Chaos:
         self.random = world.random("chaos")
         """Of the trouble in hand: each has luck of its own, whatever became of the others."""
         self.over = False
+        self.calm_since = inf
         self.engines = Engines(world)
         self.moments = Moments(world)
         self._strikes = [strike for strike in STRIKES if world.profile.has(strike)]
@@ -55,14 +57,15 @@ class Chaos:
         for kind, trouble, most in self._kinds():
             if self.world.profile.has(kind):
                 for number in range(1, self.random.randint(1, most) + 1):
-                    self._plan(f"{kind}-{number}", self.random.random() * end, trouble)
+                    self.plan(f"{kind}-{number}", self.random.random() * end, trouble)
         self._arrange_weather()
         for number in range(2, self.world.profile.processes + 1):
             self._processes += self.world.decides(f"process-{number}", "one more worker process")
         self.world.loop.call_at(end, self._calm)
         self._look()
 
-    def _plan(self, name: str, when: float, trouble: Callable[[], None]) -> None:
+    def plan(self, name: str, when: float, trouble: Callable[[], None]) -> None:
+        """Let something happen at a time, if the seed decides so."""
         if self.world.decides(name, f"at {when:.3f} s"):
             self.world.loop.call_at(when, self._happen, name, trouble)
 
@@ -109,7 +112,7 @@ class Chaos:
         """The trouble is over: what is broken gets mended, and nothing breaks any more."""
         world = self.world
         world.trace.add("world", "= calm")
-        self.over = True
+        self.over, self.calm_since = True, world.clockwork.now
         world.network.weather.clear()
         world.groups.worst_lag = 1.0
         world.machines.never_share = 0.0
@@ -241,12 +244,12 @@ class Chaos:
 
     def _some_instance(self) -> str | None:
         group = self.world.groups.groups[self.random.choice((WORKERS, WORKERS, MANAGERS))]
-        if group.name == MANAGERS and not self._managers_can_spare():
+        if group.name == MANAGERS and not self.managers_can_spare():
             group = self.world.groups.groups[WORKERS]
         staying = [instance.id for instance in group.staying]
         return self.random.choice(staying) if staying else None
 
-    def _managers_can_spare(self) -> bool:
+    def managers_can_spare(self) -> bool:
         """Fate is kind to quorum: without one nothing could be said about anything."""
         cluster = self.world.swarm.cluster
         alive = sum(cluster.lives(node.id) for node in cluster.managers)
@@ -294,7 +297,7 @@ class Chaos:
     def _lose_node(self) -> None:
         """A node goes Down while its instance lives on, and comes back."""
         world, cluster = self.world, self.world.swarm.cluster
-        spare = self._managers_can_spare()
+        spare = self.managers_can_spare()
         able = [node for node in cluster.nodes.values() if cluster.lives(node.id)]
         able = [node for node in able if node.manager is None or spare]
         if able:
@@ -308,6 +311,7 @@ class Chaos:
         if node_id in cluster.nodes and not cluster.lives(node_id) and not machines.stays_down(node_id):
             self.world.trace.add("world", "* node is back", node=node_id)
             self.world.swarm.revive(node_id)
+            self.world.judge.came_back(node_id)
 
     def _stick(self) -> None:
         name = self.random.choice(("demo", "api", "plain"))
@@ -334,7 +338,7 @@ class Chaos:
         group = self.world.groups.groups[self.random.choice((WORKERS, MANAGERS))]
         desired = group.desired + self.random.choice((-1, 1))
         kills = desired < group.desired and group.name == MANAGERS and not group.protects_new
-        if group.min_size <= desired <= group.max_size and (not kills or self._managers_can_spare()):
+        if group.min_size <= desired <= group.max_size and (not kills or self.managers_can_spare()):
             self.happens("somebody sets desired", group=group.name, desired=desired)
             self.world.groups.write_desired("people", group.name, desired)
             self.world.judge.people_changed(group.name)

@@ -17,7 +17,7 @@ from tests.simulation.cloud import ROLES
 from tests.simulation.processes import START
 from worker.ports.storage import PauseMemory
 from worker.ports.swarm import Service
-from worker.requests.events import EVENTS
+from worker.requests.events import EVENTS, instance_of
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
@@ -134,6 +134,8 @@ class Claims:
             node = world.machines.node_of(instance_id)
             if instance_id in world.machines.baked.values():
                 continue  # two nodes say they are it, or did
+            if self._world.departures.leaves(instance_id):
+                continue  # it is nobody's to count on, whatever people set
             if node is not None and world.fine_since.get(node.id, world.clockwork.now) < (
                 self._began(record) - LOOK_SECONDS
             ):
@@ -162,8 +164,10 @@ class Claims:
                 self._check_replaced(record)
             case "scale-service", _:
                 self._check_service_scale(record)
-            case event, _ if event in EVENTS:
+            case "node-gone", _:
                 self._check_gone(record)
+            case event, _ if event in EVENTS:
+                return
             case _:
                 self._check_pass(record)
 
@@ -253,7 +257,7 @@ class Claims:
             if machines.instances.get(node_id) != instance_id
         }
         return sum(
-            machines.lives(instance_id) and self._world.fine_since.get(node_id, since) < since
+            not self._world.departures.leaves(instance_id) and self._world.fine_since.get(node_id, since) < since
             for node_id, instance_id in machines.instances.items()
             if machines.group_of[instance_id] == group and instance_id not in disputed
         )
@@ -322,7 +326,7 @@ class Claims:
         """What was touched in vain is as it was before the end is written down, not some time after it."""
         machines = self._world.machines
         for node_id, how, request in self._world.judge.left_out():
-            lives = not machines.stays_down(node_id)
+            lives = not machines.goes(node_id)
             if request == record.id and lives and COULD_NOT not in record.message:
                 self._world.judge.violate(10, f"{record.id} has ended, and {node_id} is still {how}: {record.message}")
 
@@ -415,6 +419,8 @@ class Claims:
         for node in cluster.nodes.values():
             if node.hostname != record.node or self._changed_of_late(node.id) or record.duplicate_of is not None:
                 continue
+            if self._world.machines.joined.get(node.id, 0.0) > self._world.clockwork.now - LOOK_SECONDS:
+                continue  # its machine has joined anew since: another node was meant
             if ("already drained" in record.message) is not (node.availability == "drain"):
                 self._violate(f"{record.id} says: {record.message}, but {node.hostname} is {node.availability}")
 
@@ -452,8 +458,15 @@ def same_key(records: dict[str, Record], keys: dict[str, str | None]) -> Iterato
     """Duplicates of something that they do not repeat: who is called one, and of what."""
     for record in records.values():
         first = record.duplicate_of
+        if first is not None and first in records and _joined(record, records[first]):
+            continue
         if first is not None and (first not in records or keys.get(first) is None or keys[first] != keys[record.id]):
             yield f"{record.id} is called a duplicate of {first}: keys {keys.get(record.id)} and {keys.get(first)}"
+
+
+def _joined(record: Record, first: Record) -> bool:
+    """Two causes of one departure: the later request leaves the work to the first."""
+    return record.action == first.action == "node-leaving" and instance_of(record) == instance_of(first)
 
 
 def _kind(record: Record) -> Role:

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 MANAGERS, WORKERS = "managers", "workers"
 WORST_ACTIVITIES_LAG = 5.0
+MERCY_SECONDS = 2.0
 ROLES: dict[str, Role] = {MANAGERS: "manager", WORKERS: "worker"}
 
 
@@ -58,6 +59,12 @@ class SimulatedGroups(InMemoryGroups):
         self.deaths: list[Death] = []
         self.lowered_by: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.mercy: Callable[[str], bool] = lambda _instance: False
+        """Whether an instance's end is put off for now."""
+        self.dying: Callable[[str], None] = lambda _instance: None
+        """Told of an instance just before its end."""
+        self.spared: set[str] = set()
+        """Those whose end is put off."""
         self._newest: dict[str, tuple[float, Group]] = {}
         self._hand: str | None = None
 
@@ -71,7 +78,7 @@ class SimulatedGroups(InMemoryGroups):
     def look_at_members(self, names: Collection[str]) -> Sequence[Member]:
         """The instances of some groups, as old as they happen to be this time."""
         self.times.describe_lag = self._random.random() * self.worst_lag
-        return at_once(self.members(names))
+        return at_once(self.members(sorted(names)))
 
     def _judge_age(self, seen: Group) -> None:
         """Count descriptions that are not true any more, and those that go back behind an earlier one."""
@@ -111,20 +118,20 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
-    def rebalance(self, name: str) -> str | None:
-        """AWS launches an instance more than wanted, and ends another for it afterwards."""
+    def rebalance(self, name: str, *, held: bool = False) -> str | None:
+        """AWS launches an instance more than wanted, and ends another for it afterwards; `held`: through its hooks."""
         group = self.groups[name]
         serving = [one for one in group.staying if one.phase is Phase.IN_SERVICE]
         if not serving or "Launch" in group.suspended or group.refusal is not None:
             return None
         victim = self._random.choice(serving).id
         self._launch(group)
-        asyncio.get_running_loop().call_later(3 + 10 * self._random.random(), self._retire, group, victim)
+        asyncio.get_running_loop().call_later(3 + 10 * self._random.random(), self._replaced, group, victim, held)
         return victim
 
-    def _retire(self, group: GroupState, instance_id: str) -> None:
+    def _replaced(self, group: GroupState, instance_id: str, held: bool) -> None:
         if instance_id in group.instances:
-            self.kill(instance_id)
+            (self.retire if held else self.kill)(instance_id)
 
     def kill(self, instance_id: str) -> None:
         """AWS, or fate, ends an instance."""
@@ -134,7 +141,27 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
+    def retire(self, instance_id: str) -> None:
+        """AWS, or a person, ends an instance; its hooks hold it first."""
+        self._hand = "aws"
+        try:
+            super().retire(instance_id)
+        finally:
+            self._hand = None
+
+    def _die(self, group: GroupState, instance_id: str) -> None:
+        """Its machine ends, unless that is put off."""
+        if self.mercy(instance_id):
+            self.spared.add(instance_id)
+            asyncio.get_running_loop().call_later(MERCY_SECONDS, self._die, group, instance_id)
+            return
+        self.spared.discard(instance_id)
+        self.dying(instance_id)
+        super()._die(group, instance_id)
+
     def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
+        if instance_id not in group.instances:
+            return False  # a hook that held it is over after it
         if not group.instances[instance_id].leaving:
             hand = self._hand or self.lowered_by.get(group.name, "nobody")
             self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
@@ -175,6 +202,9 @@ class Machines(Launcher):
         self._random = random
         self.late_share = 0.0
         self.never_share = 0.0
+        self.certain = ""
+        """The group whose instances all join: without them nobody could lead."""
+        self._booting = ""
         self.instances: dict[str, str] = {}
         """Node ids, and the ids of their instances."""
         self.joined: dict[str, float] = {}
@@ -196,6 +226,8 @@ class Machines(Launcher):
     def boot(self) -> float | None:
         """Mostly some seconds, now and then a minute, or never."""
         draw = self._random.random()
+        if self._booting == self.certain:
+            return 1 + 7 * draw
         if self.never_joins > 0 or draw < self.never_share:
             self.never_joins = max(self.never_joins - 1, 0)
             self.counts["machine: never joins"] += 1
@@ -206,6 +238,7 @@ class Machines(Launcher):
 
     def _launched(self, group: str, instance: Instance) -> None:
         self.group_of[instance.id] = group
+        self._booting = group
         if self._swarm.cluster.nodes:
             super()._launched(group, instance)
 
@@ -247,6 +280,16 @@ class Machines(Launcher):
         """A node's machine has ended, or its engine is no part of the Swarm any more."""
         instance_id = self.instances.get(node_id)
         return node_id in self.left or (instance_id is not None and not self.lives(instance_id))
+
+    def leaves(self, instance_id: str) -> bool:
+        """An instance is on its way out: its machine has ended, or hooks hold it before that."""
+        group = self._groups.groups.get(self.group_of.get(instance_id, ""))
+        there = None if group is None else group.instances.get(instance_id)
+        return not self.lives(instance_id) or there is None or there.leaving
+
+    def goes(self, node_id: str) -> bool:
+        """A node stays Down, or its machine is on its way out."""
+        return self.stays_down(node_id) or self.leaves(self.instances.get(node_id, ""))
 
     def node_of(self, instance_id: str) -> Node | None:
         """An instance's node, if there is one."""

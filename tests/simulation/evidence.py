@@ -57,6 +57,7 @@ INVARIANTS = {
     8: "bad things stay small",
     9: "said is true",
     10: "what was touched in vain is given back",
+    11: "nobody leaves unnoticed",
     12: "a dry run is the run",
 }
 

@@ -5,7 +5,7 @@ between the worker's last look and the arrival of its call), the exception stand
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.messages import Role
@@ -13,6 +13,7 @@ from shared.records import Record, State
 from tests.fakes.swarm import wanted
 from tests.simulation.claims import LAG_SECONDS, LOOK_SECONDS, Claims
 from tests.simulation.cloud import ROLES
+from tests.simulation.departures import nodes_of
 from tests.simulation.evidence import Effect
 from tests.simulation.network import Call
 from worker.ports.swarm import PROTECT_LABEL, Availability, Node, Service
@@ -53,6 +54,7 @@ class Judge:
         self._by_people: dict[str, float] = {}
         self._changes_by_people: list[tuple[str, float]] = []
         self._emptied: dict[str, float] = {}
+        self._back: dict[str, float] = {}
         self._attempts: dict[str, float] = {}
         self._claims = Claims(world)
 
@@ -246,6 +248,8 @@ class Judge:
             self._drained[node_id] = Drained(now, slots, call.request, before.availability, unseen)
         if (before.availability, after.availability) != ("drain", "drain") and after.availability == "drain":
             self._check_nothing_cut_off(call, node_id)
+        if not same:
+            self._world.departures.touched(call, node_id)
         if (before.role, after.role) == ("manager", "worker"):
             self._demoted[node_id] = call.request
         elif after.role == "manager":
@@ -263,8 +267,9 @@ class Judge:
     def _check_nothing_cut_off(self, call: Call, node_id: str) -> None:
         """A drain stops jobs, and what never restarts, for good."""
         cluster = self._world.swarm.cluster
-        if not cluster.lives(node_id):
-            return
+        record = self._world.journal.records.get(call.request or "")
+        if not cluster.lives(node_id) or (record is not None and record.plan.get("forced") is True):
+            return  # what a departure cuts off is judged by `departures`
         for task in self._world.swarm.running_on(node_id):
             service = cluster.services[task.service_id]
             lasts = service.mode == "global" or (service.mode == "replicated" and self._world.swarm.refills(task.id))
@@ -284,8 +289,19 @@ class Judge:
         machines, cluster = self._world.machines, self._world.swarm.cluster
         if node_id in cluster.nodes and not machines.is_ours(node_id):
             self.violate(6, f"{call.request} removes node {node_id}, which is no instance of our groups")
+        elif node_id in cluster.nodes and self._was_down(call, node_id) and machines.goes(node_id):
+            return  # a hook holds its machine, which will not come back
         elif node_id in cluster.nodes and machines.lives(machines.claimed_by(node_id)):
             self.violate(6, f"{call.request} removes node {node_id}, whose instance lives")
+
+    def _was_down(self, call: Call, node_id: str) -> bool:
+        """At the last look: it may have come back since."""
+        back = self._back.get(node_id, float("-inf"))
+        return self._world.swarm.cluster.nodes[node_id].state == "down" or back > call.issued_at - MOMENT_SECONDS
+
+    def came_back(self, node_id: str) -> None:
+        """The machine of a Down node is there again."""
+        self._back[node_id] = self._world.clockwork.now
 
     def people_changed(self, target: str) -> None:
         """Somebody else changed a node, a group or a service."""
@@ -308,7 +324,16 @@ class Judge:
         if before is not None and before.state.ended and before.state != record.state:
             self.violate(2, f"{record.id} was {before.state}, and is {record.state} now")
         self._check_alone(before, record)
+        self._take_over(record)
+        self._world.departures.saved(before, record)
         self._claims.written(before, record, process)
+
+    def _take_over(self, record: Record) -> None:
+        """A departure takes nodes over as they are, and has to give them back as they were."""
+        if record.plan.get("forced") is True and not record.state.ended:
+            for node_id in nodes_of(record):
+                if (drained := self._drained.get(node_id)) is not None:
+                    self._drained[node_id] = replace(drained, request=record.id)
 
     def _check_alone(self, before: Record | None, record: Record) -> None:
         """What begins has its lane, or its service, to itself: only scale-ups wait together."""

@@ -160,6 +160,7 @@ class JournalPort(_Port):
         saved = at_once(self.world.journal.save(record))
         self.world.judge.saved(before, saved, self.process)
         self.world.chaos.moments.saved(before, saved)
+        self.world.events.saved(saved)
         return saved
 
 
@@ -188,6 +189,7 @@ class LeasePort(_Port):
             self.process.proved_until = max(self.process.proved_until, call.issued_at + lease)
         if done and item.renewals == 0 and item.owner is not None:
             self.world.trace.counts["take-overs"] += 1
+            self.world.led_since = self.world.clockwork.now
             self.world.trace.add(self.process.name, "* takes the lease", token=item.token)
         return done
 
@@ -244,11 +246,21 @@ class GroupsPort(_Port):
 
     async def complete(self, hold: Hold, release: Release) -> None:
         """See GroupChanges."""
-        await self.change("complete", lambda _: at_once(self.world.groups.complete(hold, release)), hold.instance_id)
+
+        def complete(call: Call) -> None:
+            self.world.departures.completes(call, hold)
+            at_once(self.world.groups.complete(hold, release))
+
+        await self.change("complete", complete, f"{hold.instance_id} {release}")
 
     async def heartbeat(self, hold: Hold) -> None:
         """See GroupChanges."""
-        await self.change("heartbeat", lambda _: at_once(self.world.groups.heartbeat(hold)), hold.instance_id)
+
+        def beat(call: Call) -> None:
+            self.world.departures.beats(call, hold)
+            at_once(self.world.groups.heartbeat(hold))
+
+        await self.change("heartbeat", beat, hold.instance_id)
 
     def _set_desired(self, call: Call, name: str, desired: int) -> None:
         world, before = self.world, self.world.groups.groups[name].desired

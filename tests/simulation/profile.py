@@ -20,6 +20,12 @@ RARITY = 0.4
 """How often there is one of the rare kinds, compared with the others."""
 
 
+EVENTS = ("retire", "spot", "move", "refresh", "plan", "chatter", "meet", "two", "own", "states", "launch", "others")
+"""Kinds of what AWS does by itself."""
+EVENTFUL, HOOKED = 1 / 6, 0.8
+"""How many worlds have some of it, and how many of these our hook."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The character of one world."""
@@ -31,6 +37,8 @@ class Profile:
     seconds: float
     """For so long there are new requests and new trouble."""
     troubles: frozenset[str]
+    events: frozenset[str] = frozenset()
+    """What AWS does by itself, with words. None: nothing of it."""
     protects: bool = True
     only: frozenset[str] | None = None
     """The names of the decisions that count; what else the seed decides is left out. None: all count."""
@@ -56,6 +64,14 @@ def draw(random: Random) -> Profile:
             ]
         ),
     )
+
+
+def draw_events(random: Random) -> frozenset[str]:
+    """What AWS does by itself in the world of a seed."""
+    if random.random() >= EVENTFUL:
+        return frozenset()
+    share, hooks = random.choice((0.2, 0.4, 0.7)), ("hooks",) if random.random() < HOOKED else ()
+    return frozenset([*hooks, *(kind for kind in EVENTS if random.random() < share)])
 
 
 def _settings(random: Random) -> WorkerSettings:

@@ -32,6 +32,10 @@ FAULTS = (
     *("trouble: stray beside an instance that never joins", "trouble: task with restart attempts fails"),
     *(f"trouble: somebody changes a node during {step}" for step in ("drain", "undo")),
     *("trouble: suspended between reading and writing", "trouble: journal away after a termination"),
+    *("event: late", "event: comes twice", "event: never comes", "trouble: event of no concern"),
+    *("trouble: machine retired", "trouble: spot interruption", "trouble: capacity rebalance"),
+    *("trouble: instance refresh", "trouble: change of a machine planned", "trouble: two managers leave"),
+    *("trouble: the active worker's machine leaves", "trouble: a node that is drained leaves"),
     *CIRCUMSTANCES,
 )
 """Every kind of fault that there must be."""

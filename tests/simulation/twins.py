@@ -4,12 +4,14 @@ A twin is made by putting something else in the place of one method, or of one s
 world runs. Nothing of it is known to the judge.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
+from shared.errors import ScalerError
 from shared.records import Record, State
 from tests.fakes.journal import InMemoryJournal
 from tests.simulation.cloud import SimulatedGroups
@@ -17,21 +19,31 @@ from tests.simulation.ports import GroupsPort, JournalPort
 from tests.simulation.profile import Profile
 from tests.simulation.run import run
 from tests.simulation.world import World
+from worker.flows import drain, holding, joining, leaving
+from worker.flows import give_back as give_back_flow
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.give_back import give_back
 from worker.flows.last_look import LastLook
+from worker.flows.leaving import NodeLeaving
 from worker.flows.nodes import fail, group_name
 from worker.flows.refill_wait import RefillWait
 from worker.flows.terminate import Termination
+from worker.intake import eventbridge
+from worker.intake.lookout import Lookout
 from worker.intake.receiver import Receiver
 from worker.leadership.fence import FencedJournal
 from worker.leadership.lease import Lease
+from worker.leadership.period import Leadership
+from worker.ports.hooks import Hold
 from worker.ports.scaling import Group
 from worker.ports.storage import Overtaken
+from worker.requests import owners
 from worker.requests.interruption import Interruption
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
+
+HEARTBEAT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +220,71 @@ def _write_on(_world: World, stack: ExitStack) -> None:
         stack.enter_context(mock.patch.object(Interruption, name, return_value=None))
 
 
+# --- What AWS does by itself ------------------------------------------------------------------------------------
+
+
+@_instead(NodeLeaving, "_moved")
+async def _move_nothing(_leaving: NodeLeaving, _request: OpenRequest) -> list[str]:
+    """A hook is completed as soon as its node is paused."""
+    return []
+
+
+def _hear_no_notice(_world: World, stack: ExitStack) -> None:
+    """Spot interruptions are events like any other that nobody here knows."""
+    known = {named: parse for named, parse in eventbridge.PARSERS.items() if "Interruption" not in named[1]}
+    stack.enter_context(mock.patch.object(eventbridge, "PARSERS", known))
+
+
+@_instead(Lookout, "_look_for_holds")
+async def _look_for_nothing(_lookout: Lookout) -> None:
+    """What no event tells, nobody sees."""
+
+
+async def _never_beat(_leadership: object, _request: object, _hold: object) -> None:
+    """A hook's time runs, whatever is still to be done."""
+
+
+def _send_no_heartbeats(_world: World, stack: ExitStack) -> None:
+    stack.enter_context(mock.patch.object(holding, "_beat", _never_beat))
+
+
+@asynccontextmanager
+async def _kept_for_ever(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
+    hold = holding.hold_of(request)
+    if hold is not None:
+        asyncio.ensure_future(_beat_for_ever(leadership, hold))  # noqa: RUF006 - the loop keeps it
+    yield
+
+
+async def _beat_for_ever(leadership: Leadership, hold: Hold) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+        with suppress(ScalerError):
+            await leadership.change_groups.heartbeat(hold)
+
+
+def _heartbeats_without_end(_world: World, stack: ExitStack) -> None:
+    """The heartbeats of a hook outlive the request that they were for."""
+    for flow in (leaving, joining):
+        stack.enter_context(mock.patch.object(flow, "kept", _kept_for_ever))
+
+
+def _own_what_others_took(_world: World, stack: ExitStack) -> None:
+    """Nobody asks whether a departure has taken the node over."""
+    for flow in (drain, give_back_flow):
+        stack.enter_context(mock.patch.object(flow, "taken_by", return_value=None))
+
+
+def _lead_each(_world: World, stack: ExitStack) -> None:
+    """Each cause of a departure drains the node for itself."""
+    stack.enter_context(mock.patch.object(owners, "leaving", return_value=None))
+
+
+def _complete_any_hook(_world: World, stack: ExitStack) -> None:
+    """Whose hook it is does not matter."""
+    stack.enter_context(mock.patch.object(Receiver, "_is_our_hook", return_value=True))
+
+
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_late, known=2),
     Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
@@ -226,5 +303,13 @@ TWINS = (
     Twin("paused", "the pause that is asked for before a node scale", 9, _go_on_paused, known=195),
     Twin("tried", "the ports of a dry run that change nothing", 12, _try_in_earnest, known=84),
     Twin("cancelled", "the stop to the writes of a cancelled request", 9, _write_on, known=85),
+    Twin("moves", "the moves before a hook is completed", 11, _move_nothing),
+    Twin("notices", "the notice of a spot interruption", 11, _hear_no_notice),
+    Twin("lookout", "the look for holds of which no event tells", 11, _look_for_nothing),
+    Twin("beats", "the heartbeats", 11, _send_no_heartbeats),
+    Twin("endless", "the end of the heartbeats", 11, _heartbeats_without_end),
+    Twin("owner", "the question who owns a node now", 11, _own_what_others_took),
+    Twin("causes", "the one departure for all of its causes", 11, _lead_each),
+    Twin("hooks", "the names of our own hooks", 11, _complete_any_hook),
     Twin("lag", "the look at what became of a termination before it is repeated", 2, _call_again, known=1892),
 )

@@ -68,6 +68,10 @@ class Verdict:
             elif sent.good and (record is None or not record.state.ended or not record.message):
                 self._violate(1, f"{sent.message_id} has no ended record with a reason")
 
+        for letter in world.queue.dead:
+            if letter.message_id.startswith("word-"):
+                self._violate(1, f"an event was dead-lettered: {letter.error}: {letter.body}")
+
     def _check_keys(self) -> None:
         """Of the requests with one key all but one are duplicates."""
         world, by_key = self._world, defaultdict(set)
@@ -173,7 +177,7 @@ class Verdict:
         """No node that lives is left out of use, or demoted, by us."""
         machines = self._world.machines
         for node_id, how, request in self._world.judge.left_out():
-            if not machines.stays_down(node_id) and not self._excused(request):
+            if not machines.goes(node_id) and not self._excused(request):
                 self._violate(10, f"{node_id} was left {how} by {request}")
 
     def _excused(self, request: str | None) -> bool:
@@ -196,7 +200,9 @@ def _end(record: Record) -> tuple[str, str, str] | None:
     match record.action:
         case event if event in EVENTS:
             ours = "nothing is left to do" in record.message or "there is nothing" in record.message
-            quiet = ours or "nothing runs there" in record.message
+            quiet = ours or "nothing runs there" in record.message or "may " in record.message
+            if event == "scheduled-change":
+                return ("scale_nodes", "pending", record.message) if record.state is State.SUCCEEDED else None
             return None if quiet or record.state is State.SKIPPED else ("scale_nodes", status, record.message)
         case "pause":
             return "scale_nodes", "error" if record.state is State.FAILED else "pending", record.message

@@ -9,8 +9,10 @@ from shared.alertmanager import Alert
 from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation import ports
+from tests.simulation.aws_events import AwsEvents
 from tests.simulation.chaos import Chaos
 from tests.simulation.cloud import MANAGERS, WORKERS, Machines, SimulatedGroups, SimulatedSwarm
+from tests.simulation.departures import Departures
 from tests.simulation.evidence import Effect, Evidence
 from tests.simulation.inhabitants import settle
 from tests.simulation.invariants import Judge
@@ -68,6 +70,10 @@ class World:
         """
         self.workload = Workload(self, self.random("workload"))
         self.chaos = Chaos(self)
+        self.departures = Departures(self)
+        self.events = AwsEvents(self)
+        self.led_since = 0.0
+        """When a worker took the lease the last time."""
         self._quiet_since: float | None = None
 
     def random(self, stream: str) -> Random:
@@ -95,6 +101,7 @@ class World:
         self.loop.dispose()
 
     def begin(self) -> None:
+        """Everything is there, and all that will happen stands on the calendar."""
         profile, groups = self.profile, self.groups
         groups.times.ec2_lag = 2.0
         groups.times.terminate = self.random("times").choice((0.5, 5.0, 40.0))
@@ -110,6 +117,8 @@ class World:
         settle(self)
         self.workload.arrange()
         self.chaos.arrange()
+        self.events.arrange()
+        self.groups.dying = self.departures.dies
 
     def _over(self) -> bool:
         """Whether the world has come to rest."""
@@ -126,6 +135,7 @@ class World:
         records = self.journal.records
         return (
             not self.queue.copies
+            and not self.events.going_on
             and all(record.settled for record in records.values())
             and all(sent.request_id in records for sent in self.workload.sent if sent.good)
             and not any(process.alive and process.loop.asleep for process in self.processes)

@@ -68,9 +68,12 @@ async def let_go(leadership: Leadership, request: OpenRequest, release: Release)
 
 
 async def _beat(leadership: Leadership, request: OpenRequest, hold: Hold) -> None:
-    """A heartbeat each half of the hook's time-out, the first counted from when the hold began."""
+    """A heartbeat each half of the hook's time-out, the first counted from when the hold began.
+
+    One that was found without its event, and so without a token, may have begun long ago: it gets one at once.
+    """
     timeout = await _timeout(leadership, hold)
-    began = leadership.deadline(request.record.requested_at, timeout / 2)
+    began = leadership.deadline(request.record.requested_at, timedelta() if hold.token is None else timeout / 2)
     limit = leadership.deadline(request.record.requested_at, min(timeout * MOST_TIMEOUTS, LONGEST))
     await asyncio.sleep(began.remaining)
     while not limit.passed:

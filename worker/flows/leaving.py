@@ -75,6 +75,8 @@ class NodeLeaving:
         """How long a step may go on failing."""
         if request.record.step == "drain" and not is_recommended(request.record):
             return timedelta(seconds=self._deadline(request).timeout)
+        if request.record.step == "remove":
+            return self._end.retry_budget(request)
         return self._leadership.settings.reschedule_timeout
 
     # --- The beginning ------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The end of a departure: the node is removed once it is Down, or given back where AWS did not take the machine."""
 
+from datetime import timedelta
 from functools import partial
 
 from shared.errors import Refused, Unavailable
@@ -52,11 +53,17 @@ class LeavingEnd:
         """Of a node that is Down, AWS says soon that its instance has ended; that it is, Swarm's events tell."""
         return SOON_SECONDS if request.id in self._down else TICK_SECONDS
 
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """Until AWS may not take the machine any more; giving it back then may fail for a while, too."""
+        plan = LeavingPlan.parse(request.record.plan)
+        waits = KEPT if is_recommended(request.record) else _untaken(request, plan)
+        return waits + self._leadership.settings.reschedule_timeout
+
     def _deadline(self, request: OpenRequest, plan: LeavingPlan) -> Deadline:
         """Until when AWS may take the machine."""
         if is_recommended(request.record):
             return self._leadership.deadline(request.entered("drain"), KEPT)
-        return self._leadership.deadline(plan.until or request.entered("remove"), UNTAKEN)
+        return self._leadership.deadline(request.entered("remove"), _untaken(request, plan))
 
     async def fail(self, request: OpenRequest, reason: str) -> None:
         """It cannot go on. AWS takes the machine all the same, so its hook is completed."""
@@ -103,3 +110,9 @@ class LeavingEnd:
             await request.end(State.FAILED, message, happenings.left(request.record, name, "error", message))
         else:
             await request.end(State.SUCCEEDED, message, happenings.left(request.record, name, "success", message))
+
+
+def _untaken(request: OpenRequest, plan: LeavingPlan) -> timedelta:
+    """From the beginning of the last step until a machine counts as not taken; its deadline may be still to come."""
+    entered = request.entered("remove")
+    return max((plan.until or entered) - entered, timedelta()) + UNTAKEN
