@@ -109,37 +109,58 @@ async def test_one_that_the_wave_leaves_no_room_for_says_so_when_the_group_is_at
         assert s.desired == [1, 3]
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
-async def test_where_one_of_a_wave_is_cancelled_the_others_are_planned_anew_without_its_node(which: int) -> None:
+def refused(s: Scenario, process: Process, number: int) -> None:
+    """AWS refuses the first so many raises, and no other."""
+    calls: list[str] = []
+
+    def watch(call: str) -> None:
+        if call == "groups.set_desired":
+            calls.append(call)
+            s.groups.groups["workers"].max_size = 1 if len(calls) <= number else 30
+
+    process.ports.watchers.append(watch)
+
+
+async def test_where_one_of_a_wave_is_not_raised_to_the_others_are_planned_anew_without_its_node() -> None:
     async with scenario(**ROOM) as s:
         process = await s.started()
-        process.ports.away.add("groups.set_desired")
-        requests = [s.up() for _ in range(3)]
-        for request in requests:
-            await s.at(request, "apply")
-        stopped = requests.pop(which)
-        s.ask("cancel", request=stopped)
-        assert "the desired capacity of workers is 1" in (await s.ended(stopped)).message
-        process.ports.away.clear()
-        records = [await s.ended(request) for request in requests]
-        assert [record.state for record in records] == [State.SUCCEEDED, State.SUCCEEDED]
-        assert sorted((record.nodes_before, record.nodes_after) for record in records) == [(1, 2), (2, 3)]
+        refused(s, process, 2)  # to the highest target of all, and to the first one's own
+        first, *others = [s.up() for _ in range(3)]
+        assert (await s.ended(first)).state is State.FAILED
+        records = [await s.ended(request) for request in others]
+        assert [(each.state, each.nodes_before, each.nodes_after) for each in records] == [
+            (State.SUCCEEDED, 1, 2),
+            (State.SUCCEEDED, 2, 3),
+        ]
         assert s.desired[-1] == max(s.desired) == 3
 
 
-async def test_one_that_is_planned_while_another_is_cancelled_does_not_count_on_its_node() -> None:
+async def test_one_that_is_planned_while_another_ends_does_not_count_on_its_node() -> None:
     async with scenario(**ROOM) as s:
         process = await s.started()
-        process.ports.away.add("groups.set_desired")
-        first = s.up()
+        refused(s, process, 1)
+        process.ports.latency = 0.2
+        first, second = s.up(), s.up()
         await s.at(first, "apply")
         gate = process.ports.hold("journal.save")
-        second = s.up()
-        await s.until(lambda: process.ports.waiting.count("journal.save") > 0)
-        s.ask("cancel", request=first)
+        await s.until(lambda: process.ports.waiting.count("journal.save") > 1)  # the first one's end, the second's plan
         gate.set()
-        await s.ended(first)
-        process.ports.away.clear()
+        assert (await s.ended(first)).state is State.FAILED
         record = await s.ended(second)
         assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 1, 2)
         assert max(s.desired) == 2
+
+
+async def test_a_target_that_aws_was_asked_for_without_an_answer_is_not_planned_anew() -> None:
+    async with scenario(**{**ROOM, "default_max_worker_nodes": 3}) as s:
+        process = await s.started()
+        process.ports.away.add("groups.set_desired done")
+        requests = [s.up() for _ in range(2)]
+        for request in requests:
+            await s.at(request, "apply")
+        await s.until(lambda: s.groups.groups["workers"].desired == 3)
+        s.ask("cancel", request=requests[0])
+        await s.ended(requests[0])
+        process.ports.away.clear()
+        record = await s.ended(requests[1])
+        assert (record.state, record.nodes_before, record.nodes_after) == (State.SUCCEEDED, 2, 3)

@@ -170,11 +170,13 @@ class ScaleUp:
     async def _set_desired(self, request: OpenRequest, after: int) -> int:
         name, own = group_name(self._leadership, request), int(request.record.nodes_after or 0)
         try:
-            await self._leadership.change_groups.set_desired(name, after)
+            with self._wave.sending(request, after):
+                await self._leadership.change_groups.set_desired(name, after)
         except Refused:
             if after == own:
                 raise
-            await self._leadership.change_groups.set_desired(name, own)
+            with self._wave.sending(request, own):
+                await self._leadership.change_groups.set_desired(name, own)
             return own
         return after
 

@@ -7,11 +7,12 @@ one ends unraised, cancelled or refused, those that had planned on top of its ta
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime
 
 from shared.actions import ACTIONS
+from shared.errors import Refused
 from worker.flows.nodes import node_type
 from worker.flows.survey import Survey
 from worker.leadership.period import TICK_SECONDS, Leadership
@@ -40,6 +41,8 @@ class Wave:
         """Those that the targets of the wave leave no room for: whether that is so, the raise will tell."""
         self._outdated: set[str] = set()
         """Those whose targets count no more: they have ended unraised, or stand on one that has."""
+        self._unsent: set[str] = set()
+        """Those that were planned in this period, and whose targets AWS cannot have been asked for yet."""
         self.fallen = 0
         """How many have ended unraised."""
         self._survey: tuple[float, Survey] | None = None
@@ -124,8 +127,10 @@ class Wave:
         if request in members:
             self.fallen += 1
             self._outdated &= {each.id for each in self._requests.scale_ups(node_type(request))}
-            self._outdated |= {each.id for each in members if int(each.record.nodes_after or 0) > own} | {request.id}
+            above = {each.id for each in members if int(each.record.nodes_after or 0) > own}
+            self._outdated |= (above & self._unsent) | {request.id}
         self._raised.pop(request.id, None)
+        self._unsent.discard(request.id)
 
     def outdated(self, request: OpenRequest) -> bool:
         """Whether its target stands on one that nobody raises to: it has to be planned anew."""
@@ -133,6 +138,7 @@ class Wave:
 
     def planned(self, request: OpenRequest, fallen: int) -> None:
         """Its target is written down, planned when so many had fallen. More may have fallen since."""
+        self._unsent.add(request.id)
         if fallen == self.fallen:
             self._outdated.discard(request.id)
         else:
@@ -144,6 +150,18 @@ class Wave:
             if int(each.record.nodes_after or 0) <= desired:
                 self._raised[each.id] = now
         self.moved()
+
+    @contextmanager
+    def sending(self, request: OpenRequest, desired: int) -> Iterator[None]:
+        """AWS is asked for a capacity. Unless it refuses, nobody knows whether the targets up to it come true yet."""
+        asked = {each.id for each in self.members(request) if int(each.record.nodes_after or 0) <= desired}
+        asked &= self._unsent
+        self._unsent -= asked
+        try:
+            yield
+        except Refused:
+            self._unsent |= asked
+            raise
 
     def _others_come(self, request: OpenRequest) -> bool:
         """Whether others of its type are being planned, or are next in the lane."""
