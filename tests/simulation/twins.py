@@ -240,14 +240,6 @@ async def _look_for_nothing(_lookout: Lookout) -> None:
     """What no event tells, nobody sees."""
 
 
-async def _never_beat(_leadership: object, _request: object, _hold: object) -> None:
-    """A hook's time runs, whatever is still to be done."""
-
-
-def _send_no_heartbeats(_world: World, stack: ExitStack) -> None:
-    stack.enter_context(mock.patch.object(holding, "_beat", _never_beat))
-
-
 @asynccontextmanager
 async def _kept_for_ever(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
     hold = holding.hold_of(request)
@@ -305,11 +297,10 @@ TWINS = (
     Twin("cancelled", "the stop to the writes of a cancelled request", 9, _write_on, known=85),
     Twin("moves", "the moves before a hook is completed", 11, _move_nothing),
     Twin("notices", "the notice of a spot interruption", 11, _hear_no_notice),
-    Twin("lookout", "the look for holds of which no event tells", 11, _look_for_nothing),
-    Twin("beats", "the heartbeats", 11, _send_no_heartbeats),
+    Twin("lookout", "the look for holds of which no event tells", 11, _look_for_nothing, known=2),
     Twin("endless", "the end of the heartbeats", 11, _heartbeats_without_end),
-    Twin("owner", "the question who owns a node now", 11, _own_what_others_took),
-    Twin("causes", "the one departure for all of its causes", 11, _lead_each),
-    Twin("hooks", "the names of our own hooks", 11, _complete_any_hook),
+    Twin("owner", "the question who owns a node now", 11, _own_what_others_took, known=121),
+    Twin("causes", "the one departure for all of its causes", 11, _lead_each, known=37),
+    Twin("hooks", "the names of our own hooks", 11, _complete_any_hook, known=37),
     Twin("lag", "the look at what became of a termination before it is repeated", 2, _call_again, known=1892),
 )
