@@ -119,3 +119,26 @@ async def test_without_aws_a_terminated_node_is_removed_all_the_same() -> None:
         assert record.state == State.SUCCEEDED
         assert record.message.endswith(f" from 2 to 1; {record.plan['leaving'][0]['name']} removed")
         assert len(s.nodes()) == 1
+
+
+@pytest.mark.parametrize("action", ["scale-nodes", "replace-node"])
+@pytest.mark.parametrize("lasts", [1500, 3500])
+async def test_a_termination_that_aws_has_confirmed_is_said_however_long_it_cannot_be_written_down(
+    action: str, lasts: float
+) -> None:
+    """For longer than it is tried, and for longer than it is tried to give the node back."""
+    call = "groups.terminate" if action == "scale-nodes" else "groups.replace"
+    async with scenario(workers=2) as s:
+        process = await s.started()
+        process.ports.watchers.append(
+            lambda name: process.ports.away.add("journal.save") if name == f"{call} done" else None
+        )
+        fields = {"scale": "down", "type": "worker"} if action == "scale-nodes" else {"node": s.host(s.workers[0])}
+        request = s.ask(action, **fields)
+        await s.until(lambda: "journal.save" in process.ports.away)
+        await s.passes(lasts)
+        process.ports.away.clear()
+        record = await s.ended(request)
+        assert record.plan["terminated"] == [record.plan["leaving"][0]["instance_id"]]
+        assert "AWS may have terminated" not in record.message
+        assert process.ports.calls.count(call) == 1

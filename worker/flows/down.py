@@ -66,12 +66,13 @@ class ScaleDown:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on; by way of undo, where nodes were touched."""
-        down = DownPlan.parse(request.record.plan)
+        down = self._answered(request)
         match request.record.step:
             case None | "plan":
                 await self._fail(request, reason)
             case "undo":
-                await self._fail(request, departures.not_given_back(down.why, _names(down.remaining), reason))
+                told = departures.not_given_back(down.why, _names(down.remaining), reason)
+                await self._fail(request, wording.joined(told, _partly(down), _unknown(down)))
             case "remove":
                 names = _names(down.nodes)
                 await self._fail(request, departures.not_removed(request.record.message, names, reason))
@@ -153,9 +154,20 @@ class ScaleDown:
         terminated = _terminated(down)
         if terminated:
             await self._leadership.memory.update(node_type(request), down_ended_at=self._leadership.clock.now())
-        partly = f"{', '.join(terminated)} had been terminated before" if terminated else ""
         empty = await abandoned(self._leadership, down)
-        await self._fail(request, wording.joined(down.why, partly, _unknown(down), empty))
+        await self._fail(request, wording.joined(down.why, _partly(down), _unknown(down), empty))
+
+    def _answered(self, request: OpenRequest) -> DownPlan:
+        """The plan, with the termination that AWS has confirmed though nobody could write that down."""
+        down = DownPlan.parse(request.record.plan)
+        intent, known = down.intent, self._leadership.terminated
+        if intent is None or intent.instance_id not in known or intent.instance_id in down.terminated:
+            return down
+        told = known[intent.instance_id]
+        desired = intent.desired - 1 if told is None else told
+        down = down.but(terminated=(*down.terminated, intent.instance_id), intent=None, desired_after=desired)
+        request.note(plan=down.document())
+        return down
 
     async def _fail(self, request: OpenRequest, message: str) -> None:
         """With the desired capacity as AWS told it of our newest termination; without one nothing was changed."""
@@ -171,6 +183,11 @@ def _names(departing: Sequence[DepartingNode]) -> str:
 def _terminated(down: DownPlan) -> list[str]:
     """The names of those that we have terminated."""
     return [node.name for node in down.nodes if node not in down.remaining and node.name not in down.lost]
+
+
+def _partly(down: DownPlan) -> str:
+    names = ", ".join(_terminated(down))
+    return f"{names} had been terminated before" if names else ""
 
 
 def _unknown(down: DownPlan) -> str:

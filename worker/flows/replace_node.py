@@ -62,13 +62,14 @@ class ReplaceNode:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on; by way of undo, where the node was touched and its instance stays."""
-        plan = ReplacePlan.parse(request.record.plan)
+        plan = self._answered(request)
         names = ", ".join(node.name for node in plan.nodes)
         match request.record.step:
             case None | "plan":
                 await self._fail(request, reason)
             case "undo":
-                await self._fail(request, departures.not_given_back(plan.why, names, reason))
+                told = departures.not_given_back(plan.why, names, reason)
+                await self._fail(request, wording.joined(told, _unknown(plan)))
             case "remove":
                 await self._fail(request, departures.not_removed(request.record.message, names, reason))
             case _ if plan.terminated:
@@ -133,8 +134,16 @@ class ReplaceNode:
     async def _undo(self, request: OpenRequest) -> None:
         plan = ReplacePlan.parse(request.record.plan)
         await give_back(self._context, request, plan)
-        unknown = "" if plan.intent is None else departures.perhaps_terminated(plan.intent.instance_id)
-        await self._fail(request, wording.joined(plan.why, unknown, await abandoned(self._leadership, plan)))
+        await self._fail(request, wording.joined(plan.why, _unknown(plan), await abandoned(self._leadership, plan)))
+
+    def _answered(self, request: OpenRequest) -> ReplacePlan:
+        """The plan, with the termination that AWS has confirmed though nobody could write that down."""
+        plan = ReplacePlan.parse(request.record.plan)
+        if plan.intent is None or plan.intent.instance_id not in self._leadership.terminated:
+            return plan
+        plan = plan.but(terminated=(plan.intent.instance_id,), intent=None)
+        request.note(plan=plan.document())
+        return plan
 
     # --- From the termination on --------------------------------------------------------------------------------
 
@@ -163,3 +172,8 @@ class ReplaceNode:
 
     async def _fail(self, request: OpenRequest, message: str) -> None:
         await fail(request, message)
+
+
+def _unknown(plan: ReplacePlan) -> str:
+    """A termination was asked for, and AWS did not say what became of it."""
+    return "" if plan.intent is None else departures.perhaps_terminated(plan.intent.instance_id)
