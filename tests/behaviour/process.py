@@ -22,7 +22,7 @@ class InterceptedPorts(Scripted):
     def __init__(self) -> None:
         super().__init__()
         self.away: set[str] = set()
-        """Ports (`journal`) or calls (`journal.save`) that do not answer; `journal.save done`: but have done it."""
+        """Ports (`journal`) or calls (`journal.save`) that do not answer."""
         self._held: dict[str, asyncio.Event] = {}
         self._dead = asyncio.Event()
         self.waiting: list[str] = []
@@ -67,8 +67,6 @@ class InterceptedPorts(Scripted):
         if _looks_on():
             return
         await self._wait(f"{call} done")
-        if f"{call} done" in self.away:
-            raise Unavailable(f"{call}: no answer")
         for watcher in self.watchers:
             watcher(f"{call} done")
         self._live()

@@ -46,8 +46,7 @@ class ScaleUp:
         match request.record.step:
             case None | "plan":
                 try:
-                    async with self._wave.planning(request):
-                        await self._plan(request)
+                    await self._plan(request)
                 finally:
                     self._wave.moved()
             case "apply":
@@ -91,7 +90,7 @@ class ScaleUp:
         return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
-        looked, fallen = self._leadership.clock.uptime(), self._wave.fallen
+        looked = self._leadership.clock.uptime()
         planned = await plan(self._context, request)
         if planned is None:
             return
@@ -111,7 +110,6 @@ class ScaleUp:
             warnings=survey.warnings,
             plan=UpPlan.parse(request.record.plan).but(expectation=self._expect(request, survey, target.after)),
         )
-        self._wave.planned(request, fallen)
 
     @staticmethod
     def _check_joins(group: str, memory: GroupMemory) -> None:
@@ -132,8 +130,7 @@ class ScaleUp:
             self._leadership.clock.now(),
             self._leadership.settings.reschedule_timeout,
         )
-        ups = self._context.requests.scale_ups(node_type(request))
-        others = (each for each in ups if each is not request and not self._wave.outdated(each))
+        others = (other for other in self._context.requests.scale_ups(node_type(request)) if other is not request)
         plans = [UpPlan.parse(other.record.plan) for other in others]
         return expectation.behind(other.expectation for other in plans if other.expectation is not None)
 
@@ -142,9 +139,6 @@ class ScaleUp:
             now = self._wave.raised(request)
             if now is None:
                 await self._wave.gathered(request)
-                if self._wave.outdated(request):
-                    await request.enter("plan")
-                    return
                 now = await self._raise(request)
         after = int(request.record.nodes_after or 0)
         request.say(
@@ -170,13 +164,11 @@ class ScaleUp:
     async def _set_desired(self, request: OpenRequest, after: int) -> int:
         name, own = group_name(self._leadership, request), int(request.record.nodes_after or 0)
         try:
-            with self._wave.sending(request, after):
-                await self._leadership.change_groups.set_desired(name, after)
+            await self._leadership.change_groups.set_desired(name, after)
         except Refused:
             if after == own:
                 raise
-            with self._wave.sending(request, own):
-                await self._leadership.change_groups.set_desired(name, own)
+            await self._leadership.change_groups.set_desired(name, own)
             return own
         return after
 

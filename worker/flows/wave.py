@@ -2,17 +2,15 @@
 
 Each plans on top of the target of the one before it, and writes its own down. So what the journal holds at any moment
 are the targets of the first so many, and a worker that takes over goes on from there. Whoever comes first to the raise
-waits for those behind it, a moment each, and raises the group to the highest target; the others find it raised. Where
-one ends unraised, cancelled or refused, those that had planned on top of its target plan anew.
+waits for those behind it, a moment each, and raises the group to the highest target; the others find it raised.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from shared.actions import ACTIONS
-from shared.errors import Refused
 from worker.flows.nodes import node_type
 from worker.flows.survey import Survey
 from worker.leadership.period import TICK_SECONDS, Leadership
@@ -34,24 +32,16 @@ class Wave:
         self._leadership = leadership
         self._requests = requests
         self._turn = asyncio.Lock()
-        self._planning = asyncio.Lock()
         self._moved = asyncio.Event()
         self._raised: dict[str, datetime] = {}
         self._full: set[str] = set()
         """Those that the targets of the wave leave no room for: whether that is so, the raise will tell."""
-        self._outdated: set[str] = set()
-        """Those whose targets count no more: they have ended unraised, or stand on one that has."""
-        self._unsent: set[str] = set()
-        """Those that were planned in this period, and whose targets AWS cannot have been asked for yet."""
-        self.fallen = 0
-        """How many have ended unraised."""
         self._survey: tuple[float, Survey] | None = None
 
     def members(self, request: OpenRequest) -> Sequence[OpenRequest]:
         """Those of a request's type, itself among them, that are to be raised to their targets."""
         alike = self._requests.scale_ups(node_type(request))
-        settled = self._raised.keys() | self._outdated
-        return [each for each in alike if each.record.step == "apply" and each.id not in settled]
+        return [each for each in alike if each.record.step == "apply" and each.id not in self._raised]
 
     def target(self, request: OpenRequest) -> int:
         """The highest target of the wave, on top of which a request plans. 0: there is none."""
@@ -73,22 +63,15 @@ class Wave:
         """A request has been planned, or has ended."""
         self._moved.set()
 
-    def turn(self, request: OpenRequest) -> AbstractAsyncContextManager[None]:
-        """One at a time comes to the raise."""
-        return self._alone(self._turn, request)
-
-    def planning(self, request: OpenRequest) -> AbstractAsyncContextManager[None]:
-        """One at a time plans on top of the others: the lane says whose turn it is, but not to those that plan anew."""
-        return self._alone(self._planning, request)
-
     @asynccontextmanager
-    async def _alone(self, lock: asyncio.Lock, request: OpenRequest) -> AsyncIterator[None]:
+    async def turn(self, request: OpenRequest) -> AsyncIterator[None]:
+        """One at a time comes to the raise."""
         with self._leadership.watchdog.suspended(request.id):
-            await lock.acquire()
+            await self._turn.acquire()
         try:
             yield
         finally:
-            lock.release()
+            self._turn.release()
 
     async def gathered(self, request: OpenRequest) -> None:
         """Wait for those behind the request to be planned, for a bounded time. A lone one waits for nobody."""
@@ -122,27 +105,8 @@ class Wave:
         return self._raised.get(request.id)
 
     def forget(self, request: OpenRequest) -> None:
-        """It is no part of a wave any more. Where it was to be raised and was not, others may have counted on it."""
-        members, own = self.members(request), int(request.record.nodes_after or 0)
-        if request in members:
-            self.fallen += 1
-            self._outdated &= {each.id for each in self._requests.scale_ups(node_type(request))}
-            above = {each.id for each in members if int(each.record.nodes_after or 0) > own}
-            self._outdated |= (above & self._unsent) | {request.id}
+        """It is no part of a wave any more."""
         self._raised.pop(request.id, None)
-        self._unsent.discard(request.id)
-
-    def outdated(self, request: OpenRequest) -> bool:
-        """Whether its target stands on one that nobody raises to: it has to be planned anew."""
-        return request.id in self._outdated
-
-    def planned(self, request: OpenRequest, fallen: int) -> None:
-        """Its target is written down, planned when so many had fallen. More may have fallen since."""
-        self._unsent.add(request.id)
-        if fallen == self.fallen:
-            self._outdated.discard(request.id)
-        else:
-            self._outdated.add(request.id)
 
     def note_raised(self, request: OpenRequest, desired: int, now: datetime) -> None:
         """The group was raised for the request, to a capacity that others of the wave wanted, too."""
@@ -150,18 +114,6 @@ class Wave:
             if int(each.record.nodes_after or 0) <= desired:
                 self._raised[each.id] = now
         self.moved()
-
-    @contextmanager
-    def sending(self, request: OpenRequest, desired: int) -> Iterator[None]:
-        """AWS is asked for a capacity. Unless it refuses, nobody knows whether the targets up to it come true yet."""
-        asked = {each.id for each in self.members(request) if int(each.record.nodes_after or 0) <= desired}
-        asked &= self._unsent
-        self._unsent -= asked
-        try:
-            yield
-        except Refused:
-            self._unsent |= asked
-            raise
 
     def _others_come(self, request: OpenRequest) -> bool:
         """Whether others of its type are being planned, or are next in the lane."""
