@@ -356,6 +356,8 @@ class Typed:
     reader: EngineReader
     code: int
     said: str
+    slack: tuple[str, ...]
+    """What was told until the cluster was deleted: then nobody is active, and the alerts say so."""
 
 
 async def read_and_typed(folder: Path) -> Typed:
@@ -375,9 +377,10 @@ async def read_and_typed(folder: Path) -> Typed:
         )
         slack = f"{await exits.enter_async_context(served(reader.slack.app()))}/slack"
         code, said = await reader.typed(WHOLE, {"DOCKER_HOST": f"unix://{DOCKER_SOCKET}", "SLACK_WEBHOOK_URL": slack})
+        slack_messages = tuple(reader.slack.messages)
         if code == 0:
             await reader.gone()
-        return Typed(reader, code, said)
+        return Typed(reader, code, said, slack_messages)
 
 
 @pytest.fixture(scope="module")
@@ -399,7 +402,7 @@ def test_a_reader_who_types_every_block_has_scaled_by_hand_and_by_themselves(typ
 
 
 def test_slack_is_told_of_the_scales_and_of_no_trouble(typed: Typed) -> None:
-    said = " ".join(typed.reader.slack.messages)
+    said = " ".join(typed.slack)
     assert "Changing the number of worker nodes on aws from 1 to 2" in said
     assert "Changing the number of worker nodes on aws from 2 to 1" in said
     assert "Total memory of the nodes is over 0.01" in said
