@@ -1,7 +1,6 @@
 """What becomes of the tasks on nodes that are going away: would they find room elsewhere, and have they?
 
-`obstacles` is asked before a drain, and doubt counts as "does not fit". `slots` says before it what has to come back;
-`left` and `unsettled` are asked each second of it. How room is looked for is `placement`'s business.
+Before a drain doubt counts as "does not fit". How room is looked for is `placement`'s business.
 """
 
 from collections import Counter

@@ -2,8 +2,7 @@
 
 What the nodes were is journaled before they are touched, so that whoever comes next can give them back as they were.
 Swarm's drain stops a task before its replacement runs, and uses a restart attempt up. So services that mind move before
-it (`rolling_move`), from nodes that only take nothing new (`pause`). Tasks emit no events: they are looked at every
-second. How long it may take, and what becomes of what does not move, the caller says (`Terms`).
+it (`rolling_move`), from nodes that only take nothing new (`pause`). How long it may take, the caller says (`Terms`).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -19,7 +18,7 @@ from worker.errors import GaveUp, Revised
 from worker.flows.flow import Context
 from worker.flows.rolling_move import POLL_SECONDS, RollingMove
 from worker.leadership.deadline import Deadline
-from worker.ports.swarm import Availability, Service, Task
+from worker.ports.swarm import Availability
 from worker.requests import departures
 from worker.requests.departures import Problem
 from worker.requests.owners import taken_by
@@ -39,13 +38,11 @@ class Terms:
     deadline: Deadline
     """By then everything has to run elsewhere."""
     forced: bool = False
-    """The machines go whatever is said here: what does not fit, or does not move in time, is named, not refused. It
-    goes on whatever a person sets meanwhile."""
+    """The machines go whatever is said here, and whatever a person sets: what does not move is named, not refused."""
     move_by: Deadline | None = None
     """Until when services may move at their own pace, before the drain. None: until the deadline."""
     keep_until: Callable[[timedelta], Deadline] | None = None
-    """Until when what has no place elsewhere may run on where it is, in case one is found: by how long it may take to
-    stop. None: no longer at all."""
+    """Until when what has no place elsewhere may run on, by how long it may take to stop. None: no longer at all."""
 
 
 def drain_asked_for(context: Context, request: OpenRequest) -> "Drain":
@@ -227,7 +224,7 @@ class Drain:
         unsettled = displacement.unsettled(self._slots(), tasks, services, self._ids)
         stopping = {(task.service_id, task.slot) for task in left if task.told_to_stop}
         slots = [Problem(str(each), (each.service_id, each.slot) in stopping) for each in unsettled]
-        return slots or [Problem(_task_text(task, services), task.told_to_stop) for task in left]
+        return slots or [Problem(departures.task_text(task, services), task.told_to_stop) for task in left]
 
     async def _check_still_wanted(self) -> frozenset[str]:
         """The ids of the nodes that are up: on one that is down nothing runs, whatever its tasks still say.
@@ -251,8 +248,3 @@ class Drain:
 
     def _slots(self) -> list[displacement.Slot]:
         return list(self._plan.slots or ())
-
-
-def _task_text(task: Task, services: Sequence[Service]) -> str:
-    name = next((service.name for service in services if service.id == task.service_id), task.service_id)
-    return f"{name}.{task.slot or task.node_id} ({task.state}{': ' + task.error if task.error else ''})"

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.ports.swarm import Service, Task
 from worker.requests.wording import count, duration, moment, up
 
 NAMED = 5
 """At most so many tasks are named in a message."""
+
+
+def task_text(task: Task, services: Sequence[Service]) -> str:
+    """A task with its state, and what ails it: `demo.2 (running)`."""
+    name = next((service.name for service in services if service.id == task.service_id), task.service_id)
+    return f"{name}.{task.slot or task.node_id} ({task.state}{': ' + task.error if task.error else ''})"
 
 
 def removed(node_type: str, number: int | None, names: Sequence[str]) -> str:
