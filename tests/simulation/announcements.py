@@ -60,7 +60,12 @@ class Announcements:
         """A lifecycle hook holds an instance: by way of EventBridge, or by the hook itself."""
         detail, leaves = event["detail"], "TERMINATING" in event["detail"]["LifecycleTransition"]
         bare = self._luck().random() < BARE
-        body = {**detail, "Service": "AWS Auto Scaling", "Time": self._now} if bare else {**event, "time": self._now}
+        named = {
+            **event,
+            "id": detail["LifecycleActionToken"],
+            "time": self._now,
+        }  # a history depends on its seed alone
+        body = {**detail, "Service": "AWS Auto Scaling", "Time": self._now} if bare else named
         ours = detail["LifecycleHookName"] in self._world.settings.hooks()
         self._send(body, departs=detail["EC2InstanceId"] if leaves and ours else None)
 

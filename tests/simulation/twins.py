@@ -279,12 +279,12 @@ def _complete_any_hook(_world: World, stack: ExitStack) -> None:
 
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_late, known=2),
-    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=2),
+    Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=6),
     Twin("lease", "the lease check before outside calls", 3, _prove_nothing, known=2),
     Twin("smaller", "scale-down by name only", 5, _lower_desired, known=5),
     Twin("duplicates", "the duplicate check", 2, _never_a_duplicate, known=3),
     Twin("replacements", "the wait for replacements", 6, _wait_for_nothing, known=41),
-    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=1651),
+    Twin("protection", "the group's protection of its instances", 5, reshape=_no_protection, known=225),
     Twin("undo", "the journaled undo", 10, _undo_unwritten, known=35),
     Twin("base", "one's own last result as the base of a plan", 9, _believe_describe, known=48),
     Twin("wave", "the targets of the scale-ups beside it as the base of a plan", 9, _plan_alone, known=7),
