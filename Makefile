@@ -45,12 +45,12 @@ test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(PYTEST) -q -n 2 --dist loadfile -m "not slow and not lab"
 
 slow: $(READY) $(MINISTACK) $(CHECKOV) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
-	@$(PYTEST) -q -n 2 --dist loadfile -m "slow and not lab and not crash"
-	@$(PYTEST) -q -n 4 --dist load -m crash tests/e2e
+	@$(PYTEST) -q -n 3 --dist loadfile -m "slow and not lab and not crash"
+	@$(PYTEST) -q -n 5 --dist load -m crash tests/e2e
 
 crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
 	@echo "REPEAT=$(REPEAT) ORDER=$(ORDER)"
-	@REPEAT=$(REPEAT) ORDER=$(ORDER) $(BIN)/pytest -q -n 4 --dist load -m crash tests/e2e
+	@REPEAT=$(REPEAT) ORDER=$(ORDER) $(BIN)/pytest -q -n 5 --dist load -m crash tests/e2e
 	@E2E_KILLS=20 $(BIN)/pytest -q tests/e2e/test_takeover.py -k takes_over
 
 lint: $(READY) ## format, lint, types, import rules, templates, workflows
