@@ -217,6 +217,24 @@ async def test_a_departure_takes_a_node_over_from_a_scale_down_which_ends() -> N
         assert s.desired == [3]
 
 
+async def test_a_node_that_another_request_has_drained_is_not_opened_again() -> None:
+    async with scenario(workers=3, drain_timeout=300) as s:
+        s.swarm.create("demo", 3, constraints=("node.role == worker",))
+        await s.settled("demo", 3)
+        process = await s.started()
+        drain = s.ask("drain-node", node=s.host(s.workers[0]))
+        seen: list[str] = []
+        process.ports.watchers.append(lambda call: seen.append(s.node(s.workers[0]).availability))
+        await s.until(lambda: s.node(s.workers[0]).availability == "drain")
+        gate = process.ports.hold("swarm.workload")
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.at(name, "drain")
+        gate.set()
+        assert (await s.ended(drain)).state is State.FAILED
+        await s.ended(name, within=1200)
+        assert "pause" not in seen[seen.index("drain") :]
+
+
 async def test_a_later_cause_joins_the_first_and_completes_its_own_hook_when_the_work_is_done() -> None:
     async with scenario(workers=3) as s:
         hooked(s, delay=0.5)

@@ -1,8 +1,8 @@
 """`python -m tests.simulation`: SEEDS=n FROM=k runs n schedules from seed k; SEED=k replays one, with its trace.
 
-FROM=commit begins where the commit says, and runs the seeds of regressions.txt as well: that is what CI and the weekly
-run do, so that each version of the code meets schedules that none has met, the same each time. SEED=k SHRINK=1 finds a
-smaller schedule that still fails; SEED=k ONLY=a,b replays that part of a seed's decisions.
+FROM=commit begins where the code of the commit says, and runs the seeds of regressions.txt as well: that is what the
+weekly run does. CI runs the first 2,000, so that it says the same of each commit. SEED=k SHRINK=1 finds a smaller
+schedule that still fails; SEED=k ONLY=a,b replays that part of a seed's decisions.
 
 Exit 1 on a violation, with the seed and what happened; 2 where a variable cannot be understood. PROCESSES (default:
 the cores) and MINOR=1 (a replay that shows every call) are for those who look closely.

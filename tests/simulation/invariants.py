@@ -208,10 +208,14 @@ class Judge:
             running = places.setdefault(task.service_id, {}).setdefault(task.slot, set())
             running |= {task.node_id} if task.state == "running" else set()
         completed = {(task.service_id, task.slot) for task in cluster.tasks if task.state == "complete"}
+        newest = {(task.service_id, task.slot): task for task in cluster.tasks}
+        failed = {slot for slot, task in newest.items() if task.state == "failed"}
         for service_id, slot in drained.slots:
             if (service_id, slot) in completed:
                 continue  # it ran elsewhere, and has finished
             service, slots = cluster.services.get(service_id), places.get(service_id, {})
+            if (service_id, slot) in failed:
+                continue  # it has ended by itself, and has no attempt left
             given_up = service is not None and slot not in slots and len(slots) >= service.replicas
             if service is not None and not given_up and not slots.get(slot, set()) - leaving:
                 yield f"{service.name}.{slot} runs nowhere else"
@@ -334,6 +338,8 @@ class Judge:
             for node_id in nodes_of(record):
                 if (drained := self._drained.get(node_id)) is not None:
                     self._drained[node_id] = replace(drained, request=record.id)
+                if node_id in self._demoted:
+                    self._demoted[node_id] = record.id
 
     def _check_alone(self, before: Record | None, record: Record) -> None:
         """What begins has its lane, or its service, to itself: only scale-ups wait together."""

@@ -66,7 +66,7 @@ class ScaleDown:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on; by way of undo, where nodes were touched."""
-        down = self._answered(request)
+        down = await self._answered(request)
         match request.record.step:
             case None | "plan":
                 await self._fail(request, reason)
@@ -157,14 +157,15 @@ class ScaleDown:
         empty = await abandoned(self._leadership, down)
         await self._fail(request, wording.joined(down.why, _partly(down), _unknown(down), empty))
 
-    def _answered(self, request: OpenRequest) -> DownPlan:
-        """The plan, with the termination that AWS has confirmed though nobody could write that down."""
+    async def _answered(self, request: OpenRequest) -> DownPlan:
+        """The plan, with the termination that AWS has confirmed though nobody could write that down: now it must be."""
         down = DownPlan.parse(request.record.plan)
         intent, known = down.intent, self._leadership.terminated
         if intent is None or intent.instance_id not in known or intent.instance_id in down.terminated:
             return down
         told = known[intent.instance_id]
         desired = intent.desired - 1 if told is None else told
+        await self._context.capacity.changed(node_type(request), desired, just_now=told is not None)
         down = down.but(terminated=(*down.terminated, intent.instance_id), intent=None, desired_after=desired)
         request.note(plan=down.document())
         return down

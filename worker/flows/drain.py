@@ -130,9 +130,9 @@ class Drain:
         return not await self._problems()
 
     async def _pause(self) -> None:
-        """Let nothing new arrive. Where somebody has drained a node by hand, nothing arrives anyway."""
+        """Let nothing new arrive, as a forced departure has done already. On a drained node nothing does anyway."""
         for node in self._nodes:
-            if not self._is_left_drained(node):
+            if not self._terms.forced and not self._is_left_drained(node):
                 await self._set(node, "pause", {node.availability})
 
     async def _move(self, also: Collection[str] = ()) -> None:

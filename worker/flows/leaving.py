@@ -14,7 +14,7 @@ from shared.errors import NotFound
 from shared.records import State
 from worker.decisions import leaving
 from worker.decisions.matching import claimants, disputed
-from worker.errors import OwnNodeLeaves
+from worker.errors import OwnNodeLeaves, Revised
 from worker.flows.drain import Drain, Terms
 from worker.flows.flow import Context
 from worker.flows.holding import kept, let_go
@@ -164,15 +164,17 @@ class NodeLeaving:
         return [problem.task for problem in draining.result()]
 
     async def _pause(self, request: OpenRequest) -> None:
-        """Nothing new arrives, from the first moment on. A node that somebody had drained takes nothing anyway."""
+        """Nothing new arrives, from the first moment on. A node that is drained already takes nothing anyway."""
         plan = LeavingPlan.parse(request.record.plan)
         for node in plan.nodes if plan.slots is None else ():
             if node.availability == "drain":
                 continue
             try:
-                await self._leadership.change_swarm.update_node(str(node.node_id), availability="pause")
-            except NotFound:
-                log.info("leaving_node_gone", request=request.id, node=node.name)
+                await self._leadership.change_swarm.update_node(
+                    str(node.node_id), availability="pause", expected={"active", "pause"}
+                )
+            except (NotFound, Revised) as error:
+                log.info("leaving_node_not_paused", request=request.id, node=node.name, error=str(error))
 
     def _yield(self, request: OpenRequest) -> None:
         """Raises OwnNodeLeaves where this worker stands on the node, and another one may go on."""

@@ -40,6 +40,8 @@ class ScaleUp:
         """Requests that were planned here and not raised yet: how long a description may be older than their plan's."""
         self._looked: dict[str, float] = {}
         """When that was that the plan has read, by the clock that runs on while the machine is suspended."""
+        self._raised: dict[str, int] = {}
+        """The capacities that AWS has confirmed to requests, until they are remembered."""
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
@@ -58,6 +60,8 @@ class ScaleUp:
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on. What was raised stays: the next scale-down takes what never joins."""
+        if (raised := self._raised.get(request.id)) is not None:
+            await self._capacity.changed(node_type(request), raised)
         self._forget(request)
         if request.record.step in {"wait", "reschedule"}:
             # Desired capacity was raised: the cool-down counts from here, as after a down that was only half done.
@@ -156,7 +160,7 @@ class ScaleUp:
         lower = self._just_planned(request) or await self._is_lower(request, after)
         self._looked.pop(request.id, None)
         if lower:
-            after = await self._set_desired(request, after)
+            after = self._raised[request.id] = await self._set_desired(request, after)
         now = await self._capacity.changed(node_type(request), after, just_now=lower)
         self._wave.note_raised(request, after, now)
         return now
@@ -181,6 +185,7 @@ class ScaleUp:
         """Its raise is written down, or will not come."""
         self._planned.pop(request.id, None)
         self._looked.pop(request.id, None)
+        self._raised.pop(request.id, None)
         self._wave.forget(request)
 
     async def _is_lower(self, request: OpenRequest, after: int) -> bool:
