@@ -78,10 +78,17 @@ class Departures:
         """A hook begins to hold an instance."""
         self._held[instance, hook] = self._world.clockwork.now
 
+    def _is_told(self, instance: str) -> bool:
+        """Whether a record says itself that it could not see to it."""
+        told = (each for each in self._world.journal.records.values() if "runs out by itself" in each.message)
+        return any(each.request.get("instance") == instance for each in told)
+
     def released(self, instance: str, hook: str, how: str) -> None:
         """It holds it no longer. A worker that could have seen to it must not have let its time run out."""
         held_for = self._held_for(instance, hook)
         if how != "timeout" or hook not in self._world.settings.hooks() or self._in_doubt(instance):
+            return
+        if self._is_told(instance):
             return
         seen_to = min(held_for, self._undisturbed)
         if seen_to >= min(UNDISTURBED_SECONDS, self._timeout(instance, hook)) - 1 and self._world.machines.lives(

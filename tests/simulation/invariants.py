@@ -314,9 +314,9 @@ class Judge:
         self._drained.pop(target, None)
 
     def _just_now(self, call: Call, node: Node) -> bool:
-        """Somebody changed the node, or it joined, when the worker had had its last look already."""
-        changed = self._by_people.get(node.id, float("-inf"))
-        return max(changed, self._world.machines.joined[node.id]) > call.issued_at - MOMENT_SECONDS
+        """Somebody changed the node, or it joined or came back, when the worker had had its last look already."""
+        changed, back = (known.get(node.id, float("-inf")) for known in (self._by_people, self._back))
+        return max(changed, back, self._world.machines.joined[node.id]) > call.issued_at - MOMENT_SECONDS
 
     # --- While it happens: records ------------------------------------------------------------------------------
 
