@@ -223,9 +223,11 @@ class Claims:
         self._check_pass(record)
 
     def _changed_of_late(self, target: str) -> bool:
-        """Somebody else changed it, so shortly before that nobody may have seen it."""
+        """Somebody else changed it, or a departure took it, so shortly before that nobody may have seen it."""
         now = self._world.clockwork.now
-        return self._world.judge.changed_between(target, now - LOOK_SECONDS, now + 1)
+        return self._world.departures.took(target, now - LOOK_SECONDS) or self._world.judge.changed_between(
+            target, now - LOOK_SECONDS, now + 1
+        )
 
     def _check_left(self, record: Record) -> None:
         """How many the last termination left, whatever others did: AWS says so, in answers and activities.

@@ -64,6 +64,10 @@ class Departures:
         if node_id not in self._owners or other != record.id:
             self._owners[node_id] = record.id, now
 
+    def took(self, node_id: str, since: float) -> bool:
+        """Whether a departure has taken a node over since then."""
+        return self._owners.get(node_id, ("", float("-inf")))[1] > since
+
     def touched(self, call: Call, node_id: str) -> None:
         """The availability of a node was changed."""
         owner, since = self._owners.get(node_id, (call.request, 0.0))
