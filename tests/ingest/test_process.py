@@ -241,11 +241,11 @@ def cut_off_after(ingest: Ingest, sent: bytes, drip: bytes) -> float:
     return time.monotonic() - began
 
 
-def test_idle_it_calls_nobody(aws: EmbeddedAws, ingest: Ingest) -> None:
+def test_idle_it_only_counts_the_queue_every_15_seconds(aws: EmbeddedAws, ingest: Ingest) -> None:
     ingest.ask("GET", "/healthz")
     aws.calls.clear()
     time.sleep(2)  # the time in which nothing happens is what is measured
-    assert aws.calls.counts() == {}
+    assert aws.calls.counts() in ({}, {"sqs.GetQueueAttributes": 1})
 
 
 # --- SQS in trouble -----------------------------------------------------------------------------------------------

@@ -130,9 +130,9 @@ class Drain:
         return not await self._problems()
 
     async def _pause(self) -> None:
-        """Let nothing new arrive, as a forced departure has done already. On a drained node nothing does anyway."""
+        """Let nothing new arrive. Where a node is drained already, nothing arrives anyway."""
         for node in self._nodes:
-            if not self._terms.forced and not self._is_left_drained(node):
+            if not self._is_left_drained(node):
                 await self._set(node, "pause", {node.availability})
 
     async def _move(self, also: Collection[str] = ()) -> None:
@@ -140,10 +140,7 @@ class Drain:
         await RollingMove(self._leadership, self._request, self._ids, move_by).run(also)
 
     async def _wait_for_room(self) -> None:
-        """A drain would cut off what has no place elsewhere: while there is time, it is waited for one, or its end.
-
-        What has a place moves meanwhile.
-        """
+        """A drain would cut off what has no place elsewhere: while there is time, wait for one; what has one moves."""
         keep_until = self._terms.keep_until
         if keep_until is None:
             return
@@ -173,17 +170,18 @@ class Drain:
         return node.availability == "drain" and not self._plan.of_first_version
 
     async def _set(self, node: DepartingNode, availability: Availability, expected: Collection[Availability]) -> None:
-        """Set it, unless somebody has set another since we looked. Raises GaveUp."""
+        """Set it, unless somebody has set another since we looked. Raises GaveUp, unless it is forced."""
         self._leadership.watchdog.heartbeat(self._request.id)
         self._check_owned(node)
+        expected = ("active", "pause") if self._terms.forced else expected  # what is drained already is left so
+        swarm = self._leadership.change_swarm
         try:
-            await self._leadership.change_swarm.update_node(
-                str(node.node_id), availability=availability, expected=None if self._terms.forced else expected
-            )
+            await swarm.update_node(str(node.node_id), availability=availability, expected=expected)
         except NotFound:
             log.info("departing_node_gone", request=self._request.id, node=node.name)
         except Revised as revised:
-            raise GaveUp(departures.revised(node.name, revised.availability)) from revised
+            if not self._terms.forced:
+                raise GaveUp(departures.revised(node.name, revised.availability)) from revised
 
     async def _note_active(self) -> None:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
