@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.asyncio]
 
 WORKERS = 5
 STARTING, STOPPING = ("starting", 8600), ("stopping", 8100)
+LOOKS = 15
+"""0.2 seconds apart."""
 NOTICE_SECONDS = 15
 """Two minutes on AWS."""
 
@@ -51,6 +53,7 @@ async def five(five_workers: None, driver: Driver) -> AsyncIterator[Driver]:
         spec = web(name, base, order, com_df_reschedule=str(order == "start-first").lower())
         spec["TaskTemplate"]["Placement"] = {"Constraints": ["node.role == worker"]}
         await driver.create(spec)
+    await steady(driver)
     yield driver
     for name, _ in (STARTING, STOPPING):
         await driver.swarm("DELETE", f"/services/{name}")
@@ -103,6 +106,16 @@ async def test_a_refresh_of_all_five_workers_costs_a_start_first_service_nothing
         record = await five.succeeded(await departure(five, instance, "termination"))
         assert record["message"].endswith("everything that ran there runs elsewhere; its node is removed")
     assert len(await five.records("scale-nodes")) == asked
+
+
+async def steady(driver: Driver) -> None:
+    """Wait until all replicas stay: one whose port a replica of the test before still holds begins anew."""
+    async with watching(driver, STARTING, STOPPING) as services:
+
+        async def unchanged() -> bool:
+            return all([count for _, count in one.counts[-LOOKS:]] == [REPLICAS] * LOOKS for one in services)
+
+        await driver.eventually(unchanged, f"{LOOKS} looks at all replicas, one after the other")
 
 
 async def busiest(driver: Driver) -> str:
