@@ -23,17 +23,27 @@ class WentWrong(Exception):
 
 async def ended(eyes: Eyes, path: str, body: bytes) -> dict[str, Any]:
     """Ask; the record of the request when it has succeeded. Raises WentWrong."""
+    return await followed(eyes, await asked(eyes, path, body))
+
+
+async def asked(eyes: Eyes, path: str, body: bytes) -> str:
+    """Ask; where the request's record is found. Raises WentWrong."""
     status, location, answer = await eyes.post(path, body, FORM)
     if status != 202:
         raise WentWrong(f"POST {path}: {status} {answer}")
+    return location
+
+
+async def followed(eyes: Eyes, location: str) -> dict[str, Any]:
+    """The record of a request when it has succeeded. Raises WentWrong."""
 
     async def over() -> dict[str, Any] | None:
         record = await eyes.record(location)
         return record if record and record["ended_at"] else None
 
-    record = await eventually(over, f"the end of {path}")
+    record = await eventually(over, f"the end of {location}")
     if record["state"] != "succeeded":
-        raise WentWrong(f"POST {path}: {record['state']}: {record['message']}")
+        raise WentWrong(f"{location}: {record['state']}: {record['message']}")
     return record
 
 

@@ -6,6 +6,7 @@ and the emulation's.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from infra.local.asking import ended, eventually, moment, service
+from infra.local.asking import asked, changes, ended, eventually, followed, moment, service
 from infra.local.children import Child
 from infra.local.demo import CURL, PATH
 from infra.local.engine.model import TaskState
@@ -27,6 +28,7 @@ ROUNDS: Final = 3
 TASKS_A_NODE: Final = 20
 REPLICAS: Final = 200
 LABELLED: Final = 500
+CROWD: Final = 20
 _UP: Final = b'{"groupLabels": {"scale": "up"}}'
 _SETTINGS: Final = {"BOOT_DELAY": "0.5", "DEFAULT_MAX_WORKER_NODES": "2000"}
 
@@ -46,6 +48,8 @@ async def grow(figures: Figures, folder: Path, environ: Mapping[str, str]) -> No
                 await cluster.up()
                 await cluster.down()
             await cluster.page()
+            if nodes == min(SIZES):
+                await cluster.crowd()
             if nodes == max(SIZES):
                 await cluster.reschedule()
             figures.note(f"{nodes:,} nodes: worker, resident after all that", resident(worker.pid), unit="MiB")
@@ -81,6 +85,19 @@ class _Cluster:
     async def down(self) -> None:
         """One node less, with all its tasks."""
         await self._measured("one scale-down", lambda: ended(self._eyes, PATH, CURL))
+
+    async def crowd(self) -> None:
+        """Many ups at the same moment, with room for all; then as many nodes less."""
+        what = f"{self._size}: {CROWD} scale-ups at once"
+        for _ in range(ROUNDS):
+            posted = time.time()
+            requests = await asyncio.gather(*(asked(self._eyes, PATH, _UP) for _ in range(CROWD)))
+            for request in requests:
+                await followed(self._eyes, request)
+            raised = changes(self._eyes, posted)
+            self._figures.note(f"{what}, POST to the last raise", max(raised) - posted)
+            self._figures.note(f"{what}, changes of the capacity", len(raised), unit="")
+            await ended(self._eyes, PATH.replace("by=1", f"by={CROWD}"), CURL)
 
     async def page(self) -> None:
         """The status page."""

@@ -38,6 +38,28 @@ async def test_twenty_ups_at_once_are_raised_once_and_looked_at_once_with_a_targ
         assert s.swarm.rollouts[s.service("demo").id] == 2
 
 
+async def test_ups_that_are_received_together_are_raised_together_however_long_it_takes_to_write_them_down() -> None:
+    async with scenario(**ROOM) as s:
+        process = await s.started()
+        process.ports.latency = 0.02  # a raise would be done before the next message stands in the journal
+        requests = [s.up() for _ in range(20)]
+        assert await raised_to(s, requests) == list(range(2, 22))
+        assert len(s.desired) <= 4, s.desired  # ten messages are received at a time
+
+
+async def test_a_raise_waits_a_moment_at_most_for_messages_that_the_journal_does_not_take() -> None:
+    async with scenario(**ROOM) as s:
+        process = await s.started()
+        taken: list[str] = []
+        process.ports.watchers.append(lambda call: taken.append(call) if call == "journal.create done" else None)
+        process.ports.watchers.append(lambda _: process.ports.away.update({"journal.create"} if taken else ()))
+        first, second = s.up(), s.up()
+        assert (await s.ended(first)).nodes_after == 2
+        process.ports.watchers.clear()
+        process.ports.away.clear()
+        assert (await s.ended(second)).nodes_after == 3
+
+
 async def test_all_who_wait_for_nodes_of_a_group_share_their_looks() -> None:
     looks = {}
     for number in (1, 20):

@@ -2,7 +2,8 @@
 
 Each plans on top of the target of the one before it, and writes its own down. So what the journal holds at any moment
 are the targets of the first so many, and a worker that takes over goes on from there. Whoever comes first to the raise
-waits for those behind it, a moment each, and raises the group to the highest target; the others find it raised.
+waits for those behind it, a moment each, and for the messages that were received together and are not requests yet;
+then it raises the group to the highest target, and the others find it raised.
 """
 
 import asyncio
@@ -32,7 +33,6 @@ class Wave:
         self._leadership = leadership
         self._requests = requests
         self._turn = asyncio.Lock()
-        self._moved = asyncio.Event()
         self._raised: dict[str, datetime] = {}
         self._full: set[str] = set()
         """Those that the targets of the wave leave no room for: whether that is so, the raise will tell."""
@@ -61,7 +61,7 @@ class Wave:
 
     def moved(self) -> None:
         """A request has been planned, or has ended."""
-        self._moved.set()
+        self._requests.moved.set()
 
     @asynccontextmanager
     async def turn(self, request: OpenRequest) -> AsyncIterator[None]:
@@ -78,9 +78,9 @@ class Wave:
         try:
             async with asyncio.timeout(MOST_SECONDS):
                 while self._others_come(request):
-                    self._moved.clear()
+                    self._requests.moved.clear()
                     async with asyncio.timeout(NEXT_SECONDS):
-                        await self._moved.wait()
+                        await self._requests.moved.wait()
         except TimeoutError:
             return
 
@@ -92,11 +92,11 @@ class Wave:
             while self.members(request):
                 try:
                     async with asyncio.timeout(TICK_SECONDS):
-                        await self._moved.wait()
+                        await self._requests.moved.wait()
                 except TimeoutError:
                     pass
                 self._leadership.watchdog.heartbeat(request.id)
-                self._moved.clear()
+                self._requests.moved.clear()
         finally:
             self._full.discard(request.id)
 
@@ -116,7 +116,9 @@ class Wave:
         self.moved()
 
     def _others_come(self, request: OpenRequest) -> bool:
-        """Whether others of its type are being planned, or are next in the lane."""
+        """Whether messages are being taken, or others of its type are being planned, or are next in the lane."""
+        if self._requests.arriving:
+            return True
         for other in self._requests.running:
             if self._may_join(other, request):
                 return True

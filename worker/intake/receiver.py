@@ -48,9 +48,7 @@ class Receiver:
         """Receive and take, for ever."""
         with self._leadership.watchdog.watching("intake"):
             while True:
-                for message in await self._sifted(await self._receive()):
-                    with error_boundary("message_not_understood", message=message.id):  # it stays in the queue
-                        await self._take_patiently(message)
+                await self._take_all(await self._sifted(await self._receive()))
 
     async def _receive(self) -> Sequence[Message]:
         self._leadership.watchdog.heartbeat("intake")
@@ -110,19 +108,32 @@ class Receiver:
         except (Unavailable, Refused) as error:
             log.warning("events_not_deleted", messages=len(messages), error=str(error))
 
+    async def _take_all(self, messages: Sequence[Message]) -> None:
+        """One after the other; scale-ups that were taken already are raised together with those behind them."""
+        try:
+            for left in range(len(messages), 0, -1):
+                self._requests.note_arriving(left)
+                message = messages[-left]
+                with error_boundary("message_not_understood", message=message.id):  # it stays in the queue
+                    await self._take_patiently(message)
+                    self._requests.note_arriving(left - 1)
+                    await self._delete(message)
+        finally:
+            self._requests.note_arriving(0)
+
     async def _take_patiently(self, message: Message) -> None:
         """Nothing is received while the journal, or the dead-letter queue, does not take what it should."""
         while True:
             self._leadership.watchdog.heartbeat("intake")
             try:
-                await self.take(message)
+                await self._take(message)
             except (Unavailable, Refused) as error:
                 log.warning("message_not_taken_yet", message=message.id, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
 
-    async def take(self, message: Message) -> None:
+    async def _take(self, message: Message) -> None:
         """Make one message a record, or a dead letter. Raises Unavailable and Refused; safe to repeat."""
         try:
             said = unwrap(message)
@@ -132,7 +143,6 @@ class Receiver:
                 await self._take_request(said, message, request_of(said, event=False))
         except InvalidRequest as error:
             await self._dead_letter(message, str(error))
-        await self._delete(message)
 
     async def _take_event(self, event: Event, message: Message) -> None:
         if event.request is not None:

@@ -38,6 +38,10 @@ class OpenRequests:
         """What flows work on."""
         self.changed = asyncio.Event()
         """Set whenever something may begin."""
+        self.arriving = 0
+        """So many messages were received and are no requests yet."""
+        self.moved = asyncio.Event()
+        """Set whenever those who gather scale-ups may have more, or fewer, to wait for."""
         self.claimed = asyncio.Event()
         """Set once all that was open at the take-over is in hand."""
         self.unclaimed = asyncio.Event()
@@ -61,6 +65,11 @@ class OpenRequests:
             self.queued.append(request)
             self.queued.sort(key=_order)
             self.changed.set()
+
+    def note_arriving(self, messages: int) -> None:
+        """So many messages are still to be taken, of those that were received together."""
+        self.arriving = messages
+        self.moved.set()
 
     def get(self, request_id: str) -> OpenRequest | None:
         """One that is in hand, also one that has ended and is not settled yet."""
