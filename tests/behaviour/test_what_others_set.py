@@ -4,6 +4,7 @@ import pytest
 
 from shared.errors import Unavailable
 from shared.records import State
+from tests.behaviour.process import Process
 from tests.behaviour.scenario import Scenario, scenario
 
 
@@ -88,6 +89,41 @@ async def test_the_capacity_that_a_termination_left_survives_a_write_that_fails_
         assert record.state == State.SUCCEEDED, record.message
         assert "; 2 worker nodes are up, " in record.message
         assert process.ports.calls.count("groups.terminate") == 1
+
+
+def away_from_the_raise_on(process: Process, call: str) -> None:
+    process.ports.watchers.append(
+        lambda name: process.ports.away.add(call) if name == "groups.set_desired done" else None
+    )
+
+
+async def test_the_next_up_begins_from_a_raise_that_could_not_be_remembered_before_its_request_gave_up() -> None:
+    async with scenario(reschedule_timeout=5) as s:
+        s.groups.times.describe_lag = 29
+        process = await s.started()
+        away_from_the_raise_on(process, "journal.remember")
+        first = s.up()
+        await s.until(lambda: s.desired == [1, 2])
+        await s.passes(12)
+        process.ports.watchers.clear()
+        process.ports.away.clear()
+        record = await s.ended(first)
+        assert (record.state, record.nodes_after) == (State.FAILED, 2)
+        assert (await s.ended(s.up())).nodes_before == 2
+        assert s.desired[-1] == 3
+
+
+async def test_a_raise_is_remembered_once_though_its_request_gives_up_after_it() -> None:
+    async with scenario(reschedule_timeout=5) as s:
+        process = await s.started()
+        away_from_the_raise_on(process, "journal.save")
+        request = s.up()
+        await s.until(lambda: s.desired == [1, 2])
+        before = process.ports.calls.count("journal.remember")
+        await s.passes(12)
+        process.ports.away.clear()
+        assert (await s.ended(request)).state is State.FAILED
+        assert process.ports.calls.count("journal.remember") == before
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["up", "down"])

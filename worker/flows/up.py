@@ -162,6 +162,7 @@ class ScaleUp:
         if lower:
             after = self._raised[request.id] = await self._set_desired(request, after)
         now = await self._capacity.changed(node_type(request), after, just_now=lower)
+        self._raised.pop(request.id, None)
         self._wave.note_raised(request, after, now)
         return now
 
