@@ -50,6 +50,11 @@ class Revised(Refused):
 class GaveUp(ScalerError):
     """This request cannot go on; its text says what, why, and what to do. The flow undoes what must be undone."""
 
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
+        """Of the reason that keeps the node which the request is about (`decisions.reasons`). Empty: it has none."""
+
 
 class Cancelled(GaveUp):
     """Somebody has cancelled this request: it goes no further."""

@@ -51,13 +51,7 @@ def explain(context: Context, arguments: Namespace) -> Exit:
     client = context.client()
     answer = _post(client, "/v1/scale-nodes", query, dry_run=True)
     record = context.follower(client, arguments.timeout or LONGEST_ANSWER).wait(str(answer.document["id"]))
-    output = context.output
-    if output.as_json:
-        output.document(record)
-    else:
-        output.line(str(record.get("message") or ""), "bold")
-        output.table(records.nodes(record))
-    return ended(record)
+    return _told(context, record)
 
 
 def pause(context: Context, arguments: Namespace) -> Exit:
@@ -87,10 +81,19 @@ def _ask(context: Context, arguments: Namespace, path: str, query: Mapping[str, 
     follower = context.follower(client, arguments.timeout or (LONGEST_ANSWER if dry_run else None))
     title = records.what({"action": path.rpartition("/")[2], **query}) + (" (dry run)" if dry_run else "")
     record = follower.follow(str(answer.document["id"]), title)
-    if context.output.as_json:
-        context.output.document(record)
-    else:
-        context.output.line(str(record.get("message") or ""))
+    return _told(context, record)
+
+
+def _told(context: Context, record: records.Record) -> Exit:
+    """What became of it; and of a dry run, what it says of each node."""
+    output = context.output
+    if output.as_json:
+        output.document(record)
+        return ended(record)
+    output.line(str(record.get("message") or ""))
+    judged = records.nodes(record)
+    if judged.rows:
+        output.table(judged)
     return ended(record)
 
 

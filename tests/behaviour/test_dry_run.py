@@ -1,5 +1,6 @@
 """A dry run says what the request right after it does, and changes nothing."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -116,6 +117,106 @@ async def test_a_refused_down_says_of_every_node_why_it_stays() -> None:
         dry = await tried(s, process, "scale-nodes", scale="down", type="worker")
         assert {reason["code"] for each in dry.plan["nodes"] for reason in each["reasons"]} == {"at-minimum"}
         assert len(dry.plan["nodes"]) == 2
+
+
+@pytest.mark.parametrize("action", ["replace-node", "drain-node"])
+async def test_of_one_node_it_says_where_its_tasks_would_go_and_that_nobody_asked_for_the_others(action: str) -> None:
+    async with scenario(workers=3) as s:
+        s.swarm.create("demo", 6, constraints=("node.role == worker",))
+        await s.settled("demo", 6)
+        process = await s.started()
+        victim, host = s.workers[0], s.host(s.workers[0])
+        others = {node.hostname: node.id for node in s.swarm.cluster.nodes.values() if node.hostname != host}
+        running = sum(task.node_id == s.launcher.nodes[victim] for task in await s.swarm.tasks())
+        dry = await tried(s, process, action, node=victim)
+        goes, *stay = dry.plan["nodes"]
+        assert (goes["name"], goes["node"], goes["instance"]) == (host, s.launcher.nodes[victim], victim)
+        assert (goes["goes"], goes["why"], goes["reasons"]) == (True, "it was asked for", [])
+        assert goes["moves"].keys() == {"demo"}
+        assert goes["moves"]["demo"].keys() == {s.host(worker) for worker in s.workers[1:]}
+        assert sum(goes["moves"]["demo"].values()) == running
+        assert {each["name"]: each["node"] for each in stay} == others
+        assert {(each["goes"], *(reason["code"] for reason in each["reasons"])) for each in stay} == {
+            (False, "not-asked-for")
+        }
+        assert {each["instance"] for each in stay} >= set(s.workers[1:])
+        real = await done(s, action, node=victim)
+        assert [each["name"] for each in real.plan["leaving"]] == [goes["name"]]
+
+
+async def drain_first(s: Scenario) -> None:
+    assert (await done(s, "drain-node", node=s.host(s.workers[0]))).state is State.SUCCEEDED
+
+
+async def protect(s: Scenario) -> None:
+    s.swarm.label(s.launcher.nodes[s.workers[0]], **{"com.df.scaler.protect": "true"})
+
+
+async def a_job(s: Scenario) -> None:
+    s.swarm.create("backup", 1, mode="replicated-job", constraints=(f"node.hostname == {s.host(s.workers[0])}",))
+    await s.settled("backup", 1)
+
+
+async def nowhere_else(s: Scenario) -> None:
+    s.swarm.create("pinned", 1, constraints=(f"node.hostname == {s.host(s.workers[0])}",))
+    await s.settled("pinned", 1)
+
+
+async def suspend(s: Scenario) -> None:
+    s.groups.groups["workers"].suspended.add("Launch")
+    s.groups.follow("workers")
+
+
+async def refresh(s: Scenario) -> None:
+    s.groups.groups["workers"].refreshing = True
+
+
+async def weigh(s: Scenario) -> None:
+    s.groups.groups["workers"].unit = "weights"
+    s.groups.follow("workers")
+
+
+@pytest.mark.parametrize(
+    ("action", "prepare", "code"),
+    [
+        ("replace-node", protect, "protected"),
+        ("replace-node", a_job, "job-running"),
+        ("replace-node", nowhere_else, "would-not-fit"),
+        ("replace-node", suspend, "group-suspended"),
+        ("replace-node", refresh, "refreshing"),
+        ("replace-node", weigh, "weighted"),
+        ("drain-node", protect, "protected"),
+        ("drain-node", nowhere_else, "would-not-fit"),
+        ("drain-node", drain_first, "already-drained"),
+    ],
+)
+async def test_a_node_that_must_stay_has_the_reason_of_the_real_ones_refusal(
+    action: str, prepare: Callable[[Scenario], Awaitable[None]], code: str
+) -> None:
+    async with scenario(workers=2) as s:
+        process = await s.started()
+        await prepare(s)
+        await s.passes(1)
+        dry = await tried(s, process, action, node=s.host(s.workers[0]))
+        real = await done(s, action, node=s.host(s.workers[0]))
+        assert (dry.state, dry.message) == (real.state, real.message)
+        meant = dry.plan["nodes"][0]
+        assert (meant["name"], meant["goes"], meant["moves"]) == (s.host(s.workers[0]), False, {})
+        assert meant["reasons"] == [{"code": code, "text": real.message}]
+
+
+async def test_where_nobody_is_called_so_and_where_a_node_is_given_back_no_node_goes() -> None:
+    async with scenario(workers=2) as s:
+        process = await s.started()
+        dry = await tried(s, process, "drain-node", node="nobody")
+        assert {each["name"] for each in dry.plan["nodes"]} == {
+            node.hostname for node in s.swarm.cluster.nodes.values()
+        }
+        await drain_first(s)
+        back = await tried(s, process, "drain-node", node=s.host(s.workers[0]), back=True)
+        assert back.message == f"Would give {s.host(s.workers[0])} back"
+        assert back.plan["nodes"][0]["reasons"] == [{"code": "not-asked-for", "text": back.message}]
+        assert not any(each["goes"] for each in (*dry.plan["nodes"], *back.plan["nodes"]))
 
 
 async def test_it_waits_for_nobody_and_names_what_it_would_wait_behind() -> None:

@@ -124,6 +124,20 @@ def test_a_dry_run_says_what_would_be(server: Server, scaler: Run) -> None:
     assert ended.rows[-1][-1] == "Would change the number"
 
 
+def test_a_dry_run_of_one_node_has_a_line_for_each_node(server: Server, scaler: Run) -> None:
+    meant = {"name": "ip-1", "goes": True, "why": "it was asked for", "reasons": [], "moves": {"web": {"ip-2": 2}}}
+    other = {"name": "ip-2", "goes": False, "reasons": [{"code": "not-asked-for", "text": "nobody has"}], "moves": {}}
+    foreseen = {**record("succeeded", "Would drain ip-1"), "plan": {"nodes": [meant, other]}}
+    server.queued("/v1/drain-node", foreseen)
+    server.says["GET /docs/openapi.json"] = (200, {"paths": {"/v1/drain-node": {"post": PARAMETERS}}})
+    ended = scaler("node", "drain", "ip-1", "--dry-run")
+    assert ended.code == 0
+    assert ended.rows[-2:] == [
+        ["node", "ip-1", "yes", "-", "it was asked for", "web to ip-2 (2)"],
+        ["node", "ip-2", "no", "not-asked-for", "nobody has", "-"],
+    ]
+
+
 def test_a_time_that_is_over_is_exit_4_with_how_to_look_again(server: Server, scaler: Run) -> None:
     server.queued("/v1/scale-nodes", record("running"))
     ended = scaler("nodes", "up", "--timeout", "0.01")

@@ -32,6 +32,9 @@ QUICK = 0.3
 """A factor of all latencies with which every call is answered in time."""
 PAIRS = 3
 """In one Swarm; the first is a scale-down."""
+NAMED = frozenset({"drain-node", "replace-node"})
+"""What is asked about one node."""
+UNKNOWN = "No node and no instance is called"
 SERVICES = ("demo", "api", "plain", "agent", "heavy", "nowhere")
 
 
@@ -52,6 +55,8 @@ class Pair:
         if self.changes:
             return f"the dry run changed something: {self.changes}"
         dry, real = self.dry, self.real
+        if dry.action in NAMED and _foreseen(dry) != _gone(dry, real):
+            return f"{_foreseen(dry)} - but {_gone(dry, real)} ({real.state}: {real.message})"
         if dry.state is not State.SUCCEEDED:
             same = (dry.state, dry.message) == (real.state, real.message)
             return None if same else f"{dry.state}: {dry.message} - but {real.state}: {real.message}"
@@ -64,6 +69,21 @@ class Pair:
 
     def __str__(self) -> str:
         return f"SEED={self.seed}: {json.dumps(self.request)}: {self.difference}"
+
+
+def _foreseen(dry: Record) -> tuple[list[str], set[str]]:
+    """What the plan of a dry run about one node says: who would go, and why the node that is meant would not."""
+    nodes = dry.plan["nodes"]
+    reasons = [reason for each in nodes for reason in each["reasons"] if reason["code"] != "not-asked-for"]
+    return [each["name"] for each in nodes if each["goes"]], {reason["text"] for reason in reasons}
+
+
+def _gone(dry: Record, real: Record) -> tuple[list[str], set[str]]:
+    """What the real one has come to, in the same form."""
+    if real.request.get("back") is True or UNKNOWN in real.message:
+        return [], set()
+    went = [each["name"] for each in real.plan.get("leaving", ())]
+    return (went, set()) if dry.state is State.SUCCEEDED else ([], {real.message})
 
 
 def _outline(record: Record) -> Iterator[tuple[str, object]]:

@@ -113,6 +113,10 @@ def test_what_keeps_the_pool_keeps_each_node_with_the_reason_that_a_refusal_give
     assert (ours.reason, "DEFAULT_MIN_WORKER_NODES" in ours.text) == (Reason.AT_MINIMUM, True)
     assert pool_obstacles(group([instance(1), instance(2)]), limits, 3, Activities(), refreshing=False) == ()
     assert {each.codes for each in verdicts(snapshot(), found)} == {("group-suspended", "refreshing", "at-minimum")}
+    weighted = group([instance(1), instance(2)], unit="weights")
+    assert [each.reason for each in pool_obstacles(weighted, limits, 2, Activities(), refreshing=True)] == [
+        Reason.WEIGHTED
+    ]
 
 
 def test_where_the_tasks_would_go_is_told_node_by_node() -> None:

@@ -14,7 +14,7 @@ from worker.decisions.displacement import Departures
 from worker.decisions.matching import INSTANCE_LABEL, claimants, dispute, disputed, matched
 from worker.decisions.reasons import Obstacle, Reason
 from worker.decisions.refusals import Refusal, listed, nothing_matches
-from worker.decisions.victims import hindrance, is_labelled, is_protected, obstacle_of, roles, unsure_of
+from worker.decisions.victims import code_of, hindrance, is_labelled, is_protected, obstacle_of, roles, unsure_of
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
@@ -129,26 +129,28 @@ def not_replaceable(
     *,
     ending: Collection[str],
     joined_by: datetime,
-) -> str | None:
-    """Why the instance must not be replaced, what runs there aside. None: it may.
+) -> Obstacle | None:
+    """What keeps the instance from being replaced, what runs there aside. None: nothing.
 
     `ending`: ids of the instances that are being terminated; `joined_by`: who was launched before should be a node.
     """
     instance, group = named.instance, groups[named.kind]
     if instance is None:
         why = f"{_unmatched(named, nodes, groups)}. Give the Docker engine the label {INSTANCE_LABEL}=INSTANCE_ID"
+        code = Reason.UNMATCHED
     elif instance.id in ending:
-        why = "it is being terminated already"
+        why, code = "it is being terminated already", Reason.LEAVING
     else:
         claims = claimants(nodes, group.instances)
         if not claims:
-            return nothing_matches(1, group).reason
+            return Obstacle(Reason.UNMATCHED, nothing_matches(1, group).reason)
+        claiming = claims.get(instance.id, ())
         unsure = unsure_of(group, [node for node in nodes if named.kind in roles(node)], claims, joined_by)
-        obstacle = obstacle_of(instance, claims.get(instance.id, ()), group, unsure)
-        if obstacle is None:
+        kept = obstacle_of(instance, claiming, group, unsure)
+        if kept is None:
             return None
-        why = obstacle
-    return f"{named.name} was not replaced: {why}. Then repeat the request"
+        why, code = kept, code_of(instance, claiming, group)
+    return Obstacle(code, f"{named.name} was not replaced: {why}. Then repeat the request")
 
 
 def _unmatched(named: Named, nodes: Sequence[Node], groups: Mapping[Role, Group]) -> str:

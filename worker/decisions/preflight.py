@@ -58,14 +58,15 @@ def down_obstacles(
     return tuple(Obstacle(reason, text) for reason, text in found if text is not None)
 
 
-def replace_refusal(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> str | None:
-    """Why none of this group's instances must be replaced now. None: it may. `since` as in `up_refusal`."""
-    return (
-        _launches_suspended(group)
-        or _terminations_suspended(group)
-        or _refreshing(group, refreshing)
-        or _debt(group, activities, since)
+def replace_obstacle(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> Obstacle | None:
+    """What keeps all of this group's instances from being replaced now. None: nothing. `since` as in `up_refusal`."""
+    found = (
+        (Reason.GROUP_SUSPENDED, _launches_suspended(group)),
+        (Reason.GROUP_SUSPENDED, _terminations_suspended(group)),
+        (Reason.REFRESHING, _refreshing(group, refreshing)),
+        (Reason.LAUNCHES_FAIL, _debt(group, activities, since)),
     )
+    return next((Obstacle(reason, text) for reason, text in found if text is not None), None)
 
 
 def _launches_suspended(group: Group) -> str | None:

@@ -27,6 +27,10 @@ class Reason(StrEnum):
     UNMATCHED = "unmatched"
     NOT_IN_SERVICE = "not-in-service"
     NOT_NEEDED = "not-needed"
+    NOT_ASKED_FOR = "not-asked-for"
+    ALREADY_DRAINED = "already-drained"
+    LEAVING = "leaving"
+    WEIGHTED = "weighted"
 
     @property
     def meaning(self) -> str:
@@ -71,8 +75,8 @@ _SENTENCES: Mapping[Reason, tuple[str, str]] = {
         "Lower the variable, the label or the group's MinSize that the text names.",
     ),
     Reason.GROUP_SUSPENDED: (
-        "The process Terminate of its group is suspended.",
-        "`aws autoscaling resume-processes --scaling-processes Terminate`.",
+        "The process Terminate of its group is suspended; for a replacement, it or Launch.",
+        "`aws autoscaling resume-processes --scaling-processes Terminate` (or `Launch`).",
     ),
     Reason.REFRESHING: ("An instance refresh of its group runs.", "Wait until it has ended, or cancel it."),
     Reason.LAUNCHES_FAIL: (
@@ -88,6 +92,13 @@ _SENTENCES: Mapping[Reason, tuple[str, str]] = {
         "Wait, or take it out of standby.",
     ),
     Reason.NOT_NEEDED: ("It could go, but others cost less to remove.", "Ask for more."),
+    Reason.NOT_ASKED_FOR: ("Another node was asked for, or it was asked for to stay.", "Ask for it by its name."),
+    Reason.ALREADY_DRAINED: ("It is drained already.", "Nothing; `scaler node undrain` gives it back."),
+    Reason.LEAVING: ("AWS takes its machine away, or it is being ended already.", "Nothing: it goes by itself."),
+    Reason.WEIGHTED: (
+        "Its group counts its capacity in weights, not in instances.",
+        "Take the weights out of its mixed-instances policy.",
+    ),
 }
 
 

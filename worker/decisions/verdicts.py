@@ -14,7 +14,7 @@ from worker.decisions.bounds import Limits
 from worker.decisions.costs import Costs
 from worker.decisions.displacement import Departures, movable
 from worker.decisions.matching import claimants, matched, members
-from worker.decisions.preflight import EVER, down_obstacles
+from worker.decisions.preflight import EVER, down_obstacles, unit_refusal
 from worker.decisions.reasons import Obstacle, Reason
 from worker.decisions.refusals import name_of, nobody_knows
 from worker.decisions.victims import code_of, hindrances, obstacle_of, roles, unsure_of
@@ -89,6 +89,9 @@ def pool_obstacles(
     group: Group, limits: Limits, desired: int, activities: Activities, refreshing: bool, since: datetime = EVER
 ) -> tuple[Obstacle, ...]:
     """What keeps every node of a pool: bounds, and the state of its group. `since`: see `preflight.up_refusal`."""
+    unit = unit_refusal(group)
+    if unit is not None:
+        return (Obstacle(Reason.WEIGHTED, unit),)
     found = down_obstacles(group, 1, activities, refreshing, since)
     if desired - 1 >= limits.minimum or any(each.reason is Reason.AT_MINIMUM for each in found):
         return found

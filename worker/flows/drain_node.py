@@ -10,6 +10,7 @@ from datetime import timedelta
 from shared.errors import NotFound
 from shared.messages import Role
 from shared.records import State
+from worker.decisions.reasons import Reason
 from worker.errors import GaveUp, Revised
 from worker.flows import nodes
 from worker.flows.admission import admit
@@ -68,7 +69,7 @@ class DrainNode:
         found = await find_node(self._context, request)
         node = found.named.node
         if node is None:
-            raise GaveUp(departures.no_node(found.named.name))
+            raise GaveUp(departures.no_node(found.named.name), Reason.UNMATCHED)
         if wording.gives_back(request.record):
             await self._plan_back(request, found)
         elif node.availability == "drain":

@@ -11,17 +11,14 @@ from typing import Any
 import structlog
 
 from shared.actions import ACTIONS
-from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.pause import Pause
 from shared.records import State
-from worker.decisions.preflight import EVER
-from worker.decisions.verdicts import Snapshot, Verdict, destinations, pool_obstacles, verdicts
+from worker.errors import GaveUp
 from worker.flows.batches import Batches
+from worker.flows.explanation import explained
 from worker.flows.flow import Context, Flow
-from worker.flows.nodes import node_type
 from worker.flows.rollout import Rescheduler
-from worker.flows.survey import survey
 from worker.flows.wave import Wave
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
@@ -29,9 +26,8 @@ from worker.leadership.period import ServiceLocks
 from worker.ports.hooks import Hold, Release
 from worker.ports.storage import GroupMemory
 from worker.requests import steering, wording
-from worker.requests.dry_run import DryRequest, Explanation, Foreseen
+from worker.requests.dry_run import DryRequest, Foreseen
 from worker.requests.foresight import would
-from worker.requests.plans import DownPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -50,13 +46,17 @@ class DryRun:
     async def step(self, request: OpenRequest) -> None:
         """Say what would be done, or why nothing would be."""
         if isinstance(request, DryRequest):
-            request.explain = lambda: self._explanation(request)
+            request.explain = lambda message: explained(self._context, request, message)
         try:
             if not _is_foreseen(request):
                 await self._inner.step(request)
                 return
         except Foreseen:
             pass
+        except GaveUp as refused:
+            if isinstance(request, DryRequest):
+                request.refused = refused.code
+            raise
         sentences = (would(request.record), self._behind(request), await self._pause())
         await request.end(State.SUCCEEDED, wording.joined(*sentences))
 
@@ -81,58 +81,6 @@ class DryRun:
     async def _pause(self) -> str:
         pause = await self._context.leadership.pausing.present()
         return "" if pause is None else f"but {steering.paused_since(pause)}"
-
-    async def _explanation(self, request: OpenRequest) -> Explanation:
-        """Of every node of the type: whether it would go, why or why not, and where its tasks would go."""
-        if request.record.action != "scale-nodes":
-            return ()
-        try:
-            return await self._nodes(request)
-        except (Unavailable, Refused) as error:
-            log.warning("nodes_not_explained", request=request.id, error=str(error))
-            return ()
-
-    async def _nodes(self, request: OpenRequest) -> Explanation:
-        leadership = self._context.leadership
-        seen = await survey(leadership, self._context.capacity, request)
-        snapshot = Snapshot(
-            group=seen.group,
-            nodes=seen.nodes,
-            tasks=await leadership.swarm.tasks(),
-            services=await leadership.swarm.services(),
-            node_type=node_type(request),
-            own_node_id=leadership.identity.node_id,
-            now=leadership.clock.now(),
-            join_timeout=leadership.settings.reschedule_timeout,
-        )
-        since = seen.memory.desired_at or EVER
-        of_pool = pool_obstacles(seen.group, seen.limits, seen.desired, seen.activities, seen.refreshing, since)
-        plan = DownPlan.parse(request.record.plan)
-        goes = {node.instance_id for node in plan.nodes}
-        moves = destinations(snapshot, [node.node_id for node in plan.nodes if node.node_id])
-        return [
-            _entry(each, plan, goes=each.instance_id in goes, moves=moves.get(each.node_id or "", {}))
-            for each in verdicts(snapshot, of_pool)
-        ]
-
-
-def _entry(verdict: Verdict, plan: DownPlan, *, goes: bool, moves: Any) -> dict[str, Any]:
-    """One node as a record shows it."""
-    passed = next((each for each in plan.passed_over if each.get("name") == verdict.name), None)
-    reasons = [{"code": str(each.reason), "text": each.text} for each in verdict.obstacles]
-    if passed is not None and not reasons:
-        reasons = [{"code": str(passed.get("reason")), "text": str(passed.get("text"))}]
-    if not reasons:
-        reasons = [{"code": "not-needed", "text": f"it could go: {verdict.cost}"}]
-    return {
-        "name": verdict.name,
-        "node": verdict.node_id,
-        "instance": verdict.instance_id,
-        "goes": goes,
-        "why": plan.chosen.get(verdict.name, verdict.cost) if goes else "",
-        "reasons": [] if goes else reasons,
-        "moves": {service: dict(places) for service, places in moves.items()},
-    }
 
 
 def _is_foreseen(request: OpenRequest) -> bool:

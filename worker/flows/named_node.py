@@ -8,6 +8,7 @@ from shared.messages import Role
 from shared.records import State
 from worker.decisions.displacement import movable
 from worker.decisions.named import Named, find, keeps
+from worker.decisions.reasons import Reason
 from worker.decisions.refusals import Refusal
 from worker.errors import GaveUp
 from worker.flows.flow import Context
@@ -33,7 +34,8 @@ async def find_node(context: Context, request: OpenRequest) -> Found:
     """Who is meant; from then on the record has its hostname and its type. Raises GaveUp, Unavailable, Refused."""
     leadership = context.leadership
     nodes, groups = await leadership.swarm.nodes(), await pool_groups(leadership)
-    named = find(str(request.record.node or ""), nodes, groups)
+    asked = request.record.request.get("node") or request.record.node  # a hostname may be the name of two nodes
+    named = find(str(asked or ""), nodes, groups)
     if isinstance(named, Refusal):
         raise GaveUp(named.reason)
     if (request.record.node, request.record.type) != (named.name, named.kind):
@@ -48,7 +50,7 @@ async def departing(context: Context, request: OpenRequest, found: Found) -> tup
     tasks, services = await swarm.tasks(), await swarm.services()
     obstacle = keeps(named, found.groups, found.nodes, services, tasks)
     if obstacle is not None:
-        raise GaveUp(departures.kept(named.name, done, obstacle.text))
+        raise GaveUp(departures.kept(named.name, done, obstacle.text), obstacle.reason)
     leaving = departing_node(named)
     check_not_taken(context, request, leaving)
     return leaving, movable(tasks, services)[leaving.node_id or ""]
@@ -63,7 +65,7 @@ def check_not_taken(context: Context, request: OpenRequest, node: DepartingNode)
     """Raises GaveUp where the node leaves by itself already."""
     other = taken_by(context.requests, request, node)
     if other is not None:
-        raise GaveUp(departures.taken_over(node.name, other))
+        raise GaveUp(departures.taken_over(node.name, other), Reason.LEAVING)
 
 
 def about(request: OpenRequest, status: Status, summary: str) -> Alert:

@@ -9,7 +9,7 @@ from shared.at_once import AtOnce
 from shared.records import State
 from worker.decisions.leaving import RECOMMENDED
 from worker.decisions.named import find, keeps
-from worker.decisions.preflight import EVER, replace_refusal
+from worker.decisions.preflight import EVER, replace_obstacle
 from worker.decisions.refusals import Refusal
 from worker.flows.admission import paused
 from worker.flows.drain import drain_asked_for
@@ -106,11 +106,10 @@ class RecommendedLeaving:
             refreshing = at_once.ask(groups.refreshing(group.name))
             memory = at_once.ask(self._leadership.memory.of(named.kind))
             tasks, services = at_once.ask(swarm.tasks()), at_once.ask(swarm.services())
-        obstacle = keeps(named, found.groups, found.nodes, services.result(), tasks.result())
-        if obstacle is not None:
-            return obstacle.text
         since = memory.result().desired_at or EVER
-        return replace_refusal(group, activities.result(), refreshing.result(), since)
+        obstacle = keeps(named, found.groups, found.nodes, services.result(), tasks.result())
+        obstacle = obstacle or replace_obstacle(group, activities.result(), refreshing.result(), since)
+        return None if obstacle is None else obstacle.text
 
     async def _undo(self, request: OpenRequest) -> None:
         plan = LeavingPlan.parse(request.record.plan)

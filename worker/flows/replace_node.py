@@ -9,8 +9,9 @@ from datetime import timedelta
 from shared.at_once import AtOnce
 from shared.records import State
 from worker.decisions.named import not_replaceable
-from worker.decisions.preflight import EVER, replace_refusal, unit_refusal
+from worker.decisions.preflight import EVER, replace_obstacle, unit_refusal
 from worker.decisions.readiness import expect
+from worker.decisions.reasons import Reason
 from worker.errors import GaveUp
 from worker.flows import nodes
 from worker.flows.admission import admit, paused
@@ -120,16 +121,19 @@ class ReplaceNode:
             refreshing = at_once.ask(self._leadership.groups.refreshing(name))
             remembering = at_once.ask(self._leadership.memory.of(node_type(request)))
         group, activities, memory = found.groups[found.named.kind], reading.result(), remembering.result()
-        reason = unit_refusal(group) or not_replaceable(
+        unit = unit_refusal(group)
+        if unit is not None:
+            raise GaveUp(unit, Reason.WEIGHTED)
+        obstacle = not_replaceable(
             found.named,
             found.nodes,
             found.groups,
             ending={*activities.ended, *self._leadership.terminated},
             joined_by=self._leadership.clock.now() - self._leadership.settings.reschedule_timeout,
         )
-        reason = reason or replace_refusal(group, activities, refreshing.result(), memory.desired_at or EVER)
-        if reason is not None:
-            raise GaveUp(reason)
+        obstacle = obstacle or replace_obstacle(group, activities, refreshing.result(), memory.desired_at or EVER)
+        if obstacle is not None:
+            raise GaveUp(obstacle.text, obstacle.reason)
 
     async def _undo(self, request: OpenRequest) -> None:
         plan = ReplacePlan.parse(request.record.plan)

@@ -19,15 +19,17 @@ class Foreseen(ScalerError):
     """A dry run has come to where the first effect would be: the record holds what would be done."""
 
 
-async def _nothing() -> Explanation:
+async def _nothing(_message: str) -> Explanation:
     return ()
 
 
 class DryRequest(OpenRequest):
     """One dry run. Its record is changed here only, until it ends."""
 
-    explain: Callable[[], Awaitable[Explanation]] = staticmethod(_nothing)
-    """What the plan of its record says of each node."""
+    explain: Callable[[str], Awaitable[Explanation]] = staticmethod(_nothing)
+    """What the plan of its record says of each node, beside the outcome's sentence."""
+    refused: str = ""
+    """The code of the reason for which its flow gave up, where it has one."""
 
     @property
     def unwritten(self) -> bool:
@@ -64,7 +66,7 @@ class DryRequest(OpenRequest):
         """The outcome, in one write with all that was noted. Where that fails, the dry run begins anew."""
         now, began = self.now(), self.entered("plan")
         document = dict(self.record.plan)
-        document["nodes"] = [dict(each) for each in await self.explain()]
+        document["nodes"] = [dict(each) for each in await self.explain(message)]
         before, self.record = self.record, self.record.but(plan=document)
         try:
             await super().save(
