@@ -25,12 +25,12 @@ $(READY): requirements-dev.lock infra/setup-venv.sh
 	@touch $@
 
 # An emulator that would not get along with the others' botocore. The hashes are the lock file's.
-$(MINISTACK): tests/infra/ministack.lock $(READY)
+$(MINISTACK): tests/e2e/cloudformation/ministack.lock $(READY)
 	@$(BIN)/python -m venv --clear .ministack
 	@.ministack/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
 	@touch $@
 
-$(CHECKOV): tests/infra/checkov.lock $(READY)
+$(CHECKOV): tests/e2e/cloudformation/checkov.lock $(READY)
 	@$(BIN)/python -m venv --clear .checkov
 	@.checkov/bin/pip install -q --disable-pip-version-check --no-input --no-deps --require-hashes -r $<
 	@touch $@
@@ -89,13 +89,13 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 	@$(PYTEST) -q -m lab tests/lab
 
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
-	@$(BIN)/pytest -q -m lab tests/infra/test_bootstrap_engines.py tests/infra/test_guard_engine.py
+	@$(BIN)/pytest -q -m lab tests/e2e/cloudformation/test_bootstrap_engines.py tests/e2e/cloudformation/test_guard_engine.py
 
 picture: $(READY) ## docs/page.png anew, by a browser (chromium)
-	@REFRESH=1 $(PYTEST) -q tests/browser/test_picture.py
+	@REFRESH=1 $(PYTEST) -q tests/e2e/browser/test_picture.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
-	@$(BIN)/pytest -q -m lab tests/infra/test_tutorial_engines.py
+	@$(BIN)/pytest -q -m lab tests/scaffolding/tutorial/test_tutorial_engines.py
 
 docs: $(READY) ## the tables of docs/reference.md, from the code
 	@$(BIN)/python -m infra.reference
@@ -110,9 +110,9 @@ lock: ## new lock files from the bounds of pyproject.toml (needs uv; UPGRADE=--u
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	    --extra cli --extra ingest --extra worker --extra rules --extra local --group dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    tests/infra/ministack.in -o tests/infra/ministack.lock
+	    tests/e2e/cloudformation/ministack.in -o tests/e2e/cloudformation/ministack.lock
 	uv pip compile --quiet $(UPGRADE) --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	    tests/infra/checkov.in -o tests/infra/checkov.lock
+	    tests/e2e/cloudformation/checkov.in -o tests/e2e/cloudformation/checkov.lock
 
 clean: ## what the targets made
 	rm -rf $(VENV) .ministack .checkov .local .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -19,7 +19,7 @@ import requests
 
 from infra.local.loopback import free_ports
 from tests.e2e.environment import DOWN, NODES, UP, Caller, Environment, until
-from tests.infra.dashboard import queries, ready
+from tests.scaffolding.monitoring.dashboard import queries, ready
 
 pytestmark = [
     pytest.mark.slow,

@@ -18,10 +18,7 @@ from infra.ci.outcomes import Failure, Outcomes
 TESTS = Path(__file__).parents[2]
 LOGIC = {"unit", "behaviour", "simulation"}
 PROCESSES = {"e2e", "lab"}
-MODULES = {
-    *("rules/test_process.py", "rules/test_prometheus.py", "rules/test_sighup.py", "ingest/test_process.py"),
-    *("infra/test_slack.py", "scaffolding/engine/test_command_line.py"),
-}
+MODULES = {"scaffolding/engine/test_command_line.py"}
 
 HEAD = """
     import pathlib, pytest

@@ -1,0 +1,1 @@
+"""The templates, deployed on the embedded AWS."""

@@ -1,0 +1,1 @@
+"""The whole program in process, against servers of the test's own."""

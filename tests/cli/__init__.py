@@ -1,1 +1,0 @@
-"""The command line: each part, and the whole program against servers."""

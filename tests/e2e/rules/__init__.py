@@ -1,0 +1,1 @@
+"""`python -m rules` as a process, and Prometheus with what it writes."""

@@ -1,0 +1,1 @@
+"""Programs of the stacks, with their own configuration."""

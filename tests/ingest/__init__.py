@@ -1,1 +1,0 @@
-"""ingest, from its pure parts to the process."""

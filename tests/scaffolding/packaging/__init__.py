@@ -1,0 +1,1 @@
+"""The wheel, the images, compose.yaml."""

@@ -1,0 +1,1 @@
+"""stacks/, read; the programs that use a file judge it."""
