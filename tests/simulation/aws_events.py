@@ -33,6 +33,8 @@ class AwsEvents:
         self.words = Announcements(world)
         self._doomed: set[str] = set()
         """Instances whose end is announced, and still to come."""
+        self.untaken: set[str] = set()
+        """Instances that are announced, and then left alone."""
         self._lying_in_wait = 0
         self._luck = world.random("meetings")
 
@@ -45,10 +47,14 @@ class AwsEvents:
         world.machines.certain = MANAGERS
         world.groups.watch(launched=lambda group, instance: None, ended=self._ended)
         self._make_hooks()
+        if "drain" in events:
+            world.groups.groups[WORKERS].rebalances = True
         for kind, happen, most in self._kinds():
             if kind in events:
                 for number in range(1, luck.randint(1, most) + 1):
                     world.chaos.plan(f"{kind}-{number}", luck.random() * world.profile.seconds, happen)
+        if "untaken" in events:
+            world.chaos.plan("untaken", world.random("untaken").random() * world.profile.seconds, self._announce_only)
 
     def _kinds(self) -> tuple[tuple[str, Callable[[], None], int], ...]:
         return (
@@ -120,6 +126,16 @@ class AwsEvents:
         self._doomed.discard(instance)
         if self._world.machines.lives(instance):
             self._world.groups.kill(instance)
+
+    def _announce_only(self) -> None:
+        """A notice, or a recommendation, and nothing that follows."""
+        instance = self._some(WORKERS)
+        if instance is None or instance in self._doomed:
+            return
+        self._world.chaos.happens("announced machine is not taken", instance=instance)
+        self.untaken.add(instance)
+        recommended = "drain" in self._world.profile.events and self._world.chaos.random.random() < 0.5
+        (self.words.recommendation if recommended else self.words.interruption)(instance)
 
     def _move(self) -> None:
         """Capacity rebalance: another one is launched, then the one in danger is terminated through its hook."""

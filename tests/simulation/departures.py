@@ -15,7 +15,7 @@ from tests.simulation.network import Call
 from tests.simulation.processes import START
 from worker.ports.hooks import Hold
 from worker.ports.swarm import Node, Task
-from worker.requests.events import instance_of
+from worker.requests.events import instance_of, is_recommended
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -25,6 +25,7 @@ UNDISTURBED_SECONDS = 60.0
 MOMENT_SECONDS = 7.0
 """Between the last look at who owns a node, or at a record's end, and the arrival of a call."""
 NOTICE = timedelta(minutes=2)
+UNTAKEN = "AWS did not take the machine"
 STEP_SECONDS = 21.0
 """A wall clock may be wrong by so much."""
 
@@ -52,10 +53,22 @@ class Departures:
         ):
             self._check_cut_off(record)
         if record.state.ended:
+            self._count_end(record)
             self._ended.setdefault(record.id, now)
         if record.action == "node-leaving" and record.plan.get("forced") is True and not record.state.ended:
             for node_id in nodes_of(record):
                 self._take_over(record, node_id, now)
+
+    def _count_end(self, record: Record) -> None:
+        """What has become of what only some worlds have."""
+        if record.id in self._ended:
+            return
+        counts = self._world.trace.counts
+        counts["answer: a machine that is not taken is given back"] += UNTAKEN in record.message
+        if record.action == "replace-node" and record.source == "eventbridge":
+            counts[f"answer: replacement for a planned change {record.state}"] += 1
+        if is_recommended(record) and any(step.name == "drain" for step in record.steps):
+            counts["answer: a recommended machine is drained"] += 1
 
     def _take_over(self, record: Record, node_id: str, now: float) -> None:
         other, _ = self._owners.get(node_id, (record.id, now))
@@ -171,6 +184,19 @@ class Departures:
         began = record.started_at or record.requested_at
         return (began + self._world.settings.drain_timeout - START).total_seconds()
 
+    def check_given_back(self) -> None:
+        """At the end: who drained a node for AWS, which did not take its machine, has given it back, and says so."""
+        for instance in self._world.events.untaken:
+            for record in self._about(instance):
+                self._check_given_back(record, instance)
+
+    def _check_given_back(self, record: Record, instance: str) -> None:
+        drained, (node_id, *_) = any(step.name == "remove" for step in record.steps), (*nodes_of(record), "")
+        if drained and self._stays(instance, node_id) and UNTAKEN not in record.message:
+            self._violate(
+                f"{record.id} was about {instance}, which serves still, and does not say so: {record.message}"
+            )
+
     # --- What is so ---------------------------------------------------------------------------------------------
 
     def leaves(self, instance: str) -> bool:
@@ -209,6 +235,11 @@ class Departures:
         return (
             self._world.judge.changed_between(node.id, since, now + 1) or self._world.machines.joined[node.id] > since
         )
+
+    def _stays(self, instance: str, node_id: str) -> bool:
+        """Whether an instance is still a member, and that node of it."""
+        node, left = self._world.machines.node_of(instance), self._world.machines.leaves(instance)
+        return node is not None and node.id == node_id and not left and not self._in_doubt(instance)
 
     def _violate(self, what: str) -> None:
         self._world.judge.violate(11, what)

@@ -1,6 +1,6 @@
 """What a seed decides beforehand: the settings, the size of the world, and the kinds of trouble in store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from worker.settings import WorkerSettings
@@ -24,6 +24,10 @@ EVENTS = ("retire", "spot", "move", "refresh", "plan", "chatter", "meet", "two",
 """Kinds of what AWS does by itself."""
 EVENTFUL, HOOKED = 1 / 6, 0.8
 """How many worlds have some of it, and how many of these our hook."""
+ANSWERS = {"drain": {"rebalance_action": "drain"}, "replace": {"scheduled_change_action": "replace"}}
+"""What people may have chosen to be done about it, beside what is done anyway."""
+ANSWERED, UNTAKEN = 0.6, 0.4
+"""How many of the worlds with events have each answer, and a machine that is announced and not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,20 @@ def draw_events(random: Random) -> frozenset[str]:
         return frozenset()
     share, hooks = random.choice((0.2, 0.4, 0.7)), ("hooks",) if random.random() < HOOKED else ()
     return frozenset([*hooks, *(kind for kind in EVENTS if random.random() < share)])
+
+
+def with_events(seed: int, profile: Profile) -> Profile:
+    """A profile with what AWS does by itself in the world of a seed, and what its people have chosen about that.
+
+    What was thought of later has a stream of its own: worlds without it keep their histories.
+    """
+    events, random = draw_events(Random(f"{seed} events")), Random(f"{seed} answers")
+    chosen = [answer for answer in ANSWERS if random.random() < ANSWERED] if events else []
+    untaken = ["untaken"] if events and random.random() < UNTAKEN else []
+    settings = profile.settings
+    for answer in chosen:
+        settings = settings.model_copy(update=ANSWERS[answer])
+    return replace(profile, settings=settings, events=frozenset([*events, *chosen, *untaken]))
 
 
 def _settings(random: Random) -> WorkerSettings:

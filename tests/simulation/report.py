@@ -10,8 +10,15 @@ CIRCUMSTANCES = (
     *("protected node", "weighted group"),
 )
 """What some worlds have from their beginning."""
+ANSWERS = (
+    "answer: a machine that is not taken is given back",
+    "answer: a recommended machine is drained",
+    *(f"answer: replacement for a planned change {state}" for state in ("succeeded", "failed")),
+)
+"""What workers have made of the rarer events."""
 NO_FAULTS = (
     *CIRCUMSTANCES,
+    *ANSWERS,
     *("take-overs", "message: poison", "message: stale", "message: visible again", "message: written twice"),
     *("aws: Describe is old", "message: out of order"),
 )
@@ -36,6 +43,8 @@ FAULTS = (
     *("trouble: machine retired", "trouble: spot interruption", "trouble: capacity rebalance"),
     *("trouble: instance refresh", "trouble: change of a machine planned", "trouble: two managers leave"),
     *("trouble: the active worker's machine leaves", "trouble: a node that is drained leaves"),
+    "trouble: announced machine is not taken",
+    *ANSWERS,
     *CIRCUMSTANCES,
 )
 """Every kind of fault that there must be."""

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from tests.simulation.evidence import Violation
-from tests.simulation.profile import Profile, draw, draw_events
+from tests.simulation.profile import Profile, draw, with_events
 from tests.simulation.trace import Trace, captured_logs
 from tests.simulation.world import World
 
@@ -39,7 +39,7 @@ def observe(
     seed: int, change: Change | None = None, reshape: Callable[[Profile], Profile] | None = None
 ) -> tuple[Result, Trace]:
     """The same, with its trace."""
-    profile = replace(draw(Random(f"{seed} profile")), events=draw_events(Random(f"{seed} events")))
+    profile = with_events(seed, draw(Random(f"{seed} profile")))
     world = World(seed, reshape(profile) if reshape else profile)
     with ExitStack() as stack:
         stack.enter_context(captured_logs(world.take_log))

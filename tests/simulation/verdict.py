@@ -34,6 +34,7 @@ class Verdict:
         self._check_records()
         self._check_deaths()
         self._check_nodes()
+        self._world.departures.check_given_back()
 
     def _unfinished(self) -> str:
         world = self._world

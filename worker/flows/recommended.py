@@ -17,7 +17,7 @@ from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
 from worker.flows.leaving_end import LeavingEnd
 from worker.flows.named_node import Found, departing_node, pool_groups
-from worker.requests import happenings, owners, wording
+from worker.requests import departures, happenings, owners, wording
 from worker.requests.events import instance_of
 from worker.requests.plans import LeavingPlan
 from worker.requests.request import OpenRequest
@@ -118,7 +118,9 @@ class RecommendedLeaving:
             filter(None, (owners.taken_by(self._context.requests, request, node) for node in plan.nodes)), None
         )
         if other is not None:
-            await request.end(State.SKIPPED, f"Joined request {other}", duplicate_of=other)
+            name = plan.nodes[0].name
+            message = departures.taken_over(name, other)
+            await request.end(State.SUCCEEDED, message, happenings.left(request.record, name, "success", message))
         else:
             await self._fail(request, wording.joined(plan.why, await abandoned(self._leadership, plan)))
 
