@@ -14,7 +14,8 @@ from tests.simulation.report import FAULTS, Summary
 from tests.simulation.run import observe, run
 from tests.simulation.seeds import FILE, Regression, first_of_commit, regressions
 from tests.simulation.shrink import minimal, only, shrink
-from tests.simulation.twins import TWINS, Twin, prove_nothing
+from tests.simulation.twin import Twin
+from tests.simulation.twins import TWINS, prove_nothing
 from worker.leadership.lease import Lease
 
 QUICK = range(1, 151)

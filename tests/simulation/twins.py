@@ -4,84 +4,39 @@ A twin is made by putting something else in the place of one method, or of one s
 world runs. Nothing of it is known to the judge.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from shared.errors import ScalerError
 from shared.records import Record, State
 from tests.fakes.journal import InMemoryJournal
+from tests.simulation import departure_twins as departures
 from tests.simulation.cloud import SimulatedGroups
-from tests.simulation.ports import GroupsPort, JournalPort
+from tests.simulation.group_port import GroupsPort
+from tests.simulation.ports import JournalPort
 from tests.simulation.profile import Profile
-from tests.simulation.run import run
+from tests.simulation.twin import Twin, instead
 from tests.simulation.world import World
-from worker.flows import drain, holding, joining, leaving
-from worker.flows import give_back as give_back_flow
 from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.give_back import give_back
 from worker.flows.last_look import LastLook
-from worker.flows.leaving import NodeLeaving
 from worker.flows.nodes import fail, group_name
 from worker.flows.refill_wait import RefillWait
 from worker.flows.terminate import Termination
-from worker.intake import eventbridge
-from worker.intake.lookout import Lookout
 from worker.intake.receiver import Receiver
 from worker.leadership.fence import FencedJournal
 from worker.leadership.lease import Lease
-from worker.leadership.period import Leadership
-from worker.ports.hooks import Hold
 from worker.ports.scaling import Group
 from worker.ports.storage import Overtaken
-from worker.requests import owners
 from worker.requests.interruption import Interruption
 from worker.requests.plans import DepartingNode, DownPlan
 from worker.requests.request import OpenRequest
 
-HEARTBEAT_SECONDS = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Twin:
-    """One protection less."""
-
-    name: str
-    lacks: str
-    breaks: int
-    """The invariant that it is there for: another finding does not count."""
-    change: Callable[[World, ExitStack], None] = lambda _world, _stack: None
-    reshape: Callable[[Profile], Profile] = lambda profile: profile
-    known: int = 1
-    """The first seed that found it, when it was last searched for from 1 on: the search begins there."""
-
-    def finding(self, most: int) -> tuple[int, str] | None:
-        """One of the seeds from 1 to `most` that finds it, and what it finds. None: none of them does."""
-        for seed in (*range(self.known, most + 1), *range(1, self.known)):
-            violations = run(seed, self.change, self.reshape).violations
-            found = [violation for violation in violations if violation.invariant == self.breaks]
-            if found:
-                return seed, str(found[0])
-        return None
-
-
-def _instead(target: Any, name: str) -> Callable[[Any], Callable[[World, ExitStack], None]]:
-    """A change that puts a function in the place of a method."""
-
-    def decorate(function: Any) -> Callable[[World, ExitStack], None]:
-        def change(_world: World, stack: ExitStack) -> None:
-            stack.enter_context(mock.patch.object(target, name, function))
-
-        return change
-
-    return decorate
-
-
-@_instead(InMemoryJournal, "save")
+@instead(InMemoryJournal, "save")
 async def _save_whatever_the_token(journal: InMemoryJournal, record: Record) -> Record:
     new, present = record.but(revision=record.revision + 1), journal.records[record.id]
     if present.revision != record.revision and present != new:
@@ -93,7 +48,7 @@ async def _save_whatever_the_token(journal: InMemoryJournal, record: Record) -> 
 _claim = InMemoryJournal.claim
 
 
-@_instead(InMemoryJournal, "claim")
+@instead(InMemoryJournal, "claim")
 async def _claim_from_the_beginning(journal: InMemoryJournal, request_id: str, token: int) -> Record | None:
     """Who takes a request over sees nothing of what was done already."""
     record = await _claim(journal, request_id, token)
@@ -106,10 +61,10 @@ async def prove_nothing(_lease: Lease, _tenure: object, _need: object) -> None:
     """Calls go out whether the lease is ours or not."""
 
 
-_prove_nothing = _instead(Lease, "prove")(prove_nothing)
+_prove_nothing = instead(Lease, "prove")(prove_nothing)
 
 
-@_instead(GroupsPort, "terminate")
+@instead(GroupsPort, "terminate")
 async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
     """Let the group choose."""
     name = port.world.machines.group_of[instance_id]
@@ -117,12 +72,12 @@ async def _lower_desired(port: GroupsPort, instance_id: str) -> None:
     await port.set_desired(name, group.desired - 1)
 
 
-@_instead(Receiver, "_first")
+@instead(Receiver, "_first")
 async def _never_a_duplicate(_receiver: Receiver, _record: object, _request: object) -> None:
     """Every message is the first of its kind."""
 
 
-@_instead(CapacityView, "look")
+@instead(CapacityView, "look")
 async def _believe_describe(view: CapacityView, request: OpenRequest, *, fresh: bool = False) -> tuple[Group, int]:
     """Whatever is described is so."""
     del fresh
@@ -130,7 +85,7 @@ async def _believe_describe(view: CapacityView, request: OpenRequest, *, fresh: 
     return group, group.desired
 
 
-@_instead(Termination, "_is_terminated")
+@instead(Termination, "_is_terminated")
 async def _call_again(termination: Termination, node: DepartingNode) -> bool:
     """An intent that is found was not carried out: the call is made again at once."""
     intent = termination._plan.intent
@@ -154,7 +109,7 @@ def _no_protection(profile: Profile) -> Profile:
     return replace(profile, protects=False)
 
 
-@_instead(ScaleDown, "give_up")
+@instead(ScaleDown, "give_up")
 async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) -> None:
     """Nodes are given back after the request has ended, without a word in the journal."""
     touched = request.record.step in {"drain", "terminate"}
@@ -163,19 +118,19 @@ async def _undo_unwritten(down: ScaleDown, request: OpenRequest, reason: str) ->
         await give_back(down._context, request, DownPlan.parse(request.record.plan))
 
 
-@_instead(LastLook, "check_claims")
+@instead(LastLook, "check_claims")
 async def _match_once(_look: LastLook, _node: object) -> None:
     """Who is which instance is what it was when the victims were chosen."""
 
 
-@_instead(SimulatedGroups, "gone")
+@instead(SimulatedGroups, "gone")
 async def _unknown_is_gone(groups: SimulatedGroups, ids: Collection[str], _members: object) -> frozenset[str]:
     """What EC2 here does not know has been terminated."""
     known = {each for group in groups.groups.values() for each in group.instances}
     return frozenset(ids) - known
 
 
-@_instead(RefillWait, "_counted")
+@instead(RefillWait, "_counted")
 def _content_with_none(wait: RefillWait, group: Group) -> Group:
     """A replacement is over as soon as the old node has gone."""
     wait._expectation = wait._expectation.but(target=0, base=0)
@@ -220,63 +175,6 @@ def _write_on(_world: World, stack: ExitStack) -> None:
         stack.enter_context(mock.patch.object(Interruption, name, return_value=None))
 
 
-# --- What AWS does by itself ------------------------------------------------------------------------------------
-
-
-@_instead(NodeLeaving, "_moved")
-async def _move_nothing(_leaving: NodeLeaving, _request: OpenRequest) -> list[str]:
-    """A hook is completed as soon as its node is paused."""
-    return []
-
-
-def _hear_no_notice(_world: World, stack: ExitStack) -> None:
-    """Spot interruptions are events like any other that nobody here knows."""
-    known = {named: parse for named, parse in eventbridge.PARSERS.items() if "Interruption" not in named[1]}
-    stack.enter_context(mock.patch.object(eventbridge, "PARSERS", known))
-
-
-@_instead(Lookout, "_look_for_holds")
-async def _look_for_nothing(_lookout: Lookout) -> None:
-    """What no event tells, nobody sees."""
-
-
-@asynccontextmanager
-async def _kept_for_ever(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
-    hold = holding.hold_of(request)
-    if hold is not None:
-        asyncio.ensure_future(_beat_for_ever(leadership, hold))  # noqa: RUF006 - the loop keeps it
-    yield
-
-
-async def _beat_for_ever(leadership: Leadership, hold: Hold) -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_SECONDS)
-        with suppress(ScalerError):
-            await leadership.change_groups.heartbeat(hold)
-
-
-def _heartbeats_without_end(_world: World, stack: ExitStack) -> None:
-    """The heartbeats of a hook outlive the request that they were for."""
-    for flow in (leaving, joining):
-        stack.enter_context(mock.patch.object(flow, "kept", _kept_for_ever))
-
-
-def _own_what_others_took(_world: World, stack: ExitStack) -> None:
-    """Nobody asks whether a departure has taken the node over."""
-    for flow in (drain, give_back_flow):
-        stack.enter_context(mock.patch.object(flow, "taken_by", return_value=None))
-
-
-def _lead_each(_world: World, stack: ExitStack) -> None:
-    """Each cause of a departure drains the node for itself."""
-    stack.enter_context(mock.patch.object(owners, "leaving", return_value=None))
-
-
-def _complete_any_hook(_world: World, stack: ExitStack) -> None:
-    """Whose hook it is does not matter."""
-    stack.enter_context(mock.patch.object(Receiver, "_is_our_hook", return_value=True))
-
-
 TWINS = (
     Twin("token", "the fencing token of the journal", 3, _save_late, known=2),
     Twin("done", "the journal's knowledge of what was done already", 2, _claim_from_the_beginning, known=6),
@@ -295,12 +193,12 @@ TWINS = (
     Twin("paused", "the pause that is asked for before a node scale", 9, _go_on_paused, known=195),
     Twin("tried", "the ports of a dry run that change nothing", 12, _try_in_earnest, known=84),
     Twin("cancelled", "the stop to the writes of a cancelled request", 9, _write_on, known=85),
-    Twin("moves", "the moves before a hook is completed", 11, _move_nothing),
-    Twin("notices", "the notice of a spot interruption", 11, _hear_no_notice),
-    Twin("lookout", "the look for holds of which no event tells", 11, _look_for_nothing, known=2),
-    Twin("endless", "the end of the heartbeats", 11, _heartbeats_without_end),
-    Twin("owner", "the question who owns a node now", 11, _own_what_others_took, known=121),
-    Twin("causes", "the one departure for all of its causes", 11, _lead_each, known=37),
-    Twin("hooks", "the names of our own hooks", 11, _complete_any_hook, known=37),
+    Twin("moves", "the moves before a hook is completed", 11, departures.move_nothing),
+    Twin("notices", "the notice of a spot interruption", 11, departures.hear_no_notice),
+    Twin("lookout", "the look for holds of which no event tells", 11, departures.look_for_nothing, known=2),
+    Twin("endless", "the end of the heartbeats", 11, departures.heartbeats_without_end),
+    Twin("owner", "the question who owns a node now", 11, departures.own_what_others_took, known=121),
+    Twin("causes", "the one departure for all of its causes", 11, departures.lead_each, known=37),
+    Twin("hooks", "the names of our own hooks", 11, departures.complete_any_hook, known=37),
     Twin("lag", "the look at what became of a termination before it is repeated", 2, _call_again, known=1892),
 )

@@ -8,19 +8,22 @@ from structlog.typing import EventDict
 from shared.alertmanager import Alert
 from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
-from tests.simulation import ports
 from tests.simulation.aws_events import AwsEvents
 from tests.simulation.chaos import Chaos
-from tests.simulation.cloud import MANAGERS, WORKERS, Machines, SimulatedGroups, SimulatedSwarm
+from tests.simulation.cloud import MANAGERS, WORKERS, SimulatedGroups, SimulatedSwarm
 from tests.simulation.departures import Departures
 from tests.simulation.evidence import Effect, Evidence
+from tests.simulation.group_port import GroupsPort
 from tests.simulation.inhabitants import settle
 from tests.simulation.invariants import Judge
 from tests.simulation.loops import Clockwork, SimulatedLoop
+from tests.simulation.machines import Machines
 from tests.simulation.network import Call, Network
+from tests.simulation.ports import AlertsPort, InboxPort, JournalPort, LeasePort
 from tests.simulation.processes import Process, WorldClock
 from tests.simulation.profile import Profile
 from tests.simulation.queue import Queue
+from tests.simulation.swarm_port import Subscription, SwarmPort
 from tests.simulation.trace import Trace
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
@@ -56,7 +59,7 @@ class World:
         self.machines = Machines(self.groups, self.swarm, self.random("machines"))
         self.machines.counts = self.trace.counts
         self.processes: list[Process] = []
-        self.subscriptions: list[tuple[Process, ports.Subscription]] = []
+        self.subscriptions: list[tuple[Process, Subscription]] = []
         self.offered: list[Alert] = []
         """What Alertmanager has answered, be it with a refusal."""
         self.alerts_broken = ""
@@ -145,16 +148,16 @@ class World:
 
     def ports_of(self, process: Process) -> Ports:
         """All that a worker has."""
-        groups, swarm = ports.GroupsPort(self, process), ports.SwarmPort(self, process)
+        groups, swarm = GroupsPort(self, process), SwarmPort(self, process)
         return Ports(
-            inbox=ports.InboxPort(self, process),
-            journal=ports.JournalPort(self, process),
-            leases=ports.LeasePort(self, process),
+            inbox=InboxPort(self, process),
+            journal=JournalPort(self, process),
+            leases=LeasePort(self, process),
             groups=groups,
             change_groups=groups,
             swarm=swarm,
             change_swarm=swarm,
-            alerts=ports.AlertsPort(self, process),
+            alerts=AlertsPort(self, process),
         )
 
     def token_of(self, process: Process) -> int | None:
