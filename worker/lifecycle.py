@@ -19,6 +19,7 @@ from worker.dispatch.standby import Standby
 from worker.dispatch.status_writer import StatusWriter
 from worker.errors import LeadershipOver, SwarmLost, leadership_end
 from worker.intake.lookout import Lookout
+from worker.intake.pause_end import PauseEnd
 from worker.intake.receiver import Receiver
 from worker.leadership.eligibility import SwarmEligibility
 from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSwarm
@@ -123,6 +124,7 @@ class Worker:
                 tasks.create_task(receiver.run())
                 tasks.create_task(status.run())
                 tasks.create_task(Lookout(leadership, requests).run())
+                tasks.create_task(PauseEnd(leadership, requests).run())
 
     def _leadership(self, held: HeldLease) -> Leadership:
         ports, settings = self._ports, self._settings

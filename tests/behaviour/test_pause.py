@@ -1,11 +1,15 @@
 """While the cluster is paused no node scale begins; everything else goes on."""
 
+from datetime import timedelta
+
 import pytest
 
+from shared.clock import rfc3339
 from shared.errors import Unavailable
 from shared.pause import Pause
 from shared.records import State
-from tests.behaviour.scenario import scenario
+from tests.behaviour.process import Process
+from tests.behaviour.scenario import Scenario, scenario
 from tests.fakes.clock import START
 
 pytestmark = pytest.mark.looptime(idle_timeout=1)
@@ -38,6 +42,111 @@ async def test_it_ends_by_itself() -> None:
         assert (await s.ended(s.up())).state is State.SKIPPED
         await s.passes(2)
         assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
+def told_over(s: Scenario) -> list[str]:
+    """How often people were told that node scales go on, and in which words."""
+    return [alert.summary for alert in (posted.alert for posted in s.alerts.posted) if alert.status == "success"]
+
+
+async def successor(s: Scenario) -> Process:
+    """Another active worker, whose clock is right."""
+    process = s.start()
+    process.clock.step(s.clock.now() - process.clock.now())
+    await s.until(lambda: process.active)
+    return process
+
+
+async def paused_for(s: Scenario, seconds: float) -> None:
+    """A pause that people were told of."""
+    assert (await s.ended(s.ask("pause", id="p", **{"for": seconds}))).state is State.SUCCEEDED
+
+
+async def test_people_are_told_once_that_its_time_is_over() -> None:
+    async with scenario() as s:
+        await s.started()
+        await paused_for(s, 60)
+        await s.passes(55)
+        assert told_over(s) == []
+        await s.passes(10)
+        paused = s.record("p")
+        (over,) = (each for each in s.journal.records.values() if each.action == "resume")
+        assert (over.state, over.source, over.reason) == (State.SUCCEEDED, "worker", "its time is over")
+        assert over.message == "Node scales go on, paused since 2026-11-01T12:00:00Z until 2026-11-01T12:01:00Z"
+        await s.passes(200)
+        assert [told for told in s.told if told[1] == "pause"] == [
+            ("scale_nodes", "pause", "pending", "Pause node scales", paused.message),
+            ("scale_nodes", "pause", "success", "Resume node scales", over.message),
+        ]
+
+
+@pytest.mark.parametrize(
+    "call", ["journal.create", "journal.create done", "journal.remember_pause", "journal.remember_pause done"]
+)
+async def test_a_worker_that_dies_over_its_end_leaves_it_to_the_next(call: str) -> None:
+    async with scenario() as s:
+        first = await s.started()
+        await paused_for(s, 60)
+        first.ports.hold(call.removesuffix(" done"), after=call.endswith("done"))
+        await s.until(lambda: bool(first.ports.waiting), within=70)
+        first.kill()
+        await successor(s)
+        await s.passes(30)
+        assert len(told_over(s)) == 1
+        assert [each.state for each in s.journal.records.values() if each.action == "resume"] == [State.SUCCEEDED]
+
+
+async def test_one_that_ends_while_no_worker_is_active_is_told_by_the_next_and_by_no_other() -> None:
+    async with scenario() as s:
+        first = await s.started()
+        await paused_for(s, 60)
+        first.kill()
+        await s.passes(100)
+        assert told_over(s) == []
+        second = await successor(s)
+        await s.passes(60)
+        assert len(told_over(s)) == 1
+        await second.stop()
+        await successor(s)
+        await s.passes(100)
+        assert len(told_over(s)) == 1
+
+
+async def test_while_the_table_is_away_its_end_is_told_later() -> None:
+    async with scenario() as s:
+        process = await s.started()
+        await paused_for(s, 60)
+        process.ports.away.add("journal.create")
+        await s.passes(70)
+        assert told_over(s) == []
+        process.ports.away.clear()
+        await s.passes(60)
+        assert len(told_over(s)) == 1
+
+
+async def test_who_pauses_anew_or_resumes_before_its_time_is_over_is_the_last_to_say_so() -> None:
+    async with scenario() as s:
+        await s.started()
+        await paused_for(s, 60)
+        await s.passes(30)
+        await s.ended(s.ask("pause", id="longer", **{"for": 90}))
+        await s.passes(60)
+        assert (told_over(s), (await s.ended(s.up())).state) == ([], State.SKIPPED)
+        resumed = await s.ended(s.ask("resume"))
+        await s.passes(200)
+        assert told_over(s) == [resumed.message]
+
+
+async def test_a_pause_that_was_asked_for_before_its_end_and_comes_after_it_counts() -> None:
+    async with scenario() as s:
+        await s.started()
+        await paused_for(s, 60)
+        await s.passes(80)
+        assert len(told_over(s)) == 1
+        before = rfc3339(s.record("p").requested_at + timedelta(seconds=50))
+        record = await s.ended(s.ask("pause", requested_at=before, **{"for": 90}))
+        assert record.state is State.SUCCEEDED
+        assert (await s.ended(s.up())).state is State.SKIPPED
 
 
 async def test_without_a_time_it_lasts_until_somebody_resumes() -> None:

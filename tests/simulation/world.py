@@ -10,6 +10,7 @@ from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation.aws_events import AwsEvents
 from tests.simulation.chaos import Chaos
+from tests.simulation.claims import PAUSE
 from tests.simulation.cloud import MANAGERS, WORKERS, SimulatedGroups, SimulatedSwarm
 from tests.simulation.departures import Departures
 from tests.simulation.evidence import Effect, Evidence
@@ -28,6 +29,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
 from worker.lifecycle import Ports
+from worker.ports.storage import PauseMemory
 
 LONGEST_SECONDS = 3000.0
 """By then everything must have ended, also the wait for a machine that AWS announces to take, and does not."""
@@ -140,9 +142,15 @@ class World:
             not self.queue.copies
             and not self.events.going_on
             and all(record.settled for record in records.values())
+            and not self._over_untold()
             and all(sent.request_id in records for sent in self.workload.sent if sent.good)
             and not any(process.alive and process.loop.asleep for process in self.processes)
         )
+
+    def _over_untold(self) -> bool:
+        """A pause stands in the table whose time is over: people are still to be told of that."""
+        _, memory = self.journal.memories.get(PAUSE, (0, PauseMemory()))
+        return memory.pause is not None and not memory.pause.holds(self.clock.now())
 
     # --- What its parts need of each other ----------------------------------------------------------------------
 

@@ -39,6 +39,10 @@ class Pauses:
         return self._leadership.settings.request_max_age
 
     async def _apply(self, request: OpenRequest) -> None:
+        over = steering.ended_pause(request.record.request)
+        if over is not None:
+            await self._over(request, *over)
+            return
         order = _order(request)
         until = None if order.pause is None else order.pause.until
         if until is not None and until <= request.now():
@@ -52,6 +56,15 @@ class Pauses:
             await request.end(State.SUCCEEDED, summary, _alert(request, "pending", summary))
         else:
             await self._resumed(request, last)
+
+    async def _over(self, request: OpenRequest, paused_by: str, pause: Pause) -> None:
+        """The time of a pause is over. Who has paused or resumed since then has said so."""
+        last = await self._leadership.pausing.end(paused_by, request.id)
+        if last.request not in {paused_by, request.id}:
+            await request.end(State.SKIPPED, steering.outdone(last.request))
+            return
+        summary = steering.over(pause)
+        await request.end(State.SUCCEEDED, summary, _alert(request, "success", summary))
 
     @staticmethod
     async def _resumed(request: OpenRequest, last: PauseMemory) -> None:

@@ -5,6 +5,7 @@ What a pause stops is left to the flows.
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 from shared.clock import Clock
 from shared.pause import Pause
@@ -33,6 +34,31 @@ class Pausing:
             pause = (await self._last()).pause
         return pause if pause is not None and pause.holds(self._clock.now()) else None
 
+    @property
+    def left(self) -> timedelta | None:
+        """How long the pause will last, as far as it is known. None: there is none, or it has no end."""
+        pause = None if self._known is None else self._known.pause
+        return None if pause is None or pause.until is None else pause.until - self._clock.now()
+
+    @property
+    def over(self) -> tuple[str, Pause] | None:
+        """The pause that has ended by itself and still stands in the table, and the request that it is from."""
+        known = self._known
+        if known is None or known.pause is None or known.pause.holds(self._clock.now()):
+            return None
+        return known.request, known.pause
+
+    async def end(self, paused_by: str, request: str) -> PauseMemory:
+        """Let the pause of a request count no more, on behalf of another request, unless another order counts by now.
+
+        Which one did until then. Raises Fenced, Unavailable.
+        """
+        async with self._turn:
+            last = await self._last()
+            if last.request == paused_by:
+                await self._write(replace(last, request=request, pause=None))
+            return last
+
     async def change(self, order: PauseMemory) -> PauseMemory:
         """Let an order count, unless one that was requested later does. Which one did until then: itself, if it had
         been written before. Raises Fenced, Unavailable.
@@ -40,11 +66,14 @@ class Pausing:
         async with self._turn:
             last = await self._last()
             if last.request != order.request and not is_later(last, order):
-                self._revision = max(self._revision, last.revision) + 1
-                written = replace(order, revision=self._revision)
-                await self._journal.remember_pause(written, self._token)
-                self._known = written
+                await self._write(replace(order, revision=last.revision))
             return last
+
+    async def _write(self, order: PauseMemory) -> None:
+        self._revision = max(self._revision, order.revision) + 1
+        written = replace(order, revision=self._revision)
+        await self._journal.remember_pause(written, self._token)
+        self._known = written
 
     async def _last(self) -> PauseMemory:
         if self._known is None:

@@ -1,12 +1,15 @@
 """What is said of pauses, resumes and cancellations. When to say it, the flows know."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from shared.alertmanager import Alert, Status
 from shared.cancellation import Cancellation
 from shared.pause import Pause
 from worker.requests.wording import joined, moment
 
+_OVER = "over"
 NOT_PAUSED = "Node scales are not paused"
 
 
@@ -23,6 +26,25 @@ def paused(pause: Pause) -> str:
 def resumed(pause: Pause | None) -> str:
     """They are paused no more."""
     return "Node scales go on" if pause is None else f"Node scales go on, paused since {moment(pause.since)}"
+
+
+def over(pause: Pause) -> str:
+    """They are paused no more, for the time is over."""
+    return f"{resumed(pause)} {_until(pause)}"
+
+
+def ending(paused_by: str, pause: Pause) -> dict[str, object]:
+    """Of a resume that nobody asked for: the request that had paused, and its pause."""
+    return {_OVER: {"request": paused_by, **pause.document()}}
+
+
+def ended_pause(request: Mapping[str, Any]) -> tuple[str, Pause] | None:
+    """The reverse. None: somebody did ask for it."""
+    document = request.get(_OVER)
+    try:
+        return (str(document["request"]), Pause.parse(document)) if isinstance(document, Mapping) else None
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def paused_since(pause: Pause) -> str:
