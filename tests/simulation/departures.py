@@ -5,12 +5,13 @@ see to it; a node is drained by one record only; nothing is heartbeaten once its
 could see to it is counted generously: by one worker, after all trouble.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.records import Record
 from tests.fakes.swarm import wanted
+from tests.simulation.hindsight import MOMENT_SECONDS, STEP_SECONDS, nodes_of
 from tests.simulation.network import Call
 from tests.simulation.processes import START
 from worker.ports.hooks import Hold
@@ -22,12 +23,8 @@ if TYPE_CHECKING:
 
 UNDISTURBED_SECONDS = 60.0
 """In so much time a worker that is not disturbed empties a node, or sends a heartbeat to each hook."""
-MOMENT_SECONDS = 7.0
-"""Between the last look at who owns a node, or at a record's end, and the arrival of a call."""
 NOTICE = timedelta(minutes=2)
 UNTAKEN = "AWS did not take the machine"
-STEP_SECONDS = 21.0
-"""A wall clock may be wrong by so much."""
 
 
 class Departures:
@@ -243,11 +240,3 @@ class Departures:
 
     def _violate(self, what: str) -> None:
         self._world.judge.violate(11, what)
-
-
-def nodes_of(record: Record) -> Iterator[str]:
-    """The ids of the nodes that a record takes away."""
-    leaving: Any = record.plan.get("leaving") or ()
-    for each in leaving:
-        if isinstance(each, Mapping) and each.get("node_id"):
-            yield str(each["node_id"])

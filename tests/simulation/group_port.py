@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
+from tests.simulation.port import Port, carried
 from worker.ports.hooks import Hold, Release
 from worker.ports.scaling import Activities, Group, Member
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
     from tests.simulation.world import World
-from tests.simulation.port import Port, carried
 
 
 class GroupsPort(Port):

@@ -70,7 +70,7 @@ class Moments:
         ways: tuple[Availability, ...] = ("active", "pause")
         new = self._luck.choice([each for each in ways if each != node.availability])
         self._world.chaos.happens(f"somebody changes a node during {step}", node=node.id, to=new)
-        self._world.chaos.set_availability(node.id, new)
+        self._world.chaos.people.set_availability(node.id, new)
 
     # --- The journal --------------------------------------------------------------------------------------------
 

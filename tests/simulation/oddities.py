@@ -5,9 +5,10 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.chaos import AWAY, NO_CAPACITY
 from tests.simulation.cloud import MANAGERS, WORKERS
 from tests.simulation.engines import FOREIGN_INSTANCE
+from tests.simulation.mishaps import NO_CAPACITY
+from tests.simulation.people import AWAY
 from worker.ports.swarm import PROTECT_LABEL, Node
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from shared.errors import Unavailable
 from shared.messages import Role
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
+from tests.simulation.port import Port, carried
 from worker.ports.swarm import Availability, Node, Task, Workload
 from worker.ports.swarm_changes import ServiceChange
 
 if TYPE_CHECKING:
     from tests.simulation.processes import Process
     from tests.simulation.world import World
-from tests.simulation.port import Port, carried
 
 
 class Subscription(AbstractAsyncContextManager["Subscription"]):
@@ -91,7 +91,7 @@ class SwarmPort(Port):
         return found
 
     def _tasks(self, service_id: str | None, node_id: str | None) -> Sequence[Task]:
-        self.world.judge.looked()
+        self.world.judge.drained.looked()
         found: Sequence[Task] = at_once(self.target.tasks(service_id=service_id, node_id=node_id))
         return found
 
@@ -106,7 +106,7 @@ class SwarmPort(Port):
         return found
 
     def _workload(self, node_ids: Collection[str], service_ids: Collection[str]) -> Workload:
-        self.world.judge.looked()
+        self.world.judge.drained.looked()
         found: Workload = at_once(self.target.workload(node_ids, service_ids))
         return found
 

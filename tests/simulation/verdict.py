@@ -5,9 +5,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from shared.records import Record, State
-from tests.simulation.claims import COULD_NOT, same_key
+from tests.simulation.claims import same_key
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
+from tests.simulation.failures import COULD_NOT
 from worker.requests.events import EVENTS
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Verdict:
     def _check_nodes(self) -> None:
         """No node that lives is left out of use, or demoted, by us."""
         machines = self._world.machines
-        for node_id, how, request in self._world.judge.left_out():
+        for node_id, how, request in self._world.judge.drained.left_out():
             if not machines.goes(node_id) and not self._excused(request):
                 self._violate(10, f"{node_id} was left {how} by {request}")
 

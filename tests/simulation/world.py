@@ -10,7 +10,6 @@ from tests.fakes.journal import InMemoryJournal
 from tests.fakes.lease import InMemoryLeaseStore
 from tests.simulation.aws_events import AwsEvents
 from tests.simulation.chaos import Chaos
-from tests.simulation.claims import PAUSE
 from tests.simulation.cloud import MANAGERS, WORKERS, SimulatedGroups, SimulatedSwarm
 from tests.simulation.departures import Departures
 from tests.simulation.evidence import Effect, Evidence
@@ -24,6 +23,7 @@ from tests.simulation.ports import AlertsPort, InboxPort, JournalPort, LeasePort
 from tests.simulation.processes import Process, WorldClock
 from tests.simulation.profile import Profile
 from tests.simulation.queue import Queue
+from tests.simulation.skips import PAUSE
 from tests.simulation.swarm_port import Subscription, SwarmPort
 from tests.simulation.trace import Trace
 from tests.simulation.verdict import Verdict
@@ -90,7 +90,7 @@ class World:
     def run(self) -> None:
         """From the beginning to the quiet after the last trouble."""
         self.loop.call_soon(self.begin)
-        self.clockwork.before_step = self.chaos.before_step
+        self.clockwork.before_step = self.chaos.orchestrator.before_step
         self.clockwork.run_until(LONGEST_SECONDS, self._over)
         Verdict(self).judge(quiet=self._quiet_since is not None)
 
@@ -198,7 +198,7 @@ class World:
         self.trace.log(loop.name if isinstance(loop, SimulatedLoop) else "world", event)
 
     def _node_lost(self, node_id: str) -> None:
-        self.chaos.node_lost(node_id)
+        self.chaos.orchestrator.node_lost(node_id)
         self._swarm_changed()
 
     def _swarm_changed(self) -> None:
