@@ -91,8 +91,8 @@ lab-test: $(READY) ## the tutorial and faults on the real Swarm (root)
 lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Docker engines (root)
 	@$(BIN)/pytest -q -m lab tests/e2e/cloudformation/test_bootstrap_engines.py tests/e2e/cloudformation/test_guard_engine.py
 
-picture: $(READY) ## docs/page.png anew, by a browser (chromium)
-	@REFRESH=1 $(PYTEST) -q tests/e2e/browser/test_picture.py
+picture: $(READY) ## docs/page.png and docs/dashboard.png anew, by a browser (chromium, prometheus)
+	@REFRESH=1 $(PYTEST) -q tests/e2e/browser/test_picture.py tests/e2e/test_dashboard.py
 
 lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
 	@$(BIN)/pytest -q -m lab tests/scaffolding/tutorial/test_tutorial_engines.py

@@ -1,8 +1,13 @@
-"""Every query of the dashboard has an answer from a real Prometheus that has watched a real run."""
+"""Every query of the dashboard has an answer from a real Prometheus that has watched a real run, and is drawn from it.
+
+There is no Grafana here: `panels` draws them, and a browser makes a picture of it, which `make picture` keeps.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 import shutil
 import signal
@@ -18,8 +23,11 @@ import pytest
 import requests
 
 from infra.local.loopback import free_ports
+from tests.e2e.browser.chromium import chromium
+from tests.e2e.browser.portrait import MOST_BYTES, label, labelled
 from tests.e2e.environment import DOWN, NODES, UP, Caller, Environment, until
-from tests.scaffolding.monitoring.dashboard import queries, ready
+from tests.e2e.panels import PAGE_WIDTH, Drawing, empty
+from tests.scaffolding.monitoring.dashboard import PICTURE, dashboard, queries, ready, titles
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,6 +35,10 @@ pytestmark = [
 ]
 
 SETTINGS: Final = {"SCALE_UP_COOLDOWN": "1", "SCALE_DOWN_COOLDOWN": "1", "WEBHOOK_TOKEN": "correct horse"}
+CLUSTER: Final = "default"
+CAPTION: Final = (
+    "Drawn by a test from what Prometheus has recorded of a run on the emulated AWS. It is not a picture of Grafana."
+)
 _SECONDS: Final = 60.0
 
 
@@ -69,20 +81,33 @@ class Recorded:
         found: list[Any] = answer["data"]["result"]
         return found
 
+    def numbers(self, query: str) -> list[Any]:
+        """Those of the answers that hold a number: a division of nothing by nothing shows nothing."""
+        return [each for each in self.answers(query) if any(math.isfinite(float(value)) for _, value in each["values"])]
+
+    def drawing(self) -> Drawing:
+        """The dashboard, from then until now."""
+        return Drawing(dashboard(), lambda query: self.answers(ready(query, CLUSTER)), self._since, time.time())
+
     def hears(self, query: str) -> None:
         """Wait for an answer."""
         until(lambda: self.answers(query), f"an answer to {query}", _SECONDS, look=0.2)
 
 
 def something_of_everything(env: Environment, recorded: Recorded) -> None:
-    """An up, a down, a service that is not there, a request without the token, and a worker that dies."""
+    """Ups, downs, a service that is not there, a request without the token, and a worker that dies.
+
+    All twice, with Prometheus looking in between: the first of a kind is where a rate begins.
+    """
     caller = Caller(env.variables["INGEST_URL"], {"Authorization": f"Bearer {SETTINGS['WEBHOOK_TOKEN']}"})
-    assert caller.ended(caller.queued(NODES, UP))["state"] == "succeeded"
-    recorded.hears('scaler_group_desired{type="worker"} == 2')
-    assert caller.ended(caller.queued(NODES, DOWN))["state"] == "succeeded"
-    caller.ended(caller.queued("/v1/scale-service?service=nobody&scale=up&by=1"))
+    for times in (1, 2):
+        for way, nodes in ((UP, 2), (DOWN, 1)):
+            assert caller.ended(caller.queued(NODES, way))["state"] == "succeeded"
+            recorded.hears(f'scaler_group_desired{{type="worker"}} == {nodes}')
+        caller.ended(caller.queued("/v1/scale-service?service=nobody&scale=up&by=1"))
+        assert env.caller.post("/v1/reschedule-services").status_code == 401
+        recorded.hears(f'scaler_requests_total{{action="scale-service",outcome="failed"}} == {times}')
     caller.close()
-    assert env.caller.post("/v1/reschedule-services").status_code == 401
     recorded.hears("scaler_nodes_unremovable")
     os.kill(active(env), signal.SIGKILL)
 
@@ -94,7 +119,17 @@ def active(env: Environment) -> int:
     return int(pids[leads.index(True)])
 
 
-def test_every_query_has_an_answer(env: Environment, tmp_path: Path) -> None:
+async def pictured(page: str, folder: Path) -> bytes:
+    """As a browser shows it."""
+    (folder / "dashboard.html").write_text(page)
+    async with chromium() as tab:
+        await tab.open((folder / "dashboard.html").as_uri(), width=PAGE_WIDTH)
+        await tab.picture(folder / PICTURE.name)
+        assert tab.complaints == []
+    return labelled((folder / PICTURE.name).read_bytes(), page)
+
+
+def test_every_query_has_an_answer_and_every_panel_shows_it(env: Environment, tmp_path: Path) -> None:
     with watching(tmp_path, env) as url:
         recorded = Recorded(url)
         recorded.hears("count(up == 1) >= 3")
@@ -102,7 +137,7 @@ def test_every_query_has_an_answer(env: Environment, tmp_path: Path) -> None:
         silent = dict(queries())
 
         def heard() -> bool:
-            for title in [title for title, query in silent.items() if recorded.answers(ready(query, "default"))]:
+            for title in [title for title, query in silent.items() if recorded.numbers(ready(query, CLUSTER))]:
                 del silent[title]
             return not silent
 
@@ -111,3 +146,11 @@ def test_every_query_has_an_answer(env: Environment, tmp_path: Path) -> None:
         except AssertionError:
             assert silent == {}
         assert [title for title, query in queries() if recorded.answers(ready(query, "another"))] == []
+        drawing = recorded.drawing()
+        panels = drawing.panels()
+        assert empty(panels) == []
+        picture = asyncio.run(pictured(drawing.page(panels, CAPTION), tmp_path))
+    assert label(picture) == titles()
+    assert len(picture) < MOST_BYTES
+    if os.environ.get("REFRESH"):
+        PICTURE.write_bytes(picture)

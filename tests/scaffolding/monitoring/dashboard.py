@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 PATH: Final = Path(__file__).parents[3] / "monitoring" / "dashboard.json"
+PICTURE: Final = Path(__file__).parents[3] / "docs" / "dashboard.png"
 RATE: Final = "30s"
 RANGE: Final = "5m"
 
@@ -21,6 +22,11 @@ def dashboard() -> dict[str, Any]:
 def panels() -> list[dict[str, Any]]:
     """Those that show something; rows do not."""
     return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def titles() -> list[str]:
+    """The words that a picture of it shows: its own title, and those of rows and panels."""
+    return [dashboard()["title"], *(panel["title"] for panel in dashboard()["panels"])]
 
 
 def queries() -> Iterator[tuple[str, str]]:
