@@ -16,7 +16,7 @@ from typing import Final
 
 from infra.cloudformation.embed import SCRIPT, bare
 from tests.e2e.cloudformation.commands import Answer, Command, on_path
-from tests.e2e.cloudformation.machines import A_MINUTE, Cluster, Machine
+from tests.e2e.cloudformation.machines import ENDED_SECONDS, Cluster, Machine
 
 ALWAYS: Final = 10_000
 OF_THE_SYSTEM: Final = ("awk", "bash", "cut", "date", "flock", "grep", "mkdir", "rm", "sed", "shuf", "sleep", "sort")
@@ -70,7 +70,7 @@ class Machinery:
         with self._path() as path:
             own = {"PATH": str(path), "PAUSE_SECONDS": "0", "INSTANCE_ID": "", "ADDRESS": "", **settings}
             process = self.machine.start("/bin/bash", str(script), "boot", **own)
-            said, _ = process.communicate(timeout=2 * A_MINUTE)
+            said, _ = process.communicate(timeout=ENDED_SECONDS)
             self._over.set()
         return process.returncode, said
 

@@ -14,7 +14,7 @@ from infra.local.aws import EmbeddedAws
 from infra.local.engine.model import NodeState, Role
 from tests.e2e.cloudformation.commands import AwsCommand, on_path
 from tests.e2e.cloudformation.docker_swarm import DockerCommand, Swarm, instance_of
-from tests.e2e.cloudformation.machines import A_MINUTE, Cluster, nothing, until_all_in
+from tests.e2e.cloudformation.machines import ENDED_SECONDS, Cluster, nothing, until_all_in
 
 
 def roles(swarm: Swarm) -> list[str]:
@@ -272,7 +272,7 @@ def test_containers_logs_go_where_the_template_says(cluster: Cluster) -> None:
     said = {}
     for group in ("", "/docker-swarm/devops"):
         process = manager.start("bash", "-c", f". {SCRIPT}; imds() {{ echo x; }}; daemon_json", LOG_GROUP=group)
-        said[group] = json.loads(process.communicate(timeout=A_MINUTE)[0])
+        said[group] = json.loads(process.communicate(timeout=ENDED_SECONDS)[0])
     assert said[""]["log-driver"] == "json-file"
     logs = said["/docker-swarm/devops"]
     assert (logs["log-driver"], logs["log-opts"]["mode"]) == ("awslogs", "non-blocking")
