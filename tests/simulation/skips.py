@@ -75,14 +75,15 @@ class Skips(Hindsight):
             self._violate(f"{record.id} is said to cool down, but nothing of its kind was done")
 
     def _check_nothing_to_drain(self, record: Record) -> None:
-        """A node was drained already, or is not; a person may have changed it in between."""
+        """A node was drained already, or was not: when it was looked at, whoever has changed it since."""
         cluster = self._world.swarm.cluster
         for node in cluster.nodes.values():
-            if node.hostname != record.node or self._changed_of_late(node.id) or record.duplicate_of is not None:
+            if node.hostname != record.node or record.duplicate_of is not None:
                 continue
             if self._world.machines.joined.get(node.id, 0.0) > self._world.clockwork.now - LOOK_SECONDS:
                 continue  # its machine has joined anew since: another node was meant
-            if ("already drained" in record.message) is not (node.availability == "drain"):
+            of_late = self._world.availabilities(node.id, self._world.clockwork.now - LOOK_SECONDS)
+            if ("already drained" in record.message) not in {each == "drain" for each in of_late}:
                 self._violate(f"{record.id} says: {record.message}, but {node.hostname} is {node.availability}")
 
     def _check_bound(self, record: Record) -> None:

@@ -30,6 +30,7 @@ from tests.simulation.verdict import Verdict
 from tests.simulation.workload import Workload
 from worker.lifecycle import Ports
 from worker.ports.storage import PauseMemory
+from worker.ports.swarm import Availability
 
 LONGEST_SECONDS = 3000.0
 """By then everything must have ended, also the wait for a machine that AWS announces to take, and does not."""
@@ -68,6 +69,8 @@ class World:
         self.decisions: dict[str, str] = {}
         """What the seed has decided, by name: messages, single troubles, whole kinds of them, strikes, actors."""
         self.ready_history: dict[str, list[tuple[float, int]]] = {MANAGERS: [], WORKERS: []}
+        self._availabilities: dict[str, list[tuple[float, Availability]]] = {}
+        """Node ids, and what each was set to, by whomever, and when."""
         self.fine_since: dict[str, float] = {}
         """Nodes that are Ready and Active, as far as the Swarm knows, and since when; managers that are reachable, too.
 
@@ -183,6 +186,12 @@ class World:
             case _:
                 return None
 
+    def availabilities(self, node_id: str, since: float) -> set[Availability]:
+        """What a node was set to at any moment since then."""
+        set_to = self._availabilities.get(node_id, [])
+        before = [each for time, each in set_to if time <= since][-1:]
+        return {*before, *(each for time, each in set_to if time > since)}
+
     def note(self, call: Call, kind: str, target: str, before: object, after: object) -> None:
         """Write down what a call did."""
         effect = self.evidence.effect(self.clockwork.now, kind, target, before, after, call)
@@ -209,4 +218,8 @@ class World:
                 history.append((now, count))
         active = [each for each in self.swarm.cluster.nodes.values() if each.ready and each.availability == "active"]
         fine = [node.id for node in active if node.manager is None or node.manager.reachable]
+        for node in self.swarm.cluster.nodes.values():
+            set_to = self._availabilities.setdefault(node.id, [])
+            if not set_to or set_to[-1][1] != node.availability:
+                set_to.append((now, node.availability))
         self.fine_since = {node_id: self.fine_since.get(node_id, now) for node_id in fine}
