@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from shared.errors import Unavailable
 from shared.records import Record, State
 from tests.behaviour.happens import event, send, taken
 from tests.behaviour.scenario import Scenario, scenario
@@ -68,6 +69,32 @@ async def test_what_never_joins_is_abandoned_and_another_comes() -> None:
         assert (first.state, "it was abandoned, and AWS launches another" in first.message) == (State.FAILED, True)
         await s.until(lambda: ends(s) == ["ABANDON", "CONTINUE"], within=150)
         assert len(s.nodes()) == 3
+
+
+async def test_what_never_joins_is_let_go_before_aws_does_so_though_the_timeout_is_longer() -> None:
+    """Heartbeats keep a hold for 100 of its time-outs; what the hook does by default is not what was asked for."""
+    async with scenario(workers=2) as s:
+        hooked(s, timeout=30)
+        await s.started(reschedule_timeout=4000)
+        s.launcher.never_joins = 1
+        up = s.up()
+        await s.until(lambda: ends(s)[:1] == ["ABANDON"], within=3020)
+        first = await s.ended(joinings(s)[0].id)
+        assert "has not joined the Swarm within 2980 seconds; it was abandoned" in first.message
+        await s.ended(up, within=200)
+
+
+async def test_where_aws_takes_no_heartbeat_the_wait_ends_with_the_hold_and_nothing_is_abandoned() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s, timeout=60)
+        process = await s.started(reschedule_timeout=1000)
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: bool(joinings(s)), within=20)
+        process.ports.refuse("groups.heartbeat", *[Unavailable("AWS does not answer")] * 100)
+        record = await s.ended(joinings(s)[0].id, within=120)
+        assert (record.state, ends(s)) == (State.SKIPPED, ["timeout"])
+        assert record.message.endswith("AWS does not hold it any more, for want of a heartbeat that AWS took")
 
 
 async def test_the_setting_keeps_what_never_joins() -> None:

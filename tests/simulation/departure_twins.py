@@ -11,12 +11,14 @@ from tests.simulation.world import World
 from worker.flows import drain, holding, joining, leaving
 from worker.flows import give_back as give_back_flow
 from worker.flows.leaving import NodeLeaving
+from worker.flows.leaving_end import LeavingEnd
 from worker.intake import eventbridge
 from worker.intake.lookout import Lookout
 from worker.intake.receiver import Receiver
 from worker.leadership.period import Leadership
 from worker.ports.hooks import Hold
 from worker.requests import owners
+from worker.requests.plans import LeavingPlan
 from worker.requests.request import OpenRequest
 
 HEARTBEAT_SECONDS = 10.0
@@ -40,11 +42,11 @@ async def look_for_nothing(_lookout: Lookout) -> None:
 
 
 @asynccontextmanager
-async def _kept_for_ever(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
+async def _kept_for_ever(leadership: Leadership, request: OpenRequest) -> AsyncIterator[holding.Keeping]:
     hold = holding.hold_of(request)
     if hold is not None:
         asyncio.ensure_future(_beat_for_ever(leadership, hold))  # noqa: RUF006 - the loop keeps it
-    yield
+    yield holding.Keeping()
 
 
 async def _beat_for_ever(leadership: Leadership, hold: Hold) -> None:
@@ -58,6 +60,23 @@ def heartbeats_without_end(_world: World, stack: ExitStack) -> None:
     """The heartbeats of a hook outlive the request that they were for."""
     for flow in (leaving, joining):
         stack.enter_context(mock.patch.object(flow, "kept", _kept_for_ever))
+
+
+@asynccontextmanager
+async def _never_kept(_leadership: Leadership, _request: OpenRequest) -> AsyncIterator[holding.Keeping]:
+    yield holding.Keeping()
+
+
+def no_heartbeats(_world: World, stack: ExitStack) -> None:
+    """Nobody extends a hook: it runs out over the work."""
+    for flow in (leaving, joining):
+        stack.enter_context(mock.patch.object(flow, "kept", _never_kept))
+
+
+@instead(LeavingEnd, "_serves")
+async def always_taken(_end: LeavingEnd, _plan: LeavingPlan) -> bool:
+    """What AWS announces, it does."""
+    return False
 
 
 def own_what_others_took(_world: World, stack: ExitStack) -> None:

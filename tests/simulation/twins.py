@@ -197,6 +197,8 @@ TWINS = (
     Twin("notices", "the notice of a spot interruption", 11, departures.hear_no_notice),
     Twin("lookout", "the look for holds of which no event tells", 11, departures.look_for_nothing, known=2),
     Twin("endless", "the end of the heartbeats", 11, departures.heartbeats_without_end),
+    Twin("heartbeats", "the heartbeats while there is work", 11, departures.no_heartbeats, known=777),
+    Twin("untaken", "the look whether AWS has taken what it announced", 10, departures.always_taken, known=32),
     Twin("owner", "the question who owns a node now", 11, departures.own_what_others_took, known=121),
     Twin("causes", "the one departure for all of its causes", 11, departures.lead_each, known=37),
     Twin("hooks", "the names of our own hooks", 11, departures.complete_any_hook, known=37),

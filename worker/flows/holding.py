@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.h
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -26,6 +27,21 @@ LONGEST = timedelta(hours=48)
 RETRY_SECONDS = 2.0
 UNKNOWN_TIMEOUT = timedelta(seconds=60)
 """Of a hook whose time-out could not be read: short enough for most."""
+LAPSE_SECONDS = 10.0
+"""A hold is over for sure so long after its time-out: what a heartbeat may take on its way."""
+
+
+@dataclass(slots=True)
+class Keeping:
+    """A hold that is kept."""
+
+    until: Deadline | None = None
+    """When AWS lets it go unless it takes another heartbeat. None: not known."""
+
+    @property
+    def lapsed(self) -> bool:
+        """Whether AWS has let it go, for want of heartbeats."""
+        return self.until is not None and self.until.elapsed > self.until.timeout + LAPSE_SECONDS
 
 
 def hold_of(request: OpenRequest) -> Hold | None:
@@ -37,15 +53,15 @@ def hold_of(request: OpenRequest) -> Hold | None:
 
 
 @asynccontextmanager
-async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[None]:
-    """While the block lasts, the hold of the request does not run out."""
-    hold = hold_of(request)
+async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[Keeping]:
+    """While the block lasts, the hold of the request does not run out, as far as AWS takes heartbeats."""
+    hold, keeping = hold_of(request), Keeping()
     if hold is None:
-        yield
+        yield keeping
         return
-    beating = asyncio.ensure_future(_beat(leadership, request, hold))
+    beating = asyncio.ensure_future(_beat(leadership, request, hold, keeping))
     try:
-        yield
+        yield keeping
     finally:
         beating.cancel()
         await asyncio.wait([beating])
@@ -53,32 +69,52 @@ async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[No
             beating.exception()  # the end of the leadership: whatever runs here ends of the same
 
 
-async def let_go(leadership: Leadership, request: OpenRequest, release: Release) -> None:
-    """Complete the hold of a request, if it has one. Raises Unavailable, Refused."""
+async def longest(leadership: Leadership, request: OpenRequest) -> timedelta:
+    """For how long heartbeats can keep the hold of a request, from its beginning."""
+    hold = hold_of(request)
+    return LONGEST if hold is None else _longest(await _timeout(leadership, hold))
+
+
+def _longest(timeout: timedelta) -> timedelta:
+    return min(timeout * MOST_TIMEOUTS, LONGEST)
+
+
+async def let_go(leadership: Leadership, request: OpenRequest, release: Release) -> bool:
+    """Complete the hold of a request, if it has one. Raises Unavailable, Refused. False: it was over already."""
     hold = hold_of(request)
     if hold is None:
-        return
+        return True
+    held = True
     try:
         await leadership.change_groups.complete(hold, release)
     except NotFound:
-        log.info("hold_is_over", request=request.id, hook=hold.hook, instance=hold.instance_id)
-    else:
-        log.info("hold_completed", request=request.id, hook=hold.hook, instance=hold.instance_id, result=release)
+        held = False
+    log.info(
+        "hold_completed" if held else "hold_is_over",
+        request=request.id,
+        hook=hold.hook,
+        instance=hold.instance_id,
+        result=release,
+    )
     leadership.let_go.add((hold.group, hold.hook, hold.instance_id))
+    return held
 
 
-async def _beat(leadership: Leadership, request: OpenRequest, hold: Hold) -> None:
+async def _beat(leadership: Leadership, request: OpenRequest, hold: Hold, keeping: Keeping) -> None:
     """A heartbeat each half of the hook's time-out, the first counted from when the hold began.
 
     One that was found without its event, and so without a token, may have begun long ago: it gets one at once.
     """
     timeout = await _timeout(leadership, hold)
     began = leadership.deadline(request.record.requested_at, timedelta() if hold.token is None else timeout / 2)
-    limit = leadership.deadline(request.record.requested_at, min(timeout * MOST_TIMEOUTS, LONGEST))
+    limit = leadership.deadline(request.record.requested_at, _longest(timeout))
+    if hold.token is not None:
+        keeping.until = leadership.deadline(request.record.requested_at, timeout)
     await asyncio.sleep(began.remaining)
     while not limit.passed:
         if not await _sent(leadership, hold, limit):
             return
+        keeping.until = Deadline(asyncio.get_running_loop().time(), timeout.total_seconds())
         await asyncio.sleep(timeout.total_seconds() / 2)
 
 

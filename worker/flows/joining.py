@@ -1,6 +1,7 @@
 """An instance on its way in, held by a launch hook: it may serve once it is a Ready node of the Swarm.
 
-One that does not join in time is let go as LAUNCH_HOOK_RESULT says. ABANDON ends the machine, so it needs proof that it
+One that does not join within RESCHEDULE_TIMEOUT, or for as long as heartbeats can keep it (100 time-outs of its hook or
+48 hours), is let go as LAUNCH_HOOK_RESULT says. ABANDON ends the machine, so it needs proof that it
 is none of the nodes: Docker answered throughout, the group's other nodes can be matched, and no node ever was this
 instance. Two in a row without a join between them are a fault of the image or the network, not of machines: then the
 next one is kept, and told.
@@ -16,7 +17,7 @@ from shared.messages import Role
 from shared.records import State
 from worker.decisions.matching import claimants, matched
 from worker.flows.flow import Context
-from worker.flows.holding import hold_of, kept, let_go
+from worker.flows.holding import hold_of, kept, let_go, longest
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.hooks import Release
 from worker.ports.scaling import Instance
@@ -31,6 +32,9 @@ log = structlog.get_logger()
 MOST_ABANDONED = 2
 """In a row."""
 ONE_AT_A_TIME = "abandoned instances"
+LAST_MARGIN = timedelta(seconds=20)
+"""So long before AWS lets it go by itself, heartbeats or not, an instance is let go: the default of its hook may be
+another result."""
 
 
 class NodeJoining:
@@ -70,25 +74,26 @@ class NodeJoining:
             await let_go(self._leadership, request, "CONTINUE")
             await request.end(State.SUCCEEDED, f"{instance_of(request.record)} may enter the warm pool")
             return
-        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        held = await longest(self._leadership, request) - LAST_MARGIN
+        seconds = min(self._leadership.settings.reschedule_timeout, max(held, timedelta())).total_seconds()
         await request.enter(
             "wait",
-            plan=JoiningPlan().but(watched_by=self._leadership.token),
+            plan=JoiningPlan().but(watched_by=self._leadership.token, seconds=seconds),
             waits=f"{instance_of(request.record)} to be a Ready node of the Swarm",
             seconds=seconds,
         )
 
     async def _wait(self, request: OpenRequest) -> None:
         instance = instance_of(request.record)
-        deadline = self._leadership.deadline(request.entered("wait"), self._leadership.settings.reschedule_timeout)
+        deadline = self._leadership.deadline(request.entered("wait"), self._longest(request))
 
         async def joined() -> str | None:
-            if self._is_over(request):
+            if self._is_over(request) or keeping.lapsed:
                 return ""
             node = matched(*await self._look(request)).get(instance)
             return node.hostname or node.id if node is not None and _serves(node) else None
 
-        async with kept(self._leadership, request):
+        async with kept(self._leadership, request) as keeping:
             with request.waiting_for(f"{instance} to be a Ready node of the Swarm", seconds=deadline.remaining):
                 name = await self._leadership.poll(request.id, joined, every=TICK_SECONDS, deadline=deadline)
             if name:
@@ -96,12 +101,18 @@ class NodeJoining:
                 await let_go(self._leadership, request, "CONTINUE")
                 await request.end(State.SUCCEEDED, f"{name} is a Ready node of the Swarm, and may serve")
             elif name == "":
-                await request.end(State.SKIPPED, f"The hook of {instance} is over: AWS does not hold it any more")
+                why = ", for want of a heartbeat that AWS took" if keeping.lapsed else ""
+                await request.end(State.SKIPPED, f"The hook of {instance} is over: AWS does not hold it any more{why}")
             else:
                 release, why = await self._judge(request)
                 await request.enter(
                     "release", plan=JoiningPlan.parse(request.record.plan).but(release=release, why=why)
                 )
+
+    def _longest(self, request: OpenRequest) -> timedelta:
+        """How long it may take to join."""
+        seconds = JoiningPlan.parse(request.record.plan).seconds
+        return self._leadership.settings.reschedule_timeout if seconds is None else timedelta(seconds=seconds)
 
     async def _release(self, request: OpenRequest) -> None:
         """As it was journaled. A last look goes before an ABANDON: the machine ends of it."""
@@ -112,9 +123,11 @@ class NodeJoining:
             release = "CONTINUE"
         if release == "ABANDON":
             await self._note_abandoned(request, instance)
-        await let_go(self._leadership, request, release)
-        seconds = self._leadership.settings.reschedule_timeout.total_seconds()
+        held = await let_go(self._leadership, request, release)
+        seconds = self._longest(request).total_seconds()
         how = "it was abandoned, and AWS launches another" if release == "ABANDON" else f"it stays: {plan.why}"
+        if not held:
+            how = "AWS had let it go before, as the default of its hook says"
         message = f"{instance} has not joined the Swarm within {seconds:.0f} seconds; {how}. Look at its boot log"
         await request.end(State.FAILED, message, happenings.joined(request.record, instance, message))
         self._condemned.discard((_group(request), instance))

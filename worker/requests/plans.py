@@ -165,6 +165,8 @@ class JoiningPlan(Plan):
 
     watched_by: int = 0
     """The token of the worker that has watched it from the beginning."""
+    seconds: float | None = None
+    """How long it may take to join. None: RESCHEDULE_TIMEOUT, as workers of versions before this one wait."""
     release: str | None = None
     """How it goes on though it did not join: CONTINUE or ABANDON."""
     why: str = ""
