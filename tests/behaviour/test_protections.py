@@ -44,7 +44,7 @@ async def test_a_launch_failure_from_before_the_raise_is_not_ours() -> None:
         request = s.up()
         await s.until(lambda: bool(process.ports.waiting))
         await s.passes(1)
-        s.groups._note(s.groups.groups["workers"], "launch", "failed", reason="somebody else's")
+        s.groups.groups["workers"].activities.launch_failed("somebody else's", "", {})
         await s.passes(1)
         raising.set()
         record = await s.ended(request)

@@ -1,6 +1,7 @@
 """How the groups in memory live: they launch what is missing, end what is too much, and show what they were.
 
-What is asked and refused is left to `groups`; whom a scale-in takes, and what hooks do, to Auto Scaling's rules.
+What is asked and refused is left to `groups`; when instances are launched and ended, whom a scale-in takes, what hooks
+do and what activities say, to Auto Scaling's rules.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infra.local.scaling import placement
+from infra.local.scaling import causes, placement
+from infra.local.scaling.activities import History
+from infra.local.scaling.convergence import Convergence
 from infra.local.scaling.lifecycle import Outcome as HoldOutcome
 from shared.clock import Clock
-from worker.ports.scaling import Activity, ActivityKind, Group, Instance, Outcome, Phase
+from worker.ports.scaling import Group, Instance, Phase
 
 if TYPE_CHECKING:
     from tests.fakes.groups import GroupState
@@ -54,6 +57,7 @@ class InstanceWatcher(Protocol):
 @dataclass(slots=True)
 class Region:
     groups: dict[str, GroupState] = field(default_factory=dict)
+    convergences: dict[str, Convergence] = field(default_factory=dict)
     terminated: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
     dead: set[str] = field(default_factory=set)
@@ -78,36 +82,44 @@ class GroupLife:
         asyncio.get_running_loop().call_later(self.times.launch, self._follow, self._region.groups[name])
 
     def _desire(self, group: GroupState, desired: int) -> None:
+        group.why = causes.asked_to_resize(group.desired, desired)
         group.desired = desired
         group.desired_history.append(desired)
         self.follow(group.name)
 
     def _follow(self, group: GroupState) -> None:
-        while len(group.staying) < group.desired and "Launch" not in group.suspended:
-            if group.refusal is not None:
-                self._note(group, "launch", "failed", reason=group.refusal)
-                asyncio.get_running_loop().call_later(self.times.retry, self._follow, group)
-                return
-            self._launch(group)
-        while len(group.staying) > group.desired and "Terminate" not in group.suspended:
-            chosen = placement.victims(map(_as_policies_see, group.staying), 1)
-            if not chosen:
-                return
-            self._region.killed += chosen
-            self._end(group, chosen[0])
-            self._changed(group)
+        convergence = self._region.convergences.get(group.name) or self._convergence(group)
+        convergence.encourage()  # something new was written in the group
+        convergence.converge()
 
-    def _launch(self, group: GroupState) -> None:
+    def _convergence(self, group: GroupState) -> Convergence:
+        def later(retry: Callable[[], None]) -> None:
+            asyncio.get_running_loop().call_later(self.times.retry, retry)
+
+        acts = _Converging(group, partial(self._launch, group), partial(self._take_out, group))
+        acts.convergence = self._region.convergences[group.name] = Convergence(acts, later)
+        return acts.convergence
+
+    def _launch(self, group: GroupState, cause: str) -> bool:
+        if group.refusal is not None:
+            group.activities.launch_failed(group.refusal, cause, {})
+            return False
         instance = self._add(group, Phase.PENDING)
-        self._note(group, "launch", "succeeded", instance.id)
+        group.activities.launching(instance.id, cause, {}).finish()
         self._changed(group)
         if not group.holds.hold_at("launch", instance.id, partial(self._begin_to_serve, group, instance.id)):
             self._begin_to_serve(group, instance.id, HoldOutcome(abandoned=False))
+        return True
+
+    def _take_out(self, group: GroupState, instance_id: str, cause: str) -> None:
+        self._region.killed.append(instance_id)
+        self._end(group, instance_id, cause)
+        self._changed(group)
 
     def _begin_to_serve(self, group: GroupState, instance_id: str, how: HoldOutcome) -> None:
         """No launch hook holds it any more. One that was abandoned ends instead."""
         if how.abandoned:
-            self._end(group, instance_id)
+            self._end(group, instance_id, causes.abandoned(self._clock.now()))
             self.follow(group.name)
         else:
             asyncio.get_running_loop().call_later(self.times.pending, self._serve, group, instance_id)
@@ -132,7 +144,7 @@ class GroupLife:
             group.instances[instance_id] = replace(instance, phase=Phase.IN_SERVICE)
             self._changed(group)
 
-    def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
+    def _end(self, group: GroupState, instance_id: str, cause: str, *, held: bool = False) -> bool:
         """Whether it was not ending already. `held`: hooks hold it first; else the machine is gone at once."""
         instance = group.instances[instance_id]
         if instance.leaving:
@@ -140,7 +152,7 @@ class GroupLife:
                 self._die(group, instance_id)
             return False
         group.instances[instance_id] = replace(instance, phase=Phase.LEAVING)
-        self._note(group, "termination", "open", instance_id)
+        group.activities.terminating(instance_id, cause, {})
         if not (held and group.holds.hold_at("termination", instance_id, lambda _: self._die(group, instance_id))):
             self._die(group, instance_id)
         return True
@@ -157,6 +169,7 @@ class GroupLife:
 
     def _drop(self, group: GroupState, instance_id: str) -> None:
         del group.instances[instance_id]
+        group.activities.gone(instance_id)
         self._region.terminated.add(instance_id)
         self._changed(group)
 
@@ -175,12 +188,39 @@ class GroupLife:
         )
         group.history.append((asyncio.get_running_loop().time(), seen))
 
-    def _note(self, group: GroupState, kind: ActivityKind, outcome: Outcome, *names: str, reason: str = "") -> None:
-        group.activities.appendleft(Activity(kind, outcome, self._clock.now(), frozenset(names), reason))
-
     def _tell(self, watchers: Sequence[Callable[[str, Instance], None]], group: GroupState, instance: Instance) -> None:
         for watcher in watchers:
             watcher(group.name, instance)
+
+
+@dataclass(slots=True)
+class _Converging:
+    """A group, as its convergence needs it."""
+
+    group: GroupState
+    launch: Callable[[str], bool]
+    take_out: Callable[[str, str], None]
+    convergence: Convergence = field(init=False)
+
+    @property
+    def history(self) -> History:
+        return self.group.activities
+
+    @property
+    def why(self) -> str:
+        return self.group.why
+
+    def converge(self) -> None:
+        self.convergence.converge()
+
+    def missing(self) -> int:
+        return self.group.desired - len(self.group.staying)
+
+    def members(self) -> list[placement.Member]:
+        return list(map(_as_policies_see, self.group.staying))
+
+    def suspended(self, *processes: str) -> bool:
+        return not self.group.suspended.isdisjoint(processes)
 
 
 def _as_policies_see(instance: Instance) -> placement.Member:

@@ -9,24 +9,29 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
-from infra.local.scaling import refusals
+from infra.local.scaling import causes, refusals
+from infra.local.scaling.activities import History
 from shared.clock import Clock
 from shared.errors import NotFound, Refused
 from tests.fakes.group_life import GroupLife, InstanceWatcher
 from tests.fakes.holds import Holds
 from tests.fakes.hooks import Hooks, Port, hooked
+from worker.adapters.autoscaling import activity_of
 from worker.ports.hooks import Hold, LifecycleHook, Release
 from worker.ports.scaling import (
     Activities,
-    Activity,
     CapacityUnit,
     Group,
     Instance,
     Member,
     Phase,
 )
+
+MOST_ACTIVITIES = 100
+"""As many as the worker asks for."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class GroupState:
     min_size: int
     max_size: int
     holds: Holds
+    activities: History
     protects_new: bool = True
     refreshing: bool = False
     refusal: str | None = None
@@ -50,8 +56,8 @@ class GroupState:
     """Whether AWS says what capacity a termination left."""
     suspended: set[str] = field(default_factory=set)
     instances: dict[str, Instance] = field(default_factory=dict)
-    activities: deque[Activity] = field(default_factory=lambda: deque(maxlen=100))
-    """Newest first."""
+    why: str = ""
+    """Who wanted the desired capacity."""
     desired_history: list[int] = field(default_factory=list)
     history: deque[tuple[float, Group]] = field(default_factory=lambda: deque(maxlen=200))
 
@@ -86,8 +92,8 @@ class InMemoryGroups(GroupLife, Port):
         self, name: str, *, desired: int, min_size: int = 0, max_size: int = 10, protects_new: bool = True
     ) -> list[str]:
         """A group whose instances are InService already; their ids."""
-        holds = Holds(name, self._clock.now, self._announce)
-        group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, holds, protects_new)
+        holds, history = Holds(name, self._clock.now, self._announce), History(name, "", self._clock.now)
+        group = self._region.groups[name] = GroupState(name, desired, min_size, max_size, holds, history, protects_new)
         group.desired_history.append(desired)
         for _ in range(desired):
             self._add(group, Phase.IN_SERVICE)
@@ -111,14 +117,14 @@ class InMemoryGroups(GroupLife, Port):
         """AWS, or a person, terminates an instance; its hooks hold it first, and the group replaces it."""
         group = self._group_of(instance_id)
         self._region.killed.append(instance_id)
-        self._end(group, instance_id, held=True)
+        self._end(group, instance_id, causes.unhealthy(self._clock.now(), ended=True), held=True)
         self.follow(group.name)
 
     def kill(self, instance_id: str) -> None:
         """The machine dies (or a spot instance is reclaimed); the group replaces it."""
         group = self._group_of(instance_id)
         self._region.killed.append(instance_id)
-        self._end(group, instance_id)
+        self._end(group, instance_id, causes.unhealthy(self._clock.now(), ended=True))
         self.follow(group.name)
 
     # --- The ports ----------------------------------------------------------------------------------------------
@@ -135,8 +141,9 @@ class InMemoryGroups(GroupLife, Port):
     async def activities(self, name: str) -> Activities:
         """The newest activities."""
         now, lag = self._clock.now(), self.times.activities_lag
-        shown = (one for one in self._region.groups[name].activities if (now - one.started_at).total_seconds() >= lag)
-        return Activities(tuple(shown))
+        newest = islice(self._region.groups[name].activities.newest_first(), MOST_ACTIVITIES)
+        shown = (one for one in newest if (now - one.start).total_seconds() >= lag)
+        return Activities(tuple(activity_of(one.as_aws()) for one in shown))
 
     @hooked
     async def refreshing(self, name: str) -> bool:
@@ -190,8 +197,7 @@ class InMemoryGroups(GroupLife, Port):
             group = self._group_of(instance_id)
             at_least = group.min_size if group.desired <= group.min_size else None
             refusals.check_termination(group.name, suspended="Terminate" in group.suspended, at_least=at_least)
-        if self._end(group, instance_id, held=True):
-            group.activities[0] = replace(group.activities[0], lowered_to=group.desired - 1)
+        self._end(group, instance_id, causes.named(self._clock.now(), instance_id, group.desired), held=True)
         self._desire(group, group.desired - 1)
         return group.desired if group.tells_capacity else None
 
@@ -201,7 +207,7 @@ class InMemoryGroups(GroupLife, Port):
         with _refused():
             group = self._group_of(instance_id)
             refusals.check_termination(group.name, suspended="Terminate" in group.suspended, at_least=None)
-        self._end(group, instance_id)
+        self._end(group, instance_id, causes.named(self._clock.now(), instance_id, None))
         self.follow(group.name)
 
     def _seen(self, name: str) -> Group:

@@ -123,7 +123,7 @@ class SimulatedGroups(InMemoryGroups):
         if not serving or "Launch" in group.suspended or group.refusal is not None:
             return None
         victim = self._random.choice(serving).id
-        self._launch(group)
+        self._launch(group, "an instance was launched to aid in balancing the group's zones.")
         asyncio.get_running_loop().call_later(3 + 10 * self._random.random(), self._replaced, group, victim, held)
         return victim
 
@@ -157,13 +157,13 @@ class SimulatedGroups(InMemoryGroups):
         self.dying(instance_id)
         super()._die(group, instance_id)
 
-    def _end(self, group: GroupState, instance_id: str, *, held: bool = False) -> bool:
+    def _end(self, group: GroupState, instance_id: str, cause: str, *, held: bool = False) -> bool:
         if instance_id not in group.instances:
             return False  # a hook that held it is over after it
         if not group.instances[instance_id].leaving:
             hand = self._hand or self.lowered_by.get(group.name, "nobody")
             self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
-        return super()._end(group, instance_id, held=held)
+        return super()._end(group, instance_id, cause, held=held)
 
 
 class SimulatedSwarm(InMemorySwarm):

@@ -76,7 +76,7 @@ class AwsGroups(LifecycleHooks):
         """The newest activities, at most 100."""
         async with calling("DescribeScalingActivities", self._call_timeout):
             answer = await self._autoscaling.describe_scaling_activities(AutoScalingGroupName=name, MaxRecords=100)
-        return Activities(tuple(map(_activity, answer["Activities"])))
+        return Activities(tuple(map(activity_of, answer["Activities"])))
 
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
@@ -198,7 +198,8 @@ def _phase(state: str) -> Phase:
     return Phase.STANDBY if state in {"EnteringStandby", "Standby"} else Phase.PENDING
 
 
-def _activity(found: Mapping[str, Any]) -> Activity:
+def activity_of(found: Mapping[str, Any]) -> Activity:
+    """An activity, of AWS's words for it."""
     description, message = found.get("Description") or "", found.get("StatusMessage") or ""
     outcome = _outcome(found["StatusCode"], message)
     return Activity(

@@ -1,8 +1,9 @@
 """One Auto Scaling group that behaves in time: it launches, waits, retries, replaces and terminates.
 
 Everything here runs under the world's lock, from a request or from a timer. moto's group keeps the settings and the
-launch template; how many instances there are to be is decided here. How they come and go is left to `launches`,
-`terminations` and `replacements`, who waits in between to `lifecycle`; `activities` has the words.
+launch template; how many instances there are to be is decided here. How that is met is left to `convergence`,
+how they come and go to `launches`, `terminations` and `replacements`, who waits in between to `lifecycle`; `activities`
+and `causes` have the words.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from infra.local.aws.refusals import as_moto_refuses
 from infra.local.aws.replacements import Replacements
 from infra.local.aws.terminations import Terminations
 from infra.local.aws.world import World
-from infra.local.scaling import placement, refusals
+from infra.local.scaling import causes, placement, refusals
 from infra.local.scaling.activities import Activity, History, at
+from infra.local.scaling.convergence import Convergence
 from infra.local.scaling.hooks import Hooks
 from infra.local.scaling.lifecycle import Lifecycle
 
@@ -41,6 +43,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         self.hooks = Hooks(name)
         self.targets = LifecycleTargets(self.world, name)
         self.lifecycle = Lifecycle(self.world.timers, self.targets.tell)
+        self.convergence = Convergence(self, partial(self.later, "launch_retry_seconds"))
         self.launches = Launches(self)
         self.terminations = Terminations(self)
         self.replacements = Replacements(self)
@@ -73,10 +76,7 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         if wanted is None:
             wanted = min(max(self.desired_capacity, low), high)
         before = self.desired_capacity
-        self.why = (
-            f"a user request update of AutoScalingGroup constraints to min: {low}, max: {high}, "
-            f"desired: {wanted} changing the desired capacity from {before} to {wanted}"
-        )
+        self.why = causes.asked_to_update(low, high, before, wanted)
         super().update(*args, **settings | {"desired_capacity": wanted})
 
     # What the API asks for
@@ -84,12 +84,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def resize(self, wanted: int) -> None:
         """SetDesiredCapacity. Raises Refusal outside MinSize and MaxSize."""
         refusals.check_desired(wanted, self.min_size, self.max_size)
-        before = self.desired_capacity
-        self.why = (
-            "a user request explicitly set group desired capacity changing the desired capacity "
-            f"from {before} to {wanted}"
-        )
-        self.launches.encourage()
+        self.why = causes.asked_to_resize(self.desired_capacity, wanted)
+        self.convergence.encourage()
         self.set_desired_capacity(wanted)
 
     def terminate(self, instance_id: str, decrement: bool) -> Activity:
@@ -102,9 +98,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
         before = self.desired_capacity
         if decrement:
             self.desired_capacity -= 1
-        cause = f"{at()} instance {instance_id} was taken out of service in response to a user request"
-        cause += f", shrinking the capacity from {before} to {before - 1}." if decrement else "."
-        activity = self.terminations.take_out(self.member(instance_id), cause)
+        cause = causes.named(self.history.now(), instance_id, before if decrement else None)
+        activity = self.take_out(instance_id, cause)
         self.converge()
         return activity
 
@@ -142,12 +137,16 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def converge(self) -> None:
         """Launch what is missing, take out what is too much."""
         if not self._deleted:
-            missing = (self.desired_capacity or 0) + self.replacements.surplus() - len(self.living())
-            if missing > 0:
-                self.launches.launch(missing)
-            elif missing < 0:
-                self.terminations.shrink(-missing)
+            self.convergence.converge()
         self.changed()
+
+    def launch(self, cause: str) -> bool:
+        """One instance more. False where EC2 refuses it."""
+        return self.launches.one(cause) is not None
+
+    def take_out(self, instance_id: str, cause: str) -> Activity:
+        """Terminate one."""
+        return self.terminations.take_out(self.member(instance_id), cause)
 
     def lost(self, instance_ids: list[str]) -> None:
         """EC2 has terminated or stopped instances behind the group's back; it notices a little later."""
@@ -161,8 +160,8 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
             return
         for state in self.living():
             if state.health_status == "Unhealthy":
-                cause = f"{at()} an instance was taken out of service in response to {_illness(state)}"
-                self.terminations.take_out(state, cause)
+                ended = state.instance.state in ("shutting-down", "terminated", "stopped")
+                self.terminations.take_out(state, causes.unhealthy(self.history.now(), ended))
         self.converge()
 
     def changed(self) -> None:
@@ -203,6 +202,10 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
             return self
         return next((frozen for since, frozen in reversed(self._past) if since <= moment), None)
 
+    def missing(self) -> int:
+        """How many instances there are too few; below zero: too many."""
+        return (self.desired_capacity or 0) + self.replacements.surplus() - len(self.living())
+
     def suspended(self, *processes: str) -> bool:
         """Whether one of these is."""
         return any(process in self._suspended_processes for process in processes)
@@ -221,12 +224,6 @@ class Group(FakeAutoScalingGroup):  # type: ignore[misc] # moto has no types
     def _mark_unhealthy(self, state: Any) -> None:
         state.health_status = "Unhealthy"
         self.check_health()
-
-
-def _illness(state: Any) -> str:
-    if state.instance.state in ("shutting-down", "terminated", "stopped"):
-        return "an EC2 health check indicating it has been terminated or stopped."
-    return "a user health-check."
 
 
 def _first(value: int | None, default: int) -> int:

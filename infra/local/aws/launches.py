@@ -1,7 +1,6 @@
 """How a group's instances come: launched, pending, held by launch hooks, in service.
 
-Where EC2 refuses, or takes back what it has launched, it is tried again a little later. Which zone is next is
-`placement`'s choice, how many are missing the group's.
+Which zone is next is `placement`'s choice, how many are missing and when one is tried again `convergence`'s.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from moto.autoscaling.models import ASG_NAME_TAG, InstanceState
 
 from infra.local.aws import ec2
-from infra.local.scaling import placement
-from infra.local.scaling.activities import Activity, at, refusal_sentence
+from infra.local.scaling import causes, placement
+from infra.local.scaling.activities import Activity, refusal_sentence
 from infra.local.scaling.hooks import Hook
 from infra.local.scaling.lifecycle import Outcome
 from infra.local.scaling.messages import LAUNCHING
@@ -28,20 +27,6 @@ class Launches:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._retrying = False
-
-    def launch(self, number: int) -> None:
-        """So many more, unless that is suspended or has just failed."""
-        if self._group.suspended("Launch") or self._retrying:
-            return
-        for _ in range(number):
-            if self.one(self._cause()) is None:
-                self._retry_later()
-                return
-
-    def encourage(self) -> None:
-        """Somebody wants a number of instances anew: a launch that failed does not hold the next one up."""
-        self._retrying = False
 
     def one(self, cause: str) -> Any | None:
         """The state of a new instance; None where EC2 refuses it."""
@@ -107,8 +92,7 @@ class Launches:
         group = self._group
         if how.abandoned:
             group.history.launch_abandoned(activity, how.token, how.reason)
-            cause = f"{at()} an instance was taken out of service in response to an abandoned lifecycle action."
-            group.terminations.take_out(state, cause)
+            group.terminations.take_out(state, causes.abandoned(group.history.now()))
             group.converge()
             return
         state.lifecycle_state = "Pending:Proceed"
@@ -136,17 +120,8 @@ class Launches:
         group.history.launch_killed(activity, reason)
         group.instance_states = [other for other in group.instance_states if other is not state]
         group.ec2_backend.terminate_instances([state.instance_id])
-        self._retry_later()
+        group.convergence.retry_later()
         group.changed()
-
-    def _retry_later(self) -> None:
-        if not self._retrying:
-            self._retrying = True
-            self._group.later("launch_retry_seconds", self._retry)
-
-    def _retry(self) -> None:
-        self._retrying = False
-        self._group.converge()
 
     def _subnet_in(self, zone: str) -> str:
         group = self._group
@@ -162,11 +137,3 @@ class Launches:
             return None
         number = template.get_version(self._group.launch_template_version).number
         return {"LaunchTemplateId": template.id, "Version": str(number)}
-
-    def _cause(self) -> str:
-        had = len(self._group.members())
-        reason = f"{at()} {self._group.why}.  " if self._group.why else ""
-        return (
-            f"{reason}{at()} an instance was started in response to a difference between desired and actual "
-            f"capacity, increasing the capacity from {had} to {had + 1}."
-        )

@@ -144,7 +144,7 @@ class Refreshes:
         if refresh.high > 100:
             group.replacements.begin(instance_id, "an instance was started in response to an instance refresh.", cause)
         else:
-            group.terminations.take_out(group.member(instance_id), f"{at()} {cause}")
+            group.take_out(instance_id, f"{at()} {cause}")
         group.converge()
 
     def _waited_enough(self, refresh: Refresh) -> None:

@@ -33,7 +33,7 @@ class Replacements:
         """An instance is in service."""
         old, cause = self._pairs.pop(new, ("", ""))
         if old in self._living():
-            self._group.terminations.take_out(self._group.member(old), f"{at()} {cause}")
+            self._group.take_out(old, f"{at()} {cause}")
 
     def surplus(self) -> int:
         """How many living instances there are above what is desired, for as long as both are there."""

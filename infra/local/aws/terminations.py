@@ -1,16 +1,14 @@
 """How a group's instances go: held by terminate hooks, shut down, gone.
 
-Whom a scale-in takes is `placement`'s choice, how many the group's. Both results of a hook lead on: AWS only tells
+Whom a scale-in takes is `placement`'s choice, how many `convergence`'s. Both results of a hook lead on: AWS only tells
 with them whether the other hooks are waited for.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from infra.local.scaling import placement
-from infra.local.scaling.activities import Activity, at
+from infra.local.scaling.activities import Activity
 from infra.local.scaling.lifecycle import Outcome
 from infra.local.scaling.messages import TERMINATING
 
@@ -23,31 +21,11 @@ class Terminations:
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._activities: dict[str, list[Activity]] = defaultdict(list)
-
-    def shrink(self, number: int) -> None:
-        """So many less, of those that are not protected."""
-        group = self._group
-        if group.suspended("Terminate"):
-            return
-        chosen = placement.victims(group.members(), number)
-        if len(chosen) < number:
-            group.history.all_protected(f"{at()} {group.why}.  {at()} group reached equilibrium.")
-        for instance_id in chosen:
-            left = len(group.members())
-            self.take_out(
-                group.member(instance_id),
-                f"{at()} {group.why}.  {at()} an instance was taken out of service in response to a difference "
-                f"between desired and actual capacity, shrinking the capacity from {left} to {left - 1}.  "
-                f"{at()} instance {instance_id} was selected for termination.",
-            )
 
     def take_out(self, state: Any, cause: str) -> Activity:
         """Terminate, through the hooks; asked again for an instance that is going, it is only said again."""
         group = self._group
-        details = {"Subnet ID": state.instance.subnet_id or "", "Availability Zone": state.availability_zone}
-        activity = group.history.terminating(state.instance_id, cause, details)
-        self._activities[state.instance_id].append(activity)
+        activity = self._told(state, cause)
         if state.lifecycle_state.startswith("Terminating"):
             if state.lifecycle_state == "Terminating:Wait":
                 activity.wait()
@@ -69,10 +47,13 @@ class Terminations:
         group.lifecycle.drop(state.instance_id)
         if state.lifecycle_state in ("Terminating", "Terminating:Proceed"):
             return
-        details = {"Subnet ID": state.instance.subnet_id or "", "Availability Zone": state.availability_zone}
-        self._activities[state.instance_id].append(group.history.terminating(state.instance_id, cause, details))
+        self._told(state, cause)
         state.lifecycle_state = "Terminating"
         self._shut_down(state)
+
+    def _told(self, state: Any, cause: str) -> Activity:
+        details = {"Subnet ID": state.instance.subnet_id or "", "Availability Zone": state.availability_zone}
+        return self._group.history.terminating(state.instance_id, cause, details)
 
     def _waited(self, state: Any, _how: Outcome) -> None:
         group = self._group
@@ -86,7 +67,6 @@ class Terminations:
 
     def _gone(self, state: Any) -> None:
         group = self._group
-        for activity in self._activities.pop(state.instance_id, []):
-            activity.finish()
+        group.history.gone(state.instance_id)
         group.instance_states = [other for other in group.instance_states if other is not state]
         group.changed()

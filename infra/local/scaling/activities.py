@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -44,12 +45,17 @@ class Activity:
     description: str
     cause: str
     details: dict[str, str]
+    now: Callable[[], datetime] = now
+    """Of the group's own clock."""
     status: Status = "InProgress"
     message: str | None = None
     progress: int = 50
-    start: datetime = field(default_factory=now)
+    start: datetime = field(init=False)
     end: datetime | None = None
     activity_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def __post_init__(self) -> None:
+        self.start = self.now()
 
     def wait(self) -> None:
         """It waits for whoever is to complete a lifecycle action."""
@@ -57,7 +63,7 @@ class Activity:
 
     def finish(self, status: Status = "Successful", message: str | None = None) -> None:
         """It has ended so."""
-        self.status, self.message, self.progress, self.end = status, message, 100, now()
+        self.status, self.message, self.progress, self.end = status, message, 100, self.now()
 
     def as_aws(self) -> dict[str, Any]:
         """The Activity shape of the API."""
@@ -80,10 +86,12 @@ class Activity:
 class History:
     """The newest activities of one group."""
 
-    def __init__(self, group: str, group_arn: str) -> None:
+    def __init__(self, group: str, group_arn: str, clock: Callable[[], datetime] = now) -> None:
         self._group = group
         self.group_arn = group_arn
+        self.now = clock
         self._kept: deque[Activity] = deque(maxlen=KEPT)
+        self._ends: dict[str, list[Activity]] = defaultdict(list)
 
     def newest_first(self) -> list[Activity]:
         """All that are remembered."""
@@ -125,7 +133,14 @@ class History:
 
     def terminating(self, instance_id: str, cause: str, details: dict[str, str]) -> Activity:
         """An instance is on its way out."""
-        return self._begin(f"Terminating EC2 instance: {instance_id}", cause, details)
+        activity = self._begin(f"Terminating EC2 instance: {instance_id}", cause, details)
+        self._ends[instance_id].append(activity)
+        return activity
+
+    def gone(self, instance_id: str) -> None:
+        """An instance has ended: so has all that led to it."""
+        for activity in self._ends.pop(instance_id, []):
+            activity.finish()
 
     def all_protected(self, cause: str) -> None:
         """A scale-in that finds nothing it may take; said once until something else happens."""
@@ -134,7 +149,7 @@ class History:
             self._begin(description, cause, {}).finish("Cancelled")
 
     def _begin(self, description: str, cause: str, details: dict[str, str]) -> Activity:
-        activity = Activity(self._group, self.group_arn, description, cause, details)
+        activity = Activity(self._group, self.group_arn, description, cause, details, self.now)
         self._kept.append(activity)
         return activity
 
