@@ -7,20 +7,22 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import requests
 
-from tests.e2e.environment import Caller, until
+from tests.e2e.environment import Caller, Measured, until
+from tests.e2e.stopwatch import Stopwatch, ended, waited
 
 TOKEN: Final = "correct horse"
-BUSY: Final = 2.5
-"""By what a machine that does other things besides may miss a bound: each look at a terminal starts a process."""
-SOON: Final = 10.0 * BUSY
+SOON: Final = 10.0
+"""Seconds from a trouble until all show it; JUDGED: where it hangs on the verdicts about nodes. See `Stopwatch`."""
 JUDGED: Final = 60.0
+_LOOK: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,12 @@ class Eyes:
     caller: Caller
     workers: tuple[str, ...]
     token: str = TOKEN
+    pids: tuple[int, ...] = ()
+    """The processes that have a part in what is seen."""
+    waits: list[float] = field(default_factory=list)
+    """Seconds for which each command has waited for a processor."""
+    notes: list[Measured] = field(default_factory=list)
+    """Who takes down how soon a thing was seen."""
 
     def page(self, path: str = "/") -> str:
         """The text of a page."""
@@ -41,8 +49,21 @@ class Eyes:
         environ = {"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1", "SCALER_URL": self.caller.url}
         command = [sys.executable, "-m", "cli", *(words or ("status",))]
         own = {**environ, "SCALER_TOKEN": self.token}
-        done = subprocess.run(command, env=own, capture_output=True, text=True, check=False, timeout=60)
-        return done.returncode, done.stdout + done.stderr
+        with tempfile.TemporaryFile("w+") as said, subprocess.Popen(command, env=own, stdout=said, stderr=said) as run:
+            ended(run.pid)
+            self.waits.append(waited(run.pid))
+            code = run.wait()
+            said.seek(0)
+            return code, said.read()
+
+    def watch(self) -> Stopwatch:
+        """From now on: of these processes, and of this one, where the emulated AWS and Swarm are."""
+        return Stopwatch((os.getpid(), *self.pids))
+
+    def seen(self, what: str, watch: Stopwatch) -> None:
+        """Note how long it took."""
+        for note in self.notes:
+            note(f"seconds until seen: {what}", f"{watch.elapsed:.1f} ({watch.lost:.1f} without a processor)")
 
     def metrics(self) -> str:
         """Those of ingest and of all workers that answer."""
@@ -60,35 +81,38 @@ class Eyes:
         return next((str(each["sentence"]) for each in found if each["code"] == code), "")
 
 
-def shows(eyes: Eyes, wanted: Mapping[str, str], page: str = "/", within: float = SOON) -> None:
+def shows(
+    eyes: Eyes, wanted: Mapping[str, str], page: str = "/", within: float = SOON, watch: Stopwatch | None = None
+) -> None:
     """All that is wanted, at the same time: `page`, `terminal` and `metrics`, each a pattern."""
+    watch = watch or eyes.watch()
 
     def lacking() -> dict[str, str]:
         seen = {"page": eyes.page(page), "terminal": eyes.terminal()[1], "metrics": eyes.metrics()}
+        watch.add(eyes.waits[-1])
         return {where: seen[where] for where, pattern in wanted.items() if not re.search(pattern, seen[where])}
 
-    deadline = time.monotonic() + within
     while left := lacking():
-        if time.monotonic() > deadline:
+        if watch.elapsed > within:
             missing = {where: (wanted[where], text[-3000:]) for where, text in left.items()}
-            raise AssertionError(f"not within {within:.0f} s: {missing}")
+            raise AssertionError(f"not within {within:.0f} s, {watch.lost:.1f} s aside: {missing}")
+    eyes.seen(next(iter(wanted.values()))[:30], watch)
 
 
 def tells(eyes: Eyes, code: str, *words: str, within: float = SOON) -> None:
     """A problem, with these words in its sentence: the same sentence on the page and in the terminal, and its code."""
 
-    def told() -> str | None:
-        said = eyes.problem(code)  # it may be about something else before
-        return said if said and all(word in said for word in words) else None
-
-    sentence = until(told, f"the problem {code} with {words}", within)
+    watch = eyes.watch()
+    while not all(word in (sentence := eyes.problem(code)) for word in ("", *words)) or not sentence:
+        assert watch.elapsed < within, f"not within {within:.0f} s, {watch.lost:.1f} s aside: {code} with {words}"
+        time.sleep(_LOOK)  # what it says before may be about something else
     opening = re.escape(sentence[:60])
     wanted = {
         "page": rf"{code} {opening}",
         "terminal": rf"problem\t{code}\t{opening}",
         "metrics": rf'scaler_problems\{{code="{code}"\}} 1\.0',
     }
-    shows(eyes, wanted, within=within)
+    shows(eyes, wanted, within=within, watch=watch)
 
 
 def over(eyes: Eyes, code: str) -> None:

@@ -1,7 +1,7 @@
 """Somebody is woken at three: each trouble is caused, and all who look say what is wrong and what to do.
 
-The page, `scaler status` and the metrics, within 10 seconds; what hangs on the verdicts about nodes within the 60 that
-docs/reference.md allows them. The words of the page and of the terminal are the same.
+The page, `scaler status` and the metrics, within 10 seconds by a `Stopwatch`; what hangs on the verdicts about nodes
+within the 60 that docs/reference.md allows them. The words of the page and of the terminal are the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.environment import Caller, Environment, until
+from tests.e2e.environment import Caller, Environment, Measured, until
 from tests.e2e.eyes import JUDGED, TOKEN, Eyes, over, shows, tells
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,8 @@ SETTINGS: Final = {
 def eyes(env: Environment) -> Iterator[Eyes]:
     """On the environment's own ingest and workers."""
     caller = Caller(env.variables["INGEST_URL"], {"Authorization": f"Bearer {TOKEN}"})
-    yield Eyes(caller, tuple(env.worker_urls))
+    pids = tuple(map(int, (env.variables["INGEST_PID"], *env.variables["WORKER_PIDS"].split())))
+    yield Eyes(caller, tuple(env.worker_urls), pids=pids)
     caller.close()
 
 
@@ -46,8 +47,9 @@ def late(env: Environment, eyes: Eyes) -> str:
 
 
 @pytest.fixture(autouse=True)
-def mended(env: Environment) -> Iterator[None]:
-    """No fault outlives its test."""
+def mended(env: Environment, eyes: Eyes, measured: Measured) -> Iterator[None]:
+    """No fault outlives its test. How soon all was seen stands at the end."""
+    eyes.notes[:] = [measured]
     yield
     env.mend()
 
@@ -225,7 +227,8 @@ def test_a_pinned_service_and_the_instance_that_never_joined_once_nodes_are_judg
 
 def test_both_workers_are_dead(env: Environment) -> None:
     with env.deployment({}, workers=2, token=TOKEN) as deployment:
-        eyes = Eyes(deployment.caller, tuple(worker.url for worker in deployment.workers))
+        pids = tuple(process.pid for process in deployment.processes)
+        eyes = Eyes(deployment.caller, tuple(worker.url for worker in deployment.workers), pids=pids)
         until(lambda: not eyes.problem("no-worker"), "that all is well")
         for worker in deployment.workers:
             worker.kill()
