@@ -94,8 +94,8 @@ lab-bootstrap: $(READY) ## the cluster template's bootstrap script with real Doc
 picture: $(READY) ## docs/page.png and docs/dashboard.png anew, by a browser (chromium, prometheus)
 	@REFRESH=1 $(PYTEST) -q tests/e2e/browser/test_picture.py tests/e2e/test_dashboard.py
 
-lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built (root)
-	@$(BIN)/pytest -q -m lab tests/scaffolding/tutorial/test_tutorial_engines.py
+lab-tutorial: $(READY) ## docs/tutorial.md typed on real Docker engines, with the images built; compose.yaml on one (root)
+	@$(BIN)/pytest -q -m lab tests/scaffolding/tutorial/test_tutorial_engines.py tests/scaffolding/packaging/test_compose_engine.py
 
 docs: $(READY) ## the tables of docs/reference.md, from the code
 	@$(BIN)/python -m infra.reference

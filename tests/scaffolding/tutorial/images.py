@@ -100,9 +100,14 @@ def archive(files: Iterable[tuple[Path, Path]], links: dict[str, str]) -> bytes:
     return packed.getvalue()
 
 
-def context(folder: Path) -> Path:
-    """What a build is sent, with the wheels of the lock file, checked by their hashes."""
-    for name in BUILD:
+def context(
+    folder: Path, *, more: Sequence[str] = (), lock: str = "requirements.lock", unbuilt: Sequence[str] = ()
+) -> Path:
+    """What a build is sent, with the wheels of the lock file, checked by their hashes.
+
+    `more`: of the repository; `unbuilt`: those of which the index has no wheel.
+    """
+    for name in (*BUILD, *more):
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -110,7 +115,8 @@ def context(folder: Path) -> Path:
         else:
             shutil.copy(source, target)
     download = ["download", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    command = [sys.executable, "-m", "pip", *download, "-d", str(folder / ".wheels"), "-r", "requirements.lock"]
+    sources = [f"--no-binary={','.join(unbuilt)}"] if unbuilt else []
+    command = [sys.executable, "-m", "pip", *download, *sources, "-d", str(folder / ".wheels"), "-r", lock]
     subprocess.run(command, cwd=ROOT, check=True)
     return folder
 
