@@ -242,6 +242,28 @@ async def test_who_finds_a_victim_written_off_as_lost_tells_so_and_takes_no_othe
         assert s.node(spared["instance_id"]).availability == "active"
 
 
+@pytest.mark.parametrize("lag", [0.0, 20.0])
+async def test_a_call_for_an_instance_that_aws_was_ending_already_is_known_by_the_capacity_that_it_left(
+    lag: float,
+) -> None:
+    async with scenario(workers=3, lease_seconds=3) as s:
+        first = await s.started()
+        gate = first.ports.hold("groups.terminate")
+        request = s.down()
+        await s.until(lambda: "groups.terminate" in first.ports.waiting)
+        s.groups.times.terminate, s.groups.times.describe_lag = 40.0, lag
+        (victim,) = s.record(request).plan["leaving"]
+        s.groups.kill(victim["instance_id"])
+        Kill(s, "groups.terminate done", 1)
+        gate.set()
+        await s.until(first.task.done)
+        s.start()
+        record = await s.ended(request)
+        assert (record.state, record.nodes_after) == (State.SUCCEEDED, 2), record.message
+        assert (await s.ended(s.up())).nodes_before == 2
+        assert s.desired == [3, 2, 3]
+
+
 @pytest.mark.parametrize("step", [-20, 25, 3600])
 @pytest.mark.parametrize("made", ["", " done"])
 async def test_a_wall_clock_that_steps_makes_no_second_call_for_an_instance(step: int, made: str) -> None:

@@ -5,7 +5,7 @@ the instance. One that is leaving or gone is never called for again, and never r
 it was our call that ended it, the group's activities tell.
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 
@@ -143,6 +143,8 @@ class Termination:
 
         An instance that looks untouched was either not called for, or Describe lags: only time tells them apart. It
         also tells whether one that looks gone is not only too young for what Describe shows, or its end not recorded.
+        A call for an instance that AWS was ending already takes its part of the capacity all the same, and only the
+        capacity shows that.
         """
 
         async def described() -> int | None:
@@ -151,9 +153,11 @@ class Termination:
                 return fate.lowered_to
             group = await self._leadership.groups.describe(self._group_name)
             member = _member(group, node)
-            if fate is not None or (lag.passed and (member is None or member.leaving)):
-                await self._record_foreign_end(node, group)
-            return None
+            if not lag.passed or (fate is None and member is not None and not member.leaving):
+                return None
+            if group.desired == self._left:
+                return self._left
+            return await self._record_foreign_end(node, group)
 
         lag = self._call_lag(node)
         with self._request.waiting_for(f"AWS to say what became of {node.name}", seconds=lag.remaining):
@@ -161,11 +165,15 @@ class Termination:
                 self._request.id, described, every=TICK_SECONDS / 5, deadline=lag, on_events=False
             )
 
-    async def _record_foreign_end(self, node: DepartingNode, group: Group) -> None:
+    @property
+    def _left(self) -> int:
+        """The desired capacity that the call of the journaled intent leaves."""
+        return (self._plan.intent or Intent()).desired - 1
+
+    async def _record_foreign_end(self, node: DepartingNode, group: Group) -> NoReturn:
         """Somebody else ended the instance: no second one goes for it. Raises GaveUp."""
         plan = self._plan
-        expected = (plan.intent or Intent()).desired - 1
-        why = departures.ended_by_others(self._kind, node.name, group.name, group.desired, expected)
+        why = departures.ended_by_others(self._kind, node.name, group.name, group.desired, self._left)
         await self._note(
             terminated=(*plan.terminated, node.instance_id),
             lost=(*plan.lost, node.name),
@@ -182,7 +190,7 @@ class Termination:
         """It is terminated. The intent's capacity may come from an old description: what is reckoned from it is no
         more than a guess, which Describe has to confirm."""
         plan, told = self._plan, self._leadership.terminated[node.instance_id]
-        desired = (plan.intent or Intent()).desired - 1 if told is None else told
+        desired = self._left if told is None else told
         await self._capacity.changed(self._kind, desired, just_now=just_now and told is not None)
         await self._note(terminated=(*plan.terminated, node.instance_id), intent=None, desired_after=desired)
         log.info("instance_terminated", request=self._request.id, instance=node.instance_id, node=node.name)
