@@ -80,8 +80,7 @@ class Claims(Hindsight):
         since = self._began(record) - LAG_SECONDS
         allowed = {max(group.desired, *self._promised(record))}
         if self._others_changed(group.name, since):
-            before = [seen.desired for time, seen in group.history if time <= since][-1:]
-            allowed |= {*before, *(seen.desired for time, seen in group.history if time > since)}
+            allowed |= self._seen_desired(group.name, since)
         if record.nodes_before not in allowed:
             self._violate(f"{record.id} says {group.name} was at {record.nodes_before}, it was at {sorted(allowed)}")
 

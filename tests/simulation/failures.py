@@ -1,7 +1,7 @@
 """What records of requests that failed say, held against what was so."""
 
 from shared.records import Record
-from tests.simulation.hindsight import Hindsight, group_of
+from tests.simulation.hindsight import LAG_SECONDS, Hindsight, group_of
 
 COULD_NOT = "could not be given back"
 
@@ -30,15 +30,25 @@ class Failures(Hindsight):
                 self._world.judge.violate(10, f"{record.id} has ended, and {node_id} is still {how}: {record.message}")
 
     def _check_unchanged(self, record: Record) -> None:
-        """A down that has terminated nothing leaves the number as it was; so does a replacement of nothing."""
+        """A down that has terminated nothing leaves the number as it was; so does a replacement of nothing.
+
+        One whose instance others took has waited for as many nodes as they desired then.
+        """
         ended = self._world.evidence.of(record.id, "terminate") or self._world.evidence.of(record.id, "replace")
-        changed = record.scale == "up" or ended
+        changed = record.scale == "up" or ended or record.nodes_after in self._waited_for(record)
         if (
             record.action in {"scale-nodes", "replace-node"}
             and not changed
             and record.nodes_after != record.nodes_before
         ):
             self._violate(f"{record.id} changed nothing, but says from {record.nodes_before} to {record.nodes_after}")
+
+    def _waited_for(self, record: Record) -> set[int]:
+        """The desired capacities that a replacement may have seen while it waited for its group to be complete."""
+        began = self._entered.get((record.id, "wait"))
+        if record.action != "replace-node" or began is None:
+            return set()
+        return self._seen_desired(group_of(record), began - LAG_SECONDS)
 
     def _check_lowered(self, record: Record) -> None:
         """Nobody is accused of what an old description only seemed to show."""

@@ -50,6 +50,12 @@ class Hindsight:
             effect.unheard and effect.time > since and self._world.group_of(effect) == group for effect in effects
         )
 
+    def _seen_desired(self, group: str, since: float) -> set[int]:
+        """The desired capacities of a group since then: one of them is what Describe has shown."""
+        history = self._world.groups.groups[group].history
+        before = [seen.desired for time, seen in history if time <= since][-1:]
+        return {*before, *(seen.desired for time, seen in history if time > since)}
+
     def _changed_of_late(self, target: str) -> bool:
         """Somebody else changed it, or a departure took it, so shortly before that nobody may have seen it."""
         now = self._world.clockwork.now
