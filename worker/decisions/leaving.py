@@ -1,6 +1,11 @@
 """How long a node that leaves has, and what of that is for what. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+
+from worker.decisions.matching import INSTANCE_LABEL, claimants
+from worker.ports.scaling import Instance, Phase
+from worker.ports.swarm import Node
 
 SPOT = "spot interruption"
 RECOMMENDED = "rebalance recommendation"
@@ -34,3 +39,17 @@ def wait_for(whole: timedelta, stop_grace: timedelta) -> timedelta:
     `stop_grace`: how long it may take to stop. However long: half of the time it runs.
     """
     return max(whole - min(LAST_MARGIN + stop_grace, whole / 2), timedelta())
+
+
+def successor(node_id: str, hostname: str, instance: str, nodes: Iterable[Node]) -> Node | None:
+    """The node that the engine of one is now: it has left the Swarm, and joined it again on the same machine.
+
+    Only once the former one is not Ready any more, and under its hostname: a label alone may be baked into an image.
+    """
+    listed = list(nodes)
+    if any(each.id == node_id and each.ready for each in listed):
+        return None
+    named = [each for each in listed if each.ready and each.id != node_id and each.hostname == hostname]
+    claiming = claimants(named, [Instance(instance, Phase.LEAVING)]).get(instance, ())
+    unlabelled = [each for each in named if INSTANCE_LABEL not in each.engine_labels]
+    return next(iter((*claiming, *unlabelled)), None)

@@ -62,6 +62,15 @@ def dispute(claiming: Sequence[Node]) -> str:
     return f"claimed by {number} Ready nodes, {', '.join(names[:-1])} and {names[-1]}"
 
 
+def borne_out(claiming: Sequence[Node], instance: Instance) -> Node | None:
+    """Of the Ready nodes that claim an instance the only one whose hostname or address is the instance's. None: there
+    is none, or more than one. Labels are baked into images; hostname and address are of one machine.
+    """
+    ready = [node for node in claiming if node.ready]
+    own = [node for node in ready if node.hostname in _own_names(instance) or node.address in instance.addresses - {""}]
+    return own[0] if len(own) == 1 else None
+
+
 def remembered(known: Mapping[str, str], group: Group) -> dict[str, str]:
     """Who was seen in a group until now, and its instances of today after them: ids and EC2's hostnames."""
     today = {each.id: each.private_dns_name or known.get(each.id, "") for each in group.instances}

@@ -10,23 +10,21 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from shared.errors import NotFound
+from shared.errors import NotFound, Unavailable
 from shared.records import State
 from worker.decisions import leaving
-from worker.decisions.matching import claimants, disputed
 from worker.errors import OwnNodeLeaves, Revised
 from worker.flows.drain import Drain, Terms
 from worker.flows.flow import Context
 from worker.flows.holding import kept, let_go
 from worker.flows.leaving_end import LeavingEnd
 from worker.flows.leaving_managers import LeavingManagers
+from worker.flows.leaving_node import LeavingNode
 from worker.flows.recommended import RecommendedLeaving
 from worker.leadership.deadline import Deadline
-from worker.ports.scaling import Instance, Phase
-from worker.ports.swarm import Node
-from worker.requests import happenings, owners
+from worker.requests import owners
 from worker.requests.events import instance_of, is_recommended
-from worker.requests.plans import DepartingNode, LeavingPlan
+from worker.requests.plans import LeavingPlan
 from worker.requests.request import OpenRequest
 
 log = structlog.get_logger()
@@ -42,7 +40,8 @@ class NodeLeaving:
         self._context = context
         self._leadership = context.leadership
         self._managers = LeavingManagers(context)
-        self._end = LeavingEnd(context)
+        self._node = LeavingNode(context)
+        self._end = LeavingEnd(context, self._node)
         self._recommended = RecommendedLeaving(context)
 
     async def step(self, request: OpenRequest) -> None:
@@ -52,6 +51,8 @@ class NodeLeaving:
                 await self._begin(request)
             case "join":
                 await self._join(request)
+            case "wait":
+                await self._node.wait(request)
             case _ if is_recommended(request.record):
                 await self._recommended.step(request)
             case "drain":
@@ -93,44 +94,13 @@ class NodeLeaving:
         elif is_recommended(request.record):
             await self._recommended.step(request)
         else:
-            await self._take_over(request, instance)
+            await self._node.take_over(request, self._earliest(request))
 
     def _terminated_by_us(self, instance: str) -> str | None:
         other = owners.terminator(self._context.requests, instance)
         if other is not None:
             return f"Request {other}"
         return "A request that has ended" if instance in self._leadership.terminated else None
-
-    async def _take_over(self, request: OpenRequest, instance: str) -> None:
-        """Own the node from the one write on that names it; what it was before is inherited."""
-        node = await self._node(instance)
-        if node is None:
-            await let_go(self._leadership, request, "CONTINUE")
-            await request.end(State.SUCCEEDED, f"{instance} is no node of the Swarm: nothing runs there to be moved")
-            return
-        name = node.hostname or node.id
-        departing = DepartingNode.of(instance, name, node)
-        departing = owners.inherited(self._context.requests, departing)
-        plan = LeavingPlan().but(
-            forced=True,
-            nodes=(departing,),
-            chosen={name: str(request.record.request.get("cause"))},
-            until=self._earliest(request),
-        )
-        request.say(happenings.leaving(request.record, name, plan.until))
-        await request.enter("drain", plan=plan, message=happenings.leaving_begun(request.record, name))
-
-    async def _node(self, instance: str) -> Node | None:
-        """The node that the instance is. None: none, or two Ready ones say they are it, and nobody can tell."""
-        nodes = await self._leadership.swarm.nodes()
-        claiming = claimants(nodes, [Instance(instance, Phase.LEAVING)]).get(instance, ())
-        if not claiming:
-            claiming = claimants(nodes, await self._instances()).get(instance, ())
-        return claiming[0] if claiming and not disputed(claiming) else None
-
-    async def _instances(self) -> list[Instance]:
-        groups = [pool.group for pool in self._leadership.pools.values() if pool.group]
-        return [each for name in groups for each in (await self._leadership.groups.describe(name)).instances]
 
     # --- The work -----------------------------------------------------------------------------------------------
 
@@ -144,7 +114,7 @@ class NodeLeaving:
             problems = await self._moved(request)
         if problems is not None:
             plan = LeavingPlan.parse(request.record.plan)
-            await request.enter("complete", plan=plan.but(cut_off=tuple(problems)))
+            await request.enter("complete", plan=plan.but(cut_off=(*plan.cut_off, *problems)))
 
     async def _moved(self, request: OpenRequest) -> list[str] | None:
         """What did not move. None: the deadline has come nearer."""
@@ -229,9 +199,19 @@ class NodeLeaving:
     async def _complete(self, request: OpenRequest) -> None:
         """A manager is demoted; then AWS may have the machine."""
         async with kept(self._leadership, request):
+            if await self._joined_again(request):
+                return
             await self._managers.demote_when_allowed(request)
             await let_go(self._leadership, request, "CONTINUE")
         await request.enter("remove")
+
+    async def _joined_again(self, request: OpenRequest) -> bool:
+        """Whether another node has to be drained. Where Docker does not answer, AWS need not wait for that."""
+        try:
+            return await self._node.joined_again(request, await self._leadership.swarm.nodes())
+        except Unavailable as error:
+            log.info("leaving_node_not_looked_at", request=request.id, error=str(error))
+            return False
 
     async def _join(self, request: OpenRequest) -> None:
         """Wait for the request that does the work; complete the own hook when it does."""

@@ -11,6 +11,7 @@ from worker.flows.flow import Context
 from worker.flows.give_back import give_back
 from worker.flows.gone_nodes import remove_gone_node
 from worker.flows.holding import let_go
+from worker.flows.leaving_node import LeavingNode
 from worker.leadership.deadline import Deadline
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.scaling import Phase
@@ -27,7 +28,9 @@ SOON_SECONDS = 2.0
 class LeavingEnd:
     """The last step of `node-leaving`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, node: LeavingNode | None = None) -> None:
+        """`node` sees to an engine that joins again; without it nobody does."""
+        self._node = node
         self._context = context
         self._leadership = context.leadership
         self._down: set[str] = set()
@@ -41,7 +44,8 @@ class LeavingEnd:
         removed = partial(self._removed, request, plan)
         with request.waiting_for(f"{plan.nodes[0].name} to be Down", seconds=deadline.remaining):
             if await self._leadership.poll(request.id, removed, every=partial(self._pause, request), deadline=deadline):
-                await self._ended(request, "its node is removed")
+                if request.record.step == "remove":  # else another node has to be drained first
+                    await self._ended(request, "its node is removed")
                 return
         if await self._serves(plan):
             await give_back(self._context, request, plan)
@@ -80,7 +84,10 @@ class LeavingEnd:
         node_id, other = plan.nodes[0].node_id, taken_by(self._context.requests, request, plan.nodes[0])
         if other is not None and is_recommended(request.record):
             raise GaveUp(departures.taken_over(plan.nodes[0].name, other))
-        node = next((each for each in await self._leadership.swarm.nodes() if each.id == node_id), None)
+        nodes = await self._leadership.swarm.nodes()
+        if self._node is not None and await self._node.joined_again(request, nodes):
+            return True
+        node = next((each for each in nodes if each.id == node_id), None)
         if node is None:
             return True
         if node.state != "down":

@@ -29,6 +29,20 @@ def leaving_begun(record: Record, node: str) -> str:
     return f"Moving what runs on {node} ({record.request.get('cause')})"
 
 
+def not_joined_yet(instance: str) -> str:
+    """A machine leaves that is no node yet."""
+    return f"{instance} leaves, and has not joined the Swarm yet: it is drained if it does before its machine ends"
+
+
+def in_dispute(instance: str, dispute: str, *, over: bool) -> str:
+    """A machine leaves, and nobody can tell which node it is. `over`: whether its time is."""
+    what = "Neither was drained" if over else "Neither is drained while nobody can tell which it is"
+    return (
+        f"{instance} leaves, and is {dispute}. {what}: drain the one that it is (`docker node update --availability "
+        "drain`), and give each Docker engine its own label instance_id=INSTANCE_ID"
+    )
+
+
 def quorum(record: Record, node: str, refusal: str, *, held: bool) -> Alert:
     """A manager leaves that must not be demoted yet."""
     what = "its hook is held until another manager is reachable" if held else "AWS does not wait: it goes all the same"
