@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.crash_setup import CrashSetups
+from tests.e2e.crash_setups import CrashSetups
 from tests.e2e.environment import Environment, Measured
 from tests.real import mark
 

@@ -7,30 +7,16 @@ spot takes, when the test says so.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from infra.local.fault import send
 from shared.clock import rfc3339
-from tests.e2e.crash_rows import (
-    COMPLETE,
-    END,
-    PAUSE,
-    REMOVE,
-    TAKEN,
-    UPDATE,
-    Act,
-    Before,
-    End,
-    Row,
-    both,
-    enters,
-    middle,
-)
+from tests.e2e.caller import until
+from tests.e2e.crash_act import COMPLETE, Act, Before, End
 from tests.e2e.crash_setup import CrashSetup, wall
-from tests.e2e.environment import until
-from tests.e2e.tap import Point, asking, entering, named, noting
+from tests.e2e.tap import asking
 
 SPOT: Final = Path(__file__).parents[1] / "payloads" / "events" / "spot_interruption.json"
 LAUNCH: Final = ("scaler-launch", "autoscaling:EC2_INSTANCE_LAUNCHING")
@@ -233,44 +219,3 @@ def _host(node: Mapping[str, Any]) -> str:
 
 def _instance(node: Mapping[str, Any]) -> str:
     return str(node["Description"]["Engine"]["Labels"]["instance_id"])
-
-
-LEAVING: Final = Leaving("node-leaving", "worker", TERMINATE)
-MANAGER_LEAVING: Final = Leaving("node-leaving of a manager", "manager", TERMINATE)
-SPOT_LEAVING: Final = SpotLeaving("node-leaving by spot", "worker")
-JOINING: Final = Joining("node-joining", "worker", LAUNCH)
-ABANDONED: Final = NeverJoining("node-joining in vain", kept=False)
-KEPT: Final = NeverJoining("node-joining in vain, unwatched", kept=True)
-
-POINTS: Final[Mapping[Act, Sequence[Point]]] = {
-    LEAVING: (
-        *enters("drain", "complete", "remove"),
-        *both("the node is paused", PAUSE),
-        *both("its tasks are noted", noting("slots")),
-        *both("it is noted which service moves ahead", noting("avoiding")),
-        *both("the service avoids the node", UPDATE),
-        *both("the service may use the node again", UPDATE, UPDATE),
-        *both("the node is drained", DRAIN),
-        *middle("the drain", named("GET /tasks"), DRAIN),
-        *both("the hook is completed", COMPLETE),
-        *middle("the wait for the node to go", named("GET /nodes"), entering("remove")),
-        *both("the node is removed", REMOVE),
-        *END,
-    ),
-    MANAGER_LEAVING: (
-        *both("that its demotion begins is noted", noting("demoted")),
-        *both("the manager is demoted", DEMOTE),
-        *both("the hook is completed", COMPLETE),
-        *both("the node is removed", REMOVE),
-    ),
-    SPOT_LEAVING: (*TAKEN, *enters("drain"), *both("the node is paused", PAUSE)),
-    JOINING: (
-        *enters("wait"),
-        *middle("the wait for the node", named("GET /nodes"), entering("wait")),
-        *both("the hook is completed", COMPLETE),
-        *END,
-    ),
-    ABANDONED: (both("it enters release", entering("release"))[1], both("the hook is completed", COMPLETE)[1]),
-    KEPT: (both("it enters release", entering("release"))[0],),
-}
-ROWS: Final = tuple(Row(act, (point,)) for act, points in POINTS.items() for point in points)

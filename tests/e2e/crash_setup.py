@@ -9,15 +9,16 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.e2e.aws_tap import tapped
+from tests.e2e.caller import Caller, until
 from tests.e2e.docker_proxy import proxied
-from tests.e2e.environment import Caller, Environment, until
+from tests.e2e.environment import Environment
 from tests.e2e.processes import Process
 from tests.e2e.tap import Action, Interception, Point, Tap
 
@@ -224,32 +225,6 @@ class CrashSetup:
             return any(one.summary == summary and one.at >= since for one in self.env.said())
 
         until(found, f"said: {summary}", look=LOOK_SECONDS)
-
-
-class CrashSetups:
-    """One setup for all tests; a new one after a test that has failed, which may have left anything behind."""
-
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        self._folder = folder
-        self._house: CrashSetup | None = None
-
-    @contextmanager
-    def setup(self) -> Iterator[CrashSetup]:
-        """The setup, with its workers gathered."""
-        try:
-            if self._house is None:
-                self._house = CrashSetup(self._folder()).__enter__()
-            self._house.restore()
-            yield self._house
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Leave it."""
-        setup, self._house = self._house, None
-        if setup is not None:
-            setup.__exit__(None, None, None)
 
 
 def killing(pid: int) -> bool:

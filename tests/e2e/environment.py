@@ -7,121 +7,20 @@ of their own, on the same AWS and Swarm.
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
-
-import docker
-import requests
+from typing import Any, Literal
 
 from infra.local.board import Message
-from infra.local.environment import Environment as EmbeddedEnvironment
-from infra.local.loopback import free_ports
+from tests.e2e.caller import Caller, until
+from tests.e2e.embedded import Embedded
 from tests.e2e.processes import Process, started
 
-T = TypeVar("T")
 Measured = Callable[[str, object], None]
 """Takes the name and the value of a figure, for the summary at the end."""
-
-WITHIN: Final = 40.0
-"""Seconds that a condition may take on a machine that is busy with other things."""
-ENDED: Final = frozenset({"succeeded", "failed", "skipped"})
-UP: Final[Mapping[str, Any]] = {"groupLabels": {"scale": "up"}}
-DOWN: Final[Mapping[str, Any]] = {"groupLabels": {"scale": "down"}}
-NODES: Final = "/v1/scale-nodes?by=1&type=worker"
-_ANSWER: Final = 100.0
-_LOOK: Final = 0.02
-
-
-def up(node_type: str, number: int) -> str:
-    """The sentence that so many nodes are up."""
-    return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
-
-
-def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look: float = _LOOK) -> T:
-    """What the probe says as soon as that is true; it is asked every `look` seconds."""
-    deadline = time.monotonic() + within
-    while not (found := probe()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:.0f} s: {what}")
-        time.sleep(look)
-    return found
-
-
-def quickest(measure: Callable[[], float], within: float, tries: int = 3) -> float:
-    """Seconds that something takes: the first measured that is `within`, or the least of all.
-
-    For bounds in real time: a busy machine adds to some tries, a fault to each of them.
-    """
-    taken = [measure()]
-    while min(taken) > within and len(taken) < tries:
-        taken.append(measure())
-    return min(taken)
-
-
-class Caller:
-    """Someone who uses one ingest over HTTP."""
-
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None, look: float = _LOOK) -> None:
-        """`look`: seconds between two looks at a record that is waited for."""
-        self.url = url
-        self._look = look
-        self.http = requests.Session()
-        self.http.trust_env = False
-        self.http.headers.update(headers or {})
-
-    def post(self, path: str, body: object = None, **headers: str) -> requests.Response:
-        """As `curl -d` does: the content type says nothing of JSON."""
-        data = b"" if body is None else json.dumps(body).encode()
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self.http.post(self.url + path, data=data, headers={**kind, **headers}, timeout=_ANSWER)
-
-    def get(self, path: str) -> requests.Response:
-        """Any GET."""
-        return self.http.get(self.url + path, timeout=_ANSWER)
-
-    def queued(self, path: str, body: object = None) -> str:
-        """Post what must be accepted; the request's id."""
-        answer = self.post(path, body)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
-
-    def record(self, request_id: str) -> dict[str, Any] | None:
-        """A request's record, once there is one."""
-        answer = self.get(f"/v1/requests/{request_id}")
-        return answer.json() if answer.status_code == 200 else None
-
-    def ended(self, request_id: str, within: float = WITHIN) -> dict[str, Any]:
-        """Its record when it has ended."""
-
-        def probe() -> dict[str, Any] | None:
-            record = self.record(request_id)
-            return record if record and record["state"] in ENDED else None
-
-        return until(probe, f"the end of {request_id}", within, self._look)
-
-    def at_step(self, request_id: str, step: str) -> dict[str, Any]:
-        """Its record while it is at a step."""
-
-        def probe() -> dict[str, Any] | None:
-            record = self.record(request_id)
-            assert not record or record["state"] not in ENDED, record
-            return record if record and record["step"] == step else None
-
-        return until(probe, f"step {step} of {request_id}")
-
-    def close(self) -> None:
-        """Hang up."""
-        self.http.close()
 
 
 @dataclass(slots=True)
@@ -153,66 +52,8 @@ class Deployment:
         return self.workers[0]
 
 
-class Environment:
+class Environment(Embedded):
     """Enter it once; it lives until it is left."""
-
-    def __init__(self, folder: Path, settings: Mapping[str, str], workers: int = 2) -> None:
-        self._settings = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}
-        self._environment = EmbeddedEnvironment(folder, self._settings, workers=workers)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._live, name="env")
-        self._ready, self._over = threading.Event(), asyncio.Event()
-        self._failure: BaseException | None = None
-        self._exits = ExitStack()
-        self._ports, self._numbers = free_ports(), itertools.count(1)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._exits.callback(self._end)
-        self._ready.wait()
-        if self._failure is not None:
-            self._exits.close()
-            raise self._failure
-        self.variables = self._environment.variables
-        self.caller = Caller(self.variables["INGEST_URL"])
-        self._exits.callback(self.caller.close)
-        self.docker: Any = docker.APIClient(self.variables["DOCKER_HOST"], version="1.44", timeout=30)
-        self._exits.callback(self.docker.close)
-        self._control = Caller(self.variables["CONTROL_URL"])
-        self._exits.callback(self._control.close)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exits.close()
-
-    def _live(self) -> None:
-        async def life() -> None:
-            async with self._environment:
-                self._ready.set()
-                await self._over.wait()
-
-        try:
-            self._loop.run_until_complete(life())
-        except BaseException as error:  # noqa: BLE001 - told by __enter__
-            self._failure = error
-        finally:
-            self._ready.set()
-            self._loop.close()
-
-    def _end(self) -> None:
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join()
-
-    def on_loop(self, call: Callable[[], T]) -> T:
-        """Look at the environment where it lives."""
-
-        async def there() -> T:
-            return call()
-
-        return asyncio.run_coroutine_threadsafe(there(), self._loop).result(30)
 
     # --- AWS
 

@@ -15,7 +15,8 @@ from typing import Final
 
 import requests
 
-from tests.e2e.environment import Caller, Measured, until
+from tests.e2e.caller import Caller, until
+from tests.e2e.environment import Measured
 from tests.e2e.stopwatch import Stopwatch, ended, waited
 
 TOKEN: Final = "correct horse"

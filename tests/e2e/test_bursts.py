@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from infra.local import demo
-from tests.e2e.crash_rows import SET_DESIRED
-from tests.e2e.crash_setup import CrashSetup, CrashSetups
-from tests.e2e.environment import NODES, UP, Caller, Measured, quickest
+from tests.e2e.caller import NODES, UP, Caller, quickest
+from tests.e2e.crash_act import SET_DESIRED
+from tests.e2e.crash_setup import CrashSetup
+from tests.e2e.crash_setups import CrashSetups
+from tests.e2e.environment import Measured
 
 pytestmark = pytest.mark.slow
 

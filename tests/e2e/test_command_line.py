@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.e2e.environment import Environment, until
+from tests.e2e.caller import until
+from tests.e2e.environment import Environment
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.e2e import crash_events, crash_rows
+from tests.e2e import crash_event_rows, crash_rows
 from tests.e2e.crash_rows import Row
-from tests.e2e.crash_setup import CrashSetup, CrashSetups, killing
+from tests.e2e.crash_setup import CrashSetup, killing
+from tests.e2e.crash_setups import CrashSetups
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
 
-ROWS = (*crash_rows.ROWS, *crash_events.ROWS)
+ROWS = (*crash_rows.ROWS, *crash_event_rows.ROWS)
 REPEAT = int(os.environ.get("REPEAT", "1"))
 """How often each row is run, in an order of its own each time."""
 ORDER = int(os.environ.get("ORDER", "1"))

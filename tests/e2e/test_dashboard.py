@@ -25,7 +25,8 @@ import requests
 from infra.local.loopback import free_ports
 from tests.e2e.browser.chromium import chromium
 from tests.e2e.browser.portrait import MOST_BYTES, label, labelled
-from tests.e2e.environment import DOWN, NODES, UP, Caller, Environment, until
+from tests.e2e.caller import DOWN, NODES, UP, Caller, until
+from tests.e2e.environment import Environment
 from tests.e2e.panels import PAGE_WIDTH, Drawing, empty
 from tests.scaffolding.monitoring.dashboard import PICTURE, dashboard, queries, ready, titles
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.caller import until
 from tests.e2e.docker_proxy import DockerProxy, proxied
-from tests.e2e.environment import until
 from tests.e2e.tap import Interception, Point, Tap, named
 
 UPDATE = named("POST /services/*/update")

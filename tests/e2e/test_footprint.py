@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.table import Layout
-from tests.e2e.environment import Caller, Deployment, Environment, Measured, until
+from tests.e2e.caller import Caller, until
+from tests.e2e.environment import Deployment, Environment, Measured
 
 WORKERS = 0
 REQUESTS = int(os.environ.get("E2E_REQUESTS", "1000"))

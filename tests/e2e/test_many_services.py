@@ -9,7 +9,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.e2e.environment import Deployment, Environment, Measured, quickest, until
+from tests.e2e.caller import quickest, until
+from tests.e2e.environment import Deployment, Environment, Measured
 from tests.e2e.processes import Process
 
 WORKERS = 0

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.environment import Deployment, Environment, until
+from tests.e2e.caller import until
+from tests.e2e.environment import Deployment, Environment
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.environment import DOWN, NODES, UP, Environment, Measured, until, up
+from tests.e2e.caller import DOWN, NODES, UP, until, up
+from tests.e2e.environment import Environment, Measured
 
 SETTINGS = {"RESCHEDULE_TICKER_INTERVAL": "60"}
 

@@ -12,7 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.environment import Caller, Environment, Measured, until
+from tests.e2e.caller import Caller, until
+from tests.e2e.environment import Environment, Measured
 from tests.e2e.eyes import JUDGED, TOKEN, Eyes, over, shows, tells
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,12 @@ from threading import Timer
 
 import pytest
 
-from tests.e2e.crash_rows import ALL, DESCRIBE, DOWN, DRAIN, SERVICE, UP, UPDATE, Act
-from tests.e2e.crash_setup import CrashSetup, CrashSetups, stopping
-from tests.e2e.environment import Measured, quickest, until
+from tests.e2e.caller import quickest, until
+from tests.e2e.crash_act import DESCRIBE, DRAIN, UPDATE, Act
+from tests.e2e.crash_rows import ALL, DOWN, SERVICE, UP
+from tests.e2e.crash_setup import CrashSetup, stopping
+from tests.e2e.crash_setups import CrashSetups
+from tests.e2e.environment import Measured
 from tests.e2e.processes import Process
 from tests.e2e.tap import Point, entering, named, noting, queued
 

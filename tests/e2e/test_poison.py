@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e.environment import Environment, until
+from tests.e2e.caller import until
+from tests.e2e.environment import Environment
 
 WORKERS = 1
 POISON = {

@@ -14,7 +14,8 @@ import psutil
 import pytest
 import requests
 
-from tests.e2e.environment import NODES, UP, Deployment, Environment, until
+from tests.e2e.caller import NODES, UP, until
+from tests.e2e.environment import Deployment, Environment
 from tests.e2e.listener import first_request
 
 pytestmark = pytest.mark.slow  # each takes a few seconds; together they are a minute

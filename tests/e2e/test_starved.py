@@ -16,7 +16,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.environment import DOWN, NODES, UP, Deployment, Environment, until
+from tests.e2e.caller import DOWN, NODES, UP, until
+from tests.e2e.environment import Deployment, Environment
 from tests.e2e.processes import Process
 
 WORKERS = 0

@@ -6,7 +6,8 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.environment import Environment, until
+from tests.e2e.caller import until
+from tests.e2e.environment import Environment
 from tests.e2e.test_command_line import document, scaler
 
 pytestmark = pytest.mark.slow

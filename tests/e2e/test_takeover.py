@@ -11,7 +11,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.environment import DOWN, NODES, UP, Deployment, Environment, Measured, quickest, until
+from tests.e2e.caller import DOWN, NODES, UP, quickest, until
+from tests.e2e.environment import Deployment, Environment, Measured
 from tests.e2e.processes import Process
 
 WORKERS = 1

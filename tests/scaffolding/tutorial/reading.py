@@ -29,12 +29,10 @@ from infra.local.machines import Machines
 from rules.decision import decide
 from rules.model import Rule, Service
 from tests.e2e.cloudformation.commands import Answer, AwsCommand, on_path
+from tests.scaffolding.tutorial.script import clone, script
 
-ROOT: Final = Path(__file__).parents[3]
-TUTORIAL: Final = ROOT / "docs" / "tutorial.md"
 TOKEN: Final = "webhook_token"
 COMMANDS: Final = ("aws", "docker", "curl", "scp", "ssh")
-SHELLS: Final = ("bash", "zsh")
 T = TypeVar("T")
 
 STAND_INS: Final = {
@@ -47,28 +45,6 @@ STAND_INS: Final = {
     "aws cloudformation": "creating: see infra.local.aws.templates; deleting: moto minds neither policies nor order",
     "docker push, login": "there is no registry",
 }
-
-
-def blocks() -> list[tuple[str, str]]:
-    """Where each command block is typed (`here`, `manager`, or `otherwise`: not on the straight way), and the block."""
-    found = re.findall(r"^```bash(?: (manager|otherwise))?\n(.*?)^```$", TUTORIAL.read_text(), re.MULTILINE | re.DOTALL)
-    return [(where or "here", text) for where, text in found]
-
-
-def script(home: Path, clone: Path) -> str:
-    """All blocks, one after the other, each where it belongs."""
-    folders = {"here": clone, "manager": home}
-    parts = [f"cd {folders[where]}\n{text}" for where, text in blocks() if where in folders]
-    return "set -euo pipefail\n" + "".join(f"echo '@@ block {n}' >&2\n{part}" for n, part in enumerate(parts))
-
-
-def clone(folder: Path) -> Path:
-    """What the reader has cloned, as far as the blocks look at it."""
-    path = folder / "clone"
-    path.mkdir()
-    for name in ("infra", "stacks", "monitoring"):
-        (path / name).symlink_to(ROOT / name)
-    return path
 
 
 def option(arguments: Sequence[str], name: str) -> str:

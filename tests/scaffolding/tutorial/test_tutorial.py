@@ -30,18 +30,8 @@ from infra.local.receiver import Receiver
 from rules.model import Rule
 from tests.e2e.cloudformation.commands import Answer, on_path
 from tests.scaffolding.tutorial import reading
-from tests.scaffolding.tutorial.reading import (
-    ROOT,
-    SHELLS,
-    TOKEN,
-    TUTORIAL,
-    Reader,
-    blocks,
-    option,
-    passed,
-    run,
-    script,
-)
+from tests.scaffolding.tutorial.reading import TOKEN, Reader, option, passed, run
+from tests.scaffolding.tutorial.script import ROOT, SHELLS, TUTORIAL, blocks, script
 from tests.unit.stacks.test_stacks import docker_has_stack_config, needs
 
 STAND_INS: Final = {
