@@ -1,7 +1,4 @@
-"""`AWS::CloudWatch::Alarm` in CloudFormation, which moto warns about and leaves out.
-
-moto's CloudWatch has alarms; its CloudFormation only does not know how to make one.
-"""
+"""`AWS::CloudWatch::Alarm` in CloudFormation: moto's CloudWatch has alarms, its CloudFormation cannot make one."""
 
 from __future__ import annotations
 
@@ -10,23 +7,18 @@ from typing import Any
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.common_models import CloudFormationModel
 
+from infra.local.aws.stack_resources import StackResource
 
-class StackAlarm(CloudFormationModel):  # type: ignore[misc] # moto has no types
-    """An alarm that belongs to a stack. moto finds the class by being a subclass."""
+
+class StackAlarm(StackResource, CloudFormationModel):  # type: ignore[misc] # moto has no types
+    """An alarm that belongs to a stack."""
+
+    TYPE = "AWS::CloudWatch::Alarm"
+    NAMED_BY = "AlarmName"
 
     def __init__(self, name: str, arn: str) -> None:
-        self.name = self.physical_resource_id = name
+        super().__init__(name)
         self.arn = arn
-
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        """The property that names it."""
-        return "AlarmName"
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        """What templates call it."""
-        return "AWS::CloudWatch::Alarm"
 
     @classmethod
     def has_cfn_attr(cls, attr: str) -> bool:
@@ -38,13 +30,10 @@ class StackAlarm(CloudFormationModel):  # type: ignore[misc] # moto has no types
         return self.arn
 
     @classmethod
-    def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
-    ) -> StackAlarm:
+    def put(cls, name: str, properties: dict[str, Any], account_id: str, region_name: str) -> StackAlarm:
         """Put the alarm."""
-        properties = cloudformation_json["Properties"]
         alarm = cloudwatch_backends[account_id][region_name].put_metric_alarm(
-            name=resource_name,
+            name=name,
             namespace=properties["Namespace"],
             metric_name=properties["MetricName"],
             comparison_operator=properties["ComparisonOperator"],
@@ -57,24 +46,8 @@ class StackAlarm(CloudFormationModel):  # type: ignore[misc] # moto has no types
             alarm_actions=properties.get("AlarmActions", []),
             treat_missing_data=properties.get("TreatMissingData"),
         )
-        return cls(resource_name, alarm.alarm_arn)
+        return cls(name, alarm.alarm_arn)
 
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Any,
-        new_resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-    ) -> StackAlarm:
-        """The newer one takes the place of the older."""
-        cls.delete_from_cloudformation_json(original_resource.name, cloudformation_json, account_id, region_name)
-        return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
-
-    @classmethod
-    def delete_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
-    ) -> None:
+    def delete(self, account_id: str, region_name: str) -> None:
         """Take it away."""
-        cloudwatch_backends[account_id][region_name].delete_alarms([resource_name])
+        cloudwatch_backends[account_id][region_name].delete_alarms([self.name])

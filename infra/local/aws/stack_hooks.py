@@ -1,4 +1,4 @@
-"""`AWS::AutoScaling::LifecycleHook` in CloudFormation, which moto warns about and leaves out."""
+"""`AWS::AutoScaling::LifecycleHook` in CloudFormation."""
 
 from __future__ import annotations
 
@@ -7,34 +7,26 @@ from typing import Any
 from moto.autoscaling.models import autoscaling_backends
 from moto.core.common_models import CloudFormationModel
 
+from infra.local.aws.stack_resources import StackResource
 
-class StackHook(CloudFormationModel):  # type: ignore[misc] # moto has no types
-    """A hook of a group that belongs to a stack. moto finds the class by being a subclass."""
+
+class StackHook(StackResource, CloudFormationModel):  # type: ignore[misc] # moto has no types
+    """A hook of a group that belongs to a stack."""
+
+    TYPE = "AWS::AutoScaling::LifecycleHook"
+    NAMED_BY = "LifecycleHookName"
 
     def __init__(self, name: str, group: str) -> None:
-        self.name = self.physical_resource_id = name
+        super().__init__(name)
         self.group = group
 
-    @staticmethod
-    def cloudformation_name_type() -> str:
-        """The property that names it."""
-        return "LifecycleHookName"
-
-    @staticmethod
-    def cloudformation_type() -> str:
-        """What templates call it."""
-        return "AWS::AutoScaling::LifecycleHook"
-
     @classmethod
-    def create_from_cloudformation_json(
-        cls, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
-    ) -> StackHook:
+    def put(cls, name: str, properties: dict[str, Any], account_id: str, region_name: str) -> StackHook:
         """Put it."""
-        properties = cloudformation_json["Properties"]
         timeout = properties.get("HeartbeatTimeout")
         group = properties["AutoScalingGroupName"]
         _groups(account_id, region_name)[group].put_hook(
-            resource_name,
+            name,
             transition=properties["LifecycleTransition"],
             heartbeat_timeout=None if timeout is None else int(timeout),
             default_result=properties.get("DefaultResult"),
@@ -42,20 +34,7 @@ class StackHook(CloudFormationModel):  # type: ignore[misc] # moto has no types
             role_arn=properties.get("RoleARN"),
             metadata=properties.get("NotificationMetadata"),
         )
-        return cls(resource_name, group)
-
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Any,
-        new_resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-    ) -> StackHook:
-        """The newer one takes the place of the older."""
-        original_resource.delete(account_id, region_name)
-        return cls.create_from_cloudformation_json(new_resource_name, cloudformation_json, account_id, region_name)
+        return cls(name, group)
 
     def delete(self, account_id: str, region_name: str) -> None:
         """Take it away, where its group is still there."""
