@@ -42,7 +42,10 @@ _RECORD = {
     "received_at": "When a worker took it out of the queue.",
     "started_at": "When its first step began.",
     "ended_at": "When it ended.",
-    "source": "`alertmanager`, `http`, `sqs`, `sns`, or what the message says.",
+    "source": (
+        "`alertmanager`, `http`, `sqs`, `sns`, `eventbridge`, `autoscaling`, `swarm`, `worker`, or what the message "
+        "says."
+    ),
     "asked_by": "Who asked: alert names, receiver and group of Alertmanager; address and user of an HTTP caller. Never "
     "a secret.",
     "reason": "Why: what the caller says, else the alerts' summary.",

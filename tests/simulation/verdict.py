@@ -42,7 +42,8 @@ class Verdict:
         records = [f"{each.id} {each.state} {each.step}" for each in world.journal.records.values() if not each.settled]
         copies = [copy.message.id for copy in world.queue.copies.values()]
         missing = [s.request_id for s in world.workload.sent if s.good and s.request_id not in world.journal.records]
-        return f"steps={world.clockwork.steps} records={records} queue={copies} missing={missing}"
+        untold = world.over_untold()
+        return f"steps={world.clockwork.steps} {records=} queue={copies} {missing=} the end of a pause is {untold=}"
 
     def _check_processes(self) -> None:
         world = self._world

@@ -145,12 +145,12 @@ class World:
             not self.queue.copies
             and not self.events.going_on
             and all(record.settled for record in records.values())
-            and not self._over_untold()
+            and not self.over_untold()
             and all(sent.request_id in records for sent in self.workload.sent if sent.good)
             and not any(process.alive and process.loop.asleep for process in self.processes)
         )
 
-    def _over_untold(self) -> bool:
+    def over_untold(self) -> bool:
         """A pause stands in the table whose time is over: people are still to be told of that."""
         _, memory = self.journal.memories.get(PAUSE, (0, PauseMemory()))
         return memory.pause is not None and not memory.pause.holds(self.clock.now())

@@ -1,7 +1,8 @@
 """compose.yaml on a real engine: its image is built, runs as the file says, shows its page, scales, and stops.
 
-What the file says is turned into the arguments of `docker run`, and what the test does not know is an error. The engine
-has no bridge, so nothing is published: the page is asked for in the container, as the command line is.
+What the file says is turned into the arguments of `docker run`, and what the test does not know is an error. Debian's
+docker-compose (1.29) cannot read the file: it does not know `${NAME:+...}`. The engine has no bridge, so nothing is
+published: the page is asked for in the container, as the command line is.
 """
 
 from __future__ import annotations
