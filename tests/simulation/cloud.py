@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from infra.local.scaling.lifecycle import Outcome as HoldOutcome
 from shared.clock import Clock
 from shared.messages import Role
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm
+from worker.ports.hooks import Hold, Release
 from worker.ports.scaling import Activities, Group, Member, Phase
 
 T = TypeVar("T")
@@ -65,6 +67,8 @@ class SimulatedGroups(InMemoryGroups):
         """Those whose end is put off."""
         self._newest: dict[str, tuple[float, Group]] = {}
         self._hand: str | None = None
+        self._abandoned: dict[str, str] = {}
+        """Instances that a launch hook held and that did not go on, and by whose hand."""
 
     def look(self, name: str) -> Group:
         """Describe, as old as it happens to be this time."""
@@ -116,6 +120,18 @@ class SimulatedGroups(InMemoryGroups):
         finally:
             self._hand = None
 
+    def complete_named(self, hold: Hold, release: Release) -> None:
+        """Somebody lets an instance that a hook holds go on; a new one may be abandoned, by its name."""
+        if release == "ABANDON" and (hold.instance_id, hold.hook) in self.groups[hold.group].holds.held:
+            self._abandoned[hold.instance_id] = "named"
+        at_once(self.complete(hold, release))
+
+    def _begin_to_serve(self, group: GroupState, instance_id: str, how: HoldOutcome) -> None:
+        """An abandoned instance ends, whoever has lowered the capacity before."""
+        if how.abandoned:
+            self._abandoned.setdefault(instance_id, "aws")
+        super()._begin_to_serve(group, instance_id, how)
+
     def rebalance(self, name: str, *, held: bool = False) -> str | None:
         """AWS launches an instance more than wanted, and ends another for it afterwards; `held`: through its hooks."""
         group = self.groups[name]
@@ -161,7 +177,7 @@ class SimulatedGroups(InMemoryGroups):
         if instance_id not in group.instances:
             return False  # a hook that held it is over after it
         if not group.instances[instance_id].leaving:
-            hand = self._hand or self.lowered_by.get(group.name, "nobody")
+            hand = self._hand or self._abandoned.get(instance_id) or self.lowered_by.get(group.name, "nobody")
             self.deaths.append(Death(asyncio.get_running_loop().time(), group.name, instance_id, hand))
         return super()._end(group, instance_id, cause, held=held)
 

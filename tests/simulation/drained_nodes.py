@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from shared.records import Record
+from shared.records import Record, State
 from tests.fakes.swarm import wanted
 from tests.simulation.hindsight import MOMENT_SECONDS, nodes_of
 from tests.simulation.network import Call
@@ -102,6 +102,11 @@ class DrainedNodes:
             if service is not None and not given_up and not slots.get(slot, set()) - leaving:
                 yield f"{service.name}.{slot} runs nowhere else"
 
+    def _stays(self, drained: Drained) -> bool:
+        """Somebody wanted the node to be drained, and so it is."""
+        record = self._world.journal.records.get(drained.request or "")
+        return record is not None and record.action == "drain-node" and record.state is State.SUCCEEDED
+
     def _has_ended(self, request: str | None) -> bool:
         record = self._world.journal.records.get(request or "")
         return record is not None and record.state.ended
@@ -116,7 +121,8 @@ class DrainedNodes:
         if record.plan.get("forced") is True and not record.state.ended:
             for node_id in nodes_of(record):
                 if (drained := self._nodes.get(node_id)) is not None:
-                    self._nodes[node_id] = replace(drained, request=record.id)
+                    was: Availability = "drain" if self._stays(drained) else drained.was
+                    self._nodes[node_id] = replace(drained, request=record.id, was=was)
                 if node_id in self._demoted:
                     self._demoted[node_id] = record.id
 

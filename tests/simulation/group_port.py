@@ -69,7 +69,7 @@ class GroupsPort(Port):
 
         def complete(call: Call) -> None:
             self.world.departures.completes(call, hold)
-            at_once(self.world.groups.complete(hold, release))
+            self.world.groups.complete_named(hold, release)
 
         await self.change("complete", complete, f"{hold.instance_id} {release}")
 

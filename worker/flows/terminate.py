@@ -143,8 +143,8 @@ class Termination:
 
         An instance that looks untouched was either not called for, or Describe lags: only time tells them apart. It
         also tells whether one that looks gone is not only too young for what Describe shows, or its end not recorded.
-        A call for an instance that AWS was ending already takes its part of the capacity all the same, and only the
-        capacity shows that.
+        A call for an instance that AWS was ending already may have taken its part of the capacity all the same; so
+        nothing is said of it, and nothing planned after it, before Describe is certain to show that.
         """
 
         async def described() -> int | None:
@@ -155,8 +155,6 @@ class Termination:
             member = _member(group, node)
             if not lag.passed or (fate is None and member is not None and not member.leaving):
                 return None
-            if group.desired == self._left:
-                return self._left
             return await self._record_foreign_end(node, group)
 
         lag = self._call_lag(node)

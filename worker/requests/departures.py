@@ -167,9 +167,10 @@ def abandoned(tasks: Sequence[str], more: int, services: Sequence[str]) -> str:
 
 def ended_by_others(node_type: str, node: str, group: str, desired: int, expected: int) -> str:
     """A victim was terminated, and not by our call."""
+    short = "" if desired == expected else f", not {expected}"
     return (
-        f"Somebody else terminated {node} while it was being removed: the desired capacity of {group} is {desired}, "
-        f"not {expected}. Repeat the request if there are still too many {node_type} nodes"
+        f"Somebody else terminated {node} while it was being removed: the desired capacity of {group} is {desired}"
+        f"{short}. Repeat the request if there are still too many {node_type} nodes"
     )
 
 
