@@ -437,6 +437,59 @@ async def test_a_worker_that_takes_over_goes_on_and_the_hook_is_completed_once()
         assert (record.state, ends(s)) == (State.SUCCEEDED, [(s.workers[0], "CONTINUE")])
 
 
+async def test_after_an_outage_longer_than_its_timeout_it_still_drains_what_a_hook_holds() -> None:
+    """Docker answers nobody for longer than DRAIN_TIMEOUT, and than the hook waits without heartbeats."""
+    async with scenario(workers=3) as s:
+        hooked(s, timeout=60)
+        await spread(s)
+        process = await s.started(drain_timeout=30)
+        process.ports.away.add("swarm.update_node")
+        s.groups.retire(s.workers[0])
+        await s.passes(200)
+        assert ends(s) == []
+        process.ports.away.clear()
+        (record,) = await left(s)
+        assert (record.state, ends(s)) == (State.SUCCEEDED, [(s.workers[0], "CONTINUE")])
+        assert s.running("web") == 6
+
+
+async def test_a_worker_that_begins_after_the_timeout_still_drains_what_a_hook_holds() -> None:
+    async with scenario(workers=3) as s:
+        hooked(s)
+        await spread(s, start_first=True)
+        first = await s.started(drain_timeout=30)
+        first.ports.away.add("swarm.update_node")
+        s.groups.retire(s.workers[0])
+        await s.until(lambda: any(record.step == "drain" for record in leavings(s)))
+        first.ports.kill()
+        await s.passes(100)
+        second = s.start(drain_timeout=30)
+        second.clock.step(s.clock.now() - second.clock.now())
+        await s.until(lambda: second.active)
+        running = [s.running("web")]
+
+        def over() -> bool:
+            running.append(s.running("web"))
+            return bool(ends(s))
+
+        await s.until(over)
+        assert min(running) == 6  # they had the time to move at their own pace
+        (record,) = await left(s)
+        assert (record.state, ends(s)) == (State.SUCCEEDED, [(s.workers[0], "CONTINUE")])
+        assert "everything that ran there runs elsewhere" in record.message
+
+
+async def test_where_no_time_was_left_it_is_not_said_to_have_been_tried() -> None:
+    async with scenario(workers=3) as s:
+        await spread(s)
+        process = await s.started()
+        process.ports.away.add("swarm.update_node")
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0], time="2026-11-01T11:50:00Z"))
+        await s.until(lambda: bool(s.record(name).plan.get("cut_off")))
+        (said,) = s.record(name).plan["cut_off"]
+        assert said.endswith("No time was left to try it again")
+
+
 async def test_a_hold_that_aws_does_not_know_any_more_is_over() -> None:
     async with scenario(workers=3) as s:
         await spread(s)

@@ -22,6 +22,7 @@ PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
 """After the first failure in a row, the second, and so on."""
 MOST_BROKEN_ENDINGS = 5
 """So often giving up may fail in a way that nobody expected; then the request is ended without it."""
+NO_TIME = "No time was left to try it again"
 _EXPECTED = (GaveUp, Refused, Unavailable)
 
 
@@ -37,6 +38,8 @@ class Attempt:
         """Why the request must not go on, once that is known."""
         self._failures = 0
         """In a row."""
+        self._failing_since = 0.0
+        """The first of them, by the event loop's clock."""
         self._broken_endings = 0
 
     async def run(self) -> None:
@@ -102,9 +105,12 @@ class Attempt:
         log.warning("step_unavailable", step=self._request.record.step, error=str(error))
         self._request.waits.stumbles(error)
         self._leadership.events.check_now()
+        now = asyncio.get_running_loop().time()
+        self._failing_since = now if self._failures == 1 else self._failing_since
         steps = self._request.record.steps
         if not steps or self._reason is not None:
             return
         budget = self._flow.retry_budget(self._request)
         if self._leadership.deadline(steps[-1].started_at, budget).passed:
-            self._reason = f"{error}. It was tried for {budget.total_seconds():.0f} seconds"
+            tried = min(budget.total_seconds(), now - self._failing_since)  # nobody did while no worker ran
+            self._reason = f"{error}. {f'It was tried for {tried:.0f} seconds' if tried >= 1 else NO_TIME}"

@@ -7,8 +7,8 @@ https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.h
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -25,6 +25,8 @@ log = structlog.get_logger()
 MOST_TIMEOUTS = 100
 LONGEST = timedelta(hours=48)
 RETRY_SECONDS = 2.0
+BEAT_SECONDS = 2.0
+"""So long a step that fails waits for a heartbeat that is due."""
 UNKNOWN_TIMEOUT = timedelta(seconds=60)
 """Of a hook whose time-out could not be read: short enough for most."""
 LAPSE_SECONDS = 10.0
@@ -37,6 +39,8 @@ class Keeping:
 
     until: Deadline | None = None
     """When AWS lets it go unless it takes another heartbeat. None: not known."""
+    fresh: asyncio.Event = field(default_factory=asyncio.Event)
+    """No heartbeat is due, as far as is known."""
 
     @property
     def lapsed(self) -> bool:
@@ -62,6 +66,11 @@ async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[Ke
     beating = asyncio.ensure_future(_beat(leadership, request, hold, keeping))
     try:
         yield keeping
+    except Unavailable:  # a step that fails at once, again and again, must not keep the heartbeats from AWS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEAT_SECONDS):
+                await keeping.fresh.wait()
+        raise
     finally:
         beating.cancel()
         await asyncio.wait([beating])
@@ -77,6 +86,19 @@ async def longest(leadership: Leadership, request: OpenRequest) -> timedelta:
 
 def _longest(timeout: timedelta) -> timedelta:
     return min(timeout * MOST_TIMEOUTS, LONGEST)
+
+
+async def is_held(leadership: Leadership, request: OpenRequest) -> bool:
+    """Whether AWS still holds the instance for a request, and will for another time-out: it has taken a heartbeat."""
+    hold = hold_of(request)
+    if hold is None or leadership.deadline(request.record.requested_at, await longest(leadership, request)).passed:
+        return False
+    try:
+        await leadership.change_groups.heartbeat(hold)
+    except (Unavailable, Refused) as error:
+        log.info("hold_not_extended", request=request.id, hook=hold.hook, error=str(error))
+        return False
+    return True
 
 
 async def let_go(leadership: Leadership, request: OpenRequest, release: Release) -> bool:
@@ -110,10 +132,13 @@ async def _beat(leadership: Leadership, request: OpenRequest, hold: Hold, keepin
     limit = leadership.deadline(request.record.requested_at, _longest(timeout))
     if hold.token is not None:
         keeping.until = leadership.deadline(request.record.requested_at, timeout)
+    if not began.passed:
+        keeping.fresh.set()
     await asyncio.sleep(began.remaining)
     while not limit.passed:
         if not await _sent(leadership, hold, limit):
             return
+        keeping.fresh.set()
         keeping.until = Deadline(asyncio.get_running_loop().time(), timeout.total_seconds())
         await asyncio.sleep(timeout.total_seconds() / 2)
 

@@ -16,7 +16,7 @@ from worker.decisions import leaving
 from worker.errors import OwnNodeLeaves, Revised
 from worker.flows.drain import Drain, Terms
 from worker.flows.flow import Context
-from worker.flows.holding import kept, let_go
+from worker.flows.holding import hold_of, is_held, kept, let_go
 from worker.flows.leaving_end import LeavingEnd
 from worker.flows.leaving_managers import LeavingManagers
 from worker.flows.leaving_node import LeavingNode
@@ -75,10 +75,17 @@ class NodeLeaving:
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long a step may go on failing."""
         if request.record.step == "drain" and not is_recommended(request.record):
-            return timedelta(seconds=self._deadline(request).timeout)
+            return self._drain_budget(request)
         if request.record.step == "remove":
             return self._end.retry_budget(request)
         return self._leadership.settings.reschedule_timeout
+
+    def _drain_budget(self, request: OpenRequest) -> timedelta:
+        """Until the deadline. While a hook holds the machine, an outage may last longer: there is time for a drain."""
+        plan, entered = LeavingPlan.parse(request.record.plan), request.entered("drain")
+        whole = max((plan.until or entered) - entered, timedelta())
+        held = hold_of(request) is not None and plan.draining is None
+        return max(whole, self._leadership.settings.reschedule_timeout) if held else whole
 
     # --- The beginning ------------------------------------------------------------------------------------------
 
@@ -108,6 +115,7 @@ class NodeLeaving:
         """Everything moves, or is named. A nearer deadline of one that has joined begins the step anew."""
         async with kept(self._leadership, request):
             await self._pause(request)
+            await self._begin_anew(request)
             self._yield(request)
             await self._managers.demote_if_allowed(request)
             await self._own_last(request)
@@ -115,6 +123,14 @@ class NodeLeaving:
         if problems is not None:
             plan = LeavingPlan.parse(request.record.plan)
             await request.enter("complete", plan=plan.but(cut_off=(*plan.cut_off, *problems)))
+
+    async def _begin_anew(self, request: OpenRequest) -> None:
+        """After an outage nothing has moved, and the time is over. While AWS holds the machine, it begins anew."""
+        plan, now = LeavingPlan.parse(request.record.plan), request.now()
+        until = self._earliest(request, since=now)
+        over = plan.draining is None and self._deadline(request).passed
+        if over and until > now and await is_held(self._leadership, request):
+            await request.save(plan=plan.but(since=now, until=until))
 
     async def _moved(self, request: OpenRequest) -> list[str] | None:
         """What did not move. None: the deadline has come nearer."""
@@ -166,7 +182,8 @@ class NodeLeaving:
                 )
 
     def _terms(self, request: OpenRequest) -> Terms:
-        since, until = request.entered("drain"), LeavingPlan.parse(request.record.plan).until
+        plan = LeavingPlan.parse(request.record.plan)
+        since, until = max(request.entered("drain"), plan.since or request.entered("drain")), plan.until
         whole = max((until or since) - since, timedelta())
         deadline = self._leadership.deadline
         return Terms(
@@ -184,13 +201,15 @@ class NodeLeaving:
         until = LeavingPlan.parse(request.record.plan).until
         return until is None or self._earliest(request) < until
 
-    def _earliest(self, request: OpenRequest) -> datetime:
-        """The nearest deadline of all causes."""
+    def _earliest(self, request: OpenRequest, since: datetime | None = None) -> datetime:
+        """The nearest deadline of all causes. `since`: when DRAIN_TIMEOUT began anew, if it did."""
+        since = since or LeavingPlan.parse(request.record.plan).since
         joined = owners.joined(self._context.requests, request)
-        return min(self._ends(each) for each in (request, *joined))
+        return min(self._ends(each, since) for each in (request, *joined))
 
-    def _ends(self, request: OpenRequest) -> datetime:
+    def _ends(self, request: OpenRequest, since: datetime | None) -> datetime:
         began = request.record.started_at or self._leadership.clock.now()
+        began = began if since is None else max(began, since)
         cause, at = str(request.record.request.get("cause")), request.record.requested_at
         return leaving.ends_at(cause, at, began, self._leadership.settings.drain_timeout)
 

@@ -156,6 +156,8 @@ class LeavingPlan(DrainPlan):
     """The id of the request about the same instance that does the work."""
     until: Moment | None = None
     """When the node has to be empty: the nearest deadline of all causes."""
+    since: Moment | None = None
+    """When DRAIN_TIMEOUT began anew, after an outage over which a hook held the machine. None: it did not."""
     cut_off: tuple[str, ...] = ()
     """What had not moved by then."""
 
