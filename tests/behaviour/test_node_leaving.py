@@ -235,6 +235,25 @@ async def test_a_node_that_another_request_has_drained_is_not_opened_again() -> 
         assert "pause" not in seen[seen.index("drain") :]
 
 
+async def test_where_ready_nodes_are_only_counted_one_that_leaves_does_not_count() -> None:
+    async with scenario() as s:
+        s.swarm.disguise(s.node(s.workers[0]).id, "other")
+        await s.started()
+        await s.passes(2000)
+        s.launcher.never_joins = 1
+        request = s.up()
+        await s.at(request, "wait")
+        (name,) = await taken(s, event("spot_interruption", s, s.managers[1]))
+        await s.at(name, "remove")
+        assert s.node(s.managers[1]).role == "worker"
+        s.swarm.join("twin", engine_labels={"instance_id": s.managers[1]})
+        await s.passes(20)
+        assert s.record(request).step == "wait"
+        s.swarm.join("somebody")
+        record = await s.ended(request)
+        assert (record.state, "2 worker nodes are up" in record.message) == (State.SUCCEEDED, True)
+
+
 async def test_a_later_cause_joins_the_first_and_completes_its_own_hook_when_the_work_is_done() -> None:
     async with scenario(workers=3) as s:
         hooked(s, delay=0.5)

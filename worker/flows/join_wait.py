@@ -67,7 +67,8 @@ class JoinWait:
         described, nodes = await self._shared.at(self._group_name)
         group = self._counted(described)
         await self._capacity.confirm(self._kind, group)
-        found = progress(self._expectation, owners.without_leaving(self._requests, group), nodes, self._kind)
+        staying, serving = owners.without_leaving(self._requests, group), owners.staying(self._requests, nodes)
+        found = progress(self._expectation, staying, serving, self._kind)
         if found.done and group.desired >= self._expectation.target:
             await self._ready(group, nodes, found)
             return True

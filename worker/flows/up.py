@@ -23,7 +23,7 @@ from worker.flows.survey import Survey, permit
 from worker.flows.wave import LOOK_AGAIN_SECONDS
 from worker.leadership.deadline import Deadline
 from worker.ports.storage import GroupMemory
-from worker.requests import steering, wording
+from worker.requests import owners, steering, wording
 from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
@@ -129,7 +129,7 @@ class ScaleUp:
             after,
             survey.desired,
             survey.group,
-            survey.nodes,
+            owners.staying(self._context.requests, survey.nodes),
             node_type(request),
             self._leadership.clock.now(),
             self._leadership.settings.reschedule_timeout,

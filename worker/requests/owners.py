@@ -5,11 +5,12 @@ write of its own plan that names the nodes does it: from then on the other reque
 it back. What the node was before it was touched is inherited with it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from shared.records import Record
 from worker.ports.scaling import Group
+from worker.ports.swarm import Node
 from worker.requests.events import instance_of, is_recommended
 from worker.requests.open_requests import OpenRequests
 from worker.requests.plans import DepartingNode, DrainPlan
@@ -75,6 +76,12 @@ def without_leaving(requests: OpenRequests, group: Group) -> Group:
     """A group without the members that AWS is taking away: they are nobody's to count on, or to choose."""
     gone = leaving_instances(requests)
     return replace(group, instances=tuple(each for each in group.instances if each.id not in gone))
+
+
+def staying(requests: OpenRequests, nodes: Sequence[Node]) -> Sequence[Node]:
+    """Nodes without those that departures have which nobody can stop: where nodes are only counted, they do not."""
+    gone = leaving_nodes(requests.begun())
+    return tuple(node for node in nodes if node.id not in gone)
 
 
 def terminator(requests: OpenRequests, instance: str) -> str | None:
