@@ -1,5 +1,6 @@
 """Scale-ups that wait for the lane at the same moment: one raise, a record each."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -129,3 +130,22 @@ async def test_one_that_the_wave_leaves_no_room_for_says_so_when_the_group_is_at
         record = await s.ended(requests[2])
         assert (record.state, record.nodes_before) == (State.SKIPPED, 3)
         assert s.desired == [1, 3]
+
+
+async def test_at_a_take_over_the_wave_goes_on_before_one_that_waits_for_it_though_a_clock_shows_that_as_older() -> (
+    None
+):
+    async with scenario(**{**ROOM, "default_max_worker_nodes": 2, "lease_seconds": 3}) as s:
+        process = await s.started()
+        process.ports.hold("groups.set_desired")
+        first = s.up()
+        await s.until(lambda: "groups.set_desired" in process.ports.waiting)
+        process.clock.step(timedelta(seconds=-20))
+        await s.passes(2)  # what the first has seen is old now
+        second = s.up()
+        await s.at(second, "plan")
+        process.kill()
+        s.start()
+        assert (await s.ended(first)).state is State.SUCCEEDED
+        assert (await s.ended(second)).state is State.SKIPPED
+        assert s.desired == [1, 2]

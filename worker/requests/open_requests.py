@@ -120,7 +120,11 @@ class OpenRequests:
         return max((each.age() for each in self._requests.values() if not each.ended), default=timedelta())
 
 
-def _order(request: OpenRequest) -> tuple[bool, object, str]:
-    """What had begun under another worker goes on first; then the oldest."""
-    queued = request.record.state == State.QUEUED
-    return queued, request.record.started_at or request.record.requested_at, request.id
+def _order(request: OpenRequest) -> tuple[bool, bool, object, str]:
+    """What had begun under another worker goes on first, then the oldest.
+
+    Of what had begun, what is only being planned comes last: a scale-up may wait there for others to be raised, and
+    wall clocks that differ may show it as older than those.
+    """
+    queued, planning = request.record.state == State.QUEUED, request.record.step in {None, "plan"}
+    return queued, planning, request.record.started_at or request.record.requested_at, request.id
