@@ -97,6 +97,37 @@ async def test_where_aws_takes_no_heartbeat_the_wait_ends_with_the_hold_and_noth
         assert record.message.endswith("AWS does not hold it any more, for want of a heartbeat that AWS took")
 
 
+async def test_who_takes_over_after_the_abandonment_says_that_it_was_abandoned() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        first = await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: bool(joinings(s)), within=20)
+        held = first.ports.hold("groups.complete", after=True)
+        await s.until(lambda: ends(s)[:1] == ["ABANDON"], within=150)
+        first.ports.kill()
+        held.set()
+        await s.started(reschedule_timeout=100)
+        record = await s.ended(joinings(s)[0].id)
+        assert (record.state, "it was abandoned, and AWS launches another" in record.message) == (State.FAILED, True)
+
+
+async def test_a_release_that_comes_too_late_is_not_said_to_have_been_made() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s, timeout=60)
+        process = await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        s.up()
+        await s.until(lambda: any(record.step == "wait" for record in joinings(s)), within=20)
+        process.ports.away.add("groups.complete")
+        await s.until(lambda: any(record.step == "release" for record in joinings(s)), within=120)
+        await s.until(lambda: ends(s) == ["timeout"], within=120)
+        process.ports.away.clear()
+        record = await s.ended(joinings(s)[0].id)
+        assert "AWS had let it go before, as the default of its hook says" in record.message
+
+
 async def test_the_setting_keeps_what_never_joins() -> None:
     async with scenario(workers=2) as s:
         hooked(s)

@@ -20,7 +20,7 @@ from worker.flows.flow import Context
 from worker.flows.holding import hold_of, kept, let_go, longest
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.hooks import Release
-from worker.ports.scaling import Instance
+from worker.ports.scaling import Instance, Phase
 from worker.ports.swarm import Node
 from worker.requests import happenings
 from worker.requests.events import instance_of
@@ -126,8 +126,8 @@ class NodeJoining:
         held = await let_go(self._leadership, request, release)
         seconds = self._longest(request).total_seconds()
         how = "it was abandoned, and AWS launches another" if release == "ABANDON" else f"it stays: {plan.why}"
-        if not held:
-            how = "AWS had let it go before, as the default of its hook says"
+        if not held and any(each.id == instance and each.phase is Phase.IN_SERVICE for each in instances):
+            how = "AWS had let it go before, as the default of its hook says"  # no worker before us did: it serves
         message = f"{instance} has not joined the Swarm within {seconds:.0f} seconds; {how}. Look at its boot log"
         await request.end(State.FAILED, message, happenings.joined(request.record, instance, message))
         self._condemned.discard((_group(request), instance))
