@@ -6,13 +6,23 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tests.e2e.crash_act import COMPLETE, PAUSE, REMOVE, UPDATE, Act
-from tests.e2e.crash_events import DEMOTE, DRAIN, LAUNCH, TERMINATE, Joining, Leaving, NeverJoining, SpotLeaving
+from tests.e2e.crash_events import (
+    DEMOTE,
+    DRAIN,
+    LAUNCH,
+    TERMINATE,
+    Joining,
+    Leaving,
+    NeverJoining,
+)
 from tests.e2e.crash_rows import END, TAKEN, Row, both, enters, middle
+from tests.e2e.crash_spot import SpotLeaving, SpotNotJoined
 from tests.e2e.tap import Point, entering, named, noting
 
 LEAVING: Final = Leaving("node-leaving", "worker", TERMINATE)
 MANAGER_LEAVING: Final = Leaving("node-leaving of a manager", "manager", TERMINATE)
 SPOT_LEAVING: Final = SpotLeaving("node-leaving by spot", "worker")
+SPOT_NOT_JOINED: Final = SpotNotJoined("node-leaving by spot of no node yet", "worker")
 JOINING: Final = Joining("node-joining", "worker", LAUNCH)
 ABANDONED: Final = NeverJoining("node-joining in vain", kept=False)
 KEPT: Final = NeverJoining("node-joining in vain, unwatched", kept=True)
@@ -38,6 +48,7 @@ POINTS: Final[Mapping[Act, Sequence[Point]]] = {
         *both("the node is removed", REMOVE),
     ),
     SPOT_LEAVING: (*TAKEN, *enters("drain"), *both("the node is paused", PAUSE)),
+    SPOT_NOT_JOINED: (*enters("wait"), *middle("the wait for the node", named("GET /nodes"), entering("wait"))),
     JOINING: (
         *enters("wait"),
         *middle("the wait for the node", named("GET /nodes"), entering("wait")),

@@ -1,24 +1,18 @@
 """More rows of the crash matrix: what AWS does by itself, and the moment at which the worker that sees to it dies.
 
-Hooks send straight to the queue of these workers. A machine that a hook holds dies once the hook is completed; one that
-spot takes, when the test says so.
+Hooks send straight to the queue of these workers. A machine that a hook holds dies once the hook is completed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
-from infra.local.fault import send
-from shared.clock import rfc3339
 from tests.e2e.caller import until
 from tests.e2e.crash_act import COMPLETE, Act, Before, End
 from tests.e2e.crash_setup import CrashSetup, wall
 from tests.e2e.tap import asking
 
-SPOT: Final = Path(__file__).parents[1] / "payloads" / "events" / "spot_interruption.json"
 LAUNCH: Final = ("scaler-launch", "autoscaling:EC2_INSTANCE_LAUNCHING")
 TERMINATE: Final = ("scaler-terminate", "autoscaling:EC2_INSTANCE_TERMINATING")
 ROLE: Final = "arn:aws:iam::123456789012:role/hooks"
@@ -119,25 +113,6 @@ class Leaving(Event):
         self._whole(setup, before.number)
 
 
-class SpotLeaving(Leaving):
-    """Spot takes it, and nothing holds it."""
-
-    def post(self, setup: CrashSetup) -> str:
-        """Its notice comes by the queue; the machine dies later."""
-        body: dict[str, Any] = json.loads(SPOT.read_text())
-        body |= {"time": rfc3339(wall()), "detail": {**body["detail"], "instance-id": self._instance}}
-        setup.env.send(body, setup.variables["SQS_QUEUE_URL"])
-        return f"spot-{self._instance}-{body['time']}"
-
-    def check(self, setup: CrashSetup, before: Before, request: str) -> None:
-        """Its node is empty before the machine dies."""
-        setup.caller.at_step(request, "remove")
-        send(
-            setup.env.variables["CONTROL_URL"], "POST", f"/instances/{self._instance}/interrupt", {"notice_seconds": 0}
-        )
-        super().check(setup, before, request)
-
-
 class Joining(Event):
     """A launch hook holds a machine until it is a node."""
 
@@ -150,13 +125,16 @@ class Joining(Event):
 
     def post(self, setup: CrashSetup) -> str:
         """Somebody raises the desired capacity, and nobody asks the scaler."""
+        self._raise(setup)
+        return self._record(setup, "node-joining")
+
+    def _raise(self, setup: CrashSetup) -> None:
         known = self._members(setup)
         setup.env.client("autoscaling").set_desired_capacity(
             AutoScalingGroupName=self._group(setup), DesiredCapacity=setup.number(self._role) + 1
         )
         until(lambda: self._members(setup) - known, "a new instance")
         (self._instance,) = self._members(setup) - known
-        return self._record(setup, "node-joining")
 
     def end(self, setup: CrashSetup, before: Before) -> End:
         """A Ready node, for which the hook was completed once."""
