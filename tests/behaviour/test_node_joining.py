@@ -97,6 +97,24 @@ async def test_where_aws_takes_no_heartbeat_the_wait_ends_with_the_hold_and_noth
         assert record.message.endswith("AWS does not hold it any more, for want of a heartbeat that AWS took")
 
 
+async def test_a_down_whose_victim_is_abandoned_meanwhile_accuses_nobody_else() -> None:
+    async with scenario(workers=2) as s:
+        hooked(s)
+        process = await s.started(reschedule_timeout=100)
+        s.launcher.never_joins = 1
+        up, down = s.up(), s.down()
+        complete, tasks = process.ports.hold("groups.complete"), process.ports.hold("swarm.tasks")
+        await s.until(lambda: {"groups.complete", "swarm.tasks"} <= set(process.ports.waiting), within=150)
+        assert s.record(up).state is State.FAILED
+        complete.set()
+        await s.until(lambda: ends(s)[:1] == ["ABANDON"])
+        tasks.set()
+        record = await s.ended(down)
+        (victim,) = record.plan["leaving"]
+        assert record.state is State.FAILED
+        assert f"{victim['name']} has not joined the Swarm and was abandoned meanwhile" in record.message
+
+
 async def test_who_takes_over_after_the_abandonment_says_that_it_was_abandoned() -> None:
     async with scenario(workers=2) as s:
         hooked(s)

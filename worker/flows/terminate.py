@@ -96,7 +96,7 @@ class Termination:
                     raise GaveUp(self._lowered(group, desired))
                 return desired if desired >= self._expected else None
             if member is not None or fate is not None or grace.passed:
-                raise GaveUp(self._taken(group, node))
+                raise GaveUp(await self._taken(group, node))
             return None
 
         # Named after the capacity too: an earlier victim, or an earlier round, has had a grace of its own.
@@ -116,8 +116,10 @@ class Termination:
         asked = int(self._request.record.nodes_after or 0)
         return departures.lowered(self._kind, group.name, desired, self._expected, asked)
 
-    def _taken(self, group: Group, node: DepartingNode) -> str:
+    async def _taken(self, group: Group, node: DepartingNode) -> str:
         asked = int(self._request.record.nodes_after or 0)
+        if node.instance_id in (await self._leadership.memory.of(self._kind)).abandoned:
+            return departures.not_joined(self._kind, node.name, group.name, group.desired, asked)
         return departures.taken(self._kind, node.name, group.name, group.desired, asked)
 
     def _call_lag(self, node: DepartingNode, *, anew: bool = False) -> Deadline:

@@ -44,6 +44,15 @@ def taken(node_type: str, node: str, group: str, desired: int, asked: int) -> st
     )
 
 
+def not_joined(node_type: str, node: str, group: str, desired: int, asked: int) -> str:
+    """A victim that had not joined was abandoned by its own request (a launch hook held it) before its termination."""
+    return (
+        f"{node} has not joined the Swarm and was abandoned meanwhile, for which {group} launches another: its desired "
+        f"capacity is {desired}, {asked} was asked for. Repeat the request if there are still too many {node_type} "
+        "nodes"
+    )
+
+
 def joined_meanwhile(node: str, claiming: Sequence[str]) -> str:
     """A victim's instance is a node of the Swarm that was not drained for it."""
     return (
