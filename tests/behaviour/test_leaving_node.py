@@ -1,9 +1,11 @@
 """Which node it is whose machine leaves: two that claim it, one that has still to join, one that joins once more."""
 
+from datetime import datetime, timedelta
+
 from shared.records import State
 from tests.behaviour.happens import event, taken
 from tests.behaviour.scenario import Scenario, scenario
-from tests.behaviour.test_node_leaving import ends, hooked, left, spread
+from tests.behaviour.test_node_leaving import ends, hooked, leavings, left, spread
 
 
 async def booting(s: Scenario, *, joins: bool = True) -> str:
@@ -30,6 +32,19 @@ async def test_of_two_nodes_that_claim_an_instance_the_one_that_its_hostname_bea
         assert ends(s) == [(s.workers[0], "CONTINUE")]
         assert [node.availability for node in s.nodes() if node.id == other] == ["active"]
         assert s.running("web") == 6
+
+
+async def test_a_look_that_takes_its_time_costs_a_node_nothing_of_its_own() -> None:
+    async with scenario(workers=3) as s:
+        hooked(s)
+        process = await s.started(drain_timeout=60)
+        process.ports.latency = 1.0
+        s.groups.retire(s.workers[0])
+        await s.until(lambda: any(each.step == "drain" for each in leavings(s)), within=30)
+        (record,) = leavings(s)
+        began, until = record.started_at, datetime.fromisoformat(record.plan["until"])
+        assert began is not None
+        assert until - began >= timedelta(seconds=60)
 
 
 async def test_where_nothing_tells_which_of_two_it_is_both_are_named_and_neither_is_drained() -> None:

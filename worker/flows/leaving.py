@@ -101,7 +101,7 @@ class NodeLeaving:
         elif is_recommended(request.record):
             await self._recommended.step(request)
         else:
-            await self._node.take_over(request, self._earliest(request))
+            await self._node.take_over(request, lambda: self._earliest(request))
 
     def _terminated_by_us(self, instance: str) -> str | None:
         other = owners.terminator(self._context.requests, instance)

@@ -5,7 +5,7 @@ one that its hostname or its address bears out is drained. Where nothing does, n
 told both names, and as long as there is time, they can say which it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,14 +39,17 @@ class LeavingNode:
         self._context = context
         self._leadership = context.leadership
 
-    async def take_over(self, request: OpenRequest, until: datetime) -> None:
-        """Own the node from the one write on that names it; or wait for it. `until`: when it has to be empty."""
+    async def take_over(self, request: OpenRequest, until: Callable[[], datetime]) -> None:
+        """Own the node from the one write on that names it; or wait for it. `until`: when it has to be empty.
+
+        That counts from the write, with which the request begins: a look that takes its time costs none.
+        """
         instance = instance_of(request.record)
         claim = await self._claim(instance)
         if claim.node is not None:
-            await self._own(request, claim.node, until)
-        elif claim.dispute or (hold_of(request) is None and until > request.now()):
-            await self._await(request, claim, until)
+            await self._own(request, claim.node, until())
+        elif claim.dispute or (hold_of(request) is None and until() > request.now()):
+            await self._await(request, claim, until())
         else:
             await self._none(request)
 
