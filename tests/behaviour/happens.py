@@ -48,3 +48,14 @@ def counted(s: Scenario, kind: str, outcome: str) -> float:
     """How many events of a kind came to that."""
     labels = {"event": kind, "outcome": outcome}
     return sum(each.metrics.registry.get_sample_value("scaler_events_total", labels) or 0 for each in s.processes)
+
+
+async def launched(s: Scenario, *, joins: bool = True) -> str:
+    """AWS launches one more worker, which is no node yet, or never will be; its id."""
+    s.launcher.never_joins = 0 if joins else 1
+    group = s.groups.groups["workers"]
+    group.desired += 1
+    s.groups.follow("workers")
+    await s.passes(2)
+    (instance,) = set(group.instances) - set(s.launcher.nodes)
+    return instance

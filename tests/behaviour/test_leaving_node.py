@@ -3,20 +3,9 @@
 from datetime import datetime, timedelta
 
 from shared.records import State
-from tests.behaviour.happens import event, taken
-from tests.behaviour.scenario import Scenario, scenario
+from tests.behaviour.happens import event, launched, taken
+from tests.behaviour.scenario import scenario
 from tests.behaviour.test_node_leaving import ends, hooked, leavings, left, spread
-
-
-async def booting(s: Scenario, *, joins: bool = True) -> str:
-    """One more instance, which is no node yet; its id."""
-    s.launcher.never_joins = 0 if joins else 1
-    group = s.groups.groups["workers"]
-    group.desired += 1
-    s.groups.follow("workers")
-    await s.passes(2)
-    (instance,) = set(group.instances) - set(s.launcher.nodes)
-    return instance
 
 
 async def test_of_two_nodes_that_claim_an_instance_the_one_that_its_hostname_bears_out_is_drained() -> None:
@@ -50,7 +39,7 @@ async def test_a_look_that_takes_its_time_costs_a_node_nothing_of_its_own() -> N
 async def test_where_nothing_tells_which_of_two_it_is_both_are_named_and_neither_is_drained() -> None:
     async with scenario(workers=2, reschedule_timeout=100) as s:
         hooked(s)
-        instance = await booting(s, joins=False)
+        instance = await launched(s, joins=False)
         strays = [s.swarm.join(name, engine_labels={"instance_id": instance}) for name in ("build-1", "build-2")]
         await s.started(drain_timeout=60)
         began = s.clock.now()
@@ -70,7 +59,7 @@ async def test_where_nothing_tells_which_of_two_it_is_both_are_named_and_neither
 
 async def test_who_settles_the_dispute_in_time_has_the_node_drained() -> None:
     async with scenario(workers=3) as s:
-        instance = await booting(s, joins=False)
+        instance = await launched(s, joins=False)
         strays = [s.swarm.join(name, engine_labels={"instance_id": instance}) for name in ("build-1", "build-2")]
         await spread(s, replicas=10)
         await s.started()
@@ -88,7 +77,7 @@ async def test_who_settles_the_dispute_in_time_has_the_node_drained() -> None:
 async def test_what_joins_after_its_notice_is_paused_and_drained_before_its_machine_ends() -> None:
     async with scenario(workers=2, boot=30.0) as s:
         await s.started()
-        instance = await booting(s)
+        instance = await launched(s)
         (name,) = await taken(s, event("spot_interruption", s, instance))
         await s.at(name, "wait")
         s.swarm.create("agent", mode="global")
@@ -103,7 +92,7 @@ async def test_what_joins_after_its_notice_is_paused_and_drained_before_its_mach
 async def test_what_has_not_joined_by_the_deadline_ran_nothing() -> None:
     async with scenario(workers=2) as s:
         await s.started()
-        instance = await booting(s, joins=False)
+        instance = await launched(s, joins=False)
         began = s.clock.now()
         (name,) = await taken(s, event("spot_interruption", s, instance))
         record = await s.ended(name, within=130)

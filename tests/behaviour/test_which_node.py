@@ -5,17 +5,14 @@ from dataclasses import replace
 import pytest
 
 from shared.records import State
+from tests.behaviour.happens import launched
 from tests.behaviour.scenario import Scenario, scenario
 
 
 async def broken(s: Scenario) -> str:
     """One more instance, which boots and never joins; its id."""
-    s.launcher.never_joins = 1
-    group = s.groups.groups["workers"]
-    group.desired += 1
-    s.groups.follow("workers")
-    await s.passes(150)
-    (instance,) = set(group.instances) - set(s.launcher.nodes)
+    instance = await launched(s, joins=False)
+    await s.passes(148)
     return instance
 
 
