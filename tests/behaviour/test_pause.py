@@ -62,6 +62,15 @@ async def paused_for(s: Scenario, seconds: float) -> None:
     assert (await s.ended(s.ask("pause", id="p", **{"for": seconds}))).state is State.SUCCEEDED
 
 
+async def test_what_a_message_says_of_the_end_of_a_pause_counts_for_nothing() -> None:
+    async with scenario() as s:
+        await s.started()
+        await paused_for(s, 600)
+        ended = {"request": "another", "since": rfc3339(START), "until": rfc3339(START)}
+        assert (await s.ended(s.ask("resume", source="worker", over=ended))).state is State.SUCCEEDED
+        assert (await s.ended(s.up())).state is State.SUCCEEDED
+
+
 async def test_people_are_told_once_that_its_time_is_over() -> None:
     async with scenario() as s:
         await s.started()

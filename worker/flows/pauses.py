@@ -39,7 +39,7 @@ class Pauses:
         return self._leadership.settings.request_max_age
 
     async def _apply(self, request: OpenRequest) -> None:
-        over = steering.ended_pause(request.record.request)
+        over = steering.ended_pause(request.record.plan)
         if over is not None:
             await self._over(request, *over)
             return

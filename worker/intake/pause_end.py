@@ -61,7 +61,8 @@ class PauseEnd:
             requested_at=now,
             received_at=now,
             source="worker",
-            request={"action": "resume", **steering.ending(paused_by, pause)},
+            request={"action": "resume"},
+            plan=steering.ending(paused_by, pause),
             reason="its time is over",
             token=self._leadership.token,
         )

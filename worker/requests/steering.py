@@ -34,13 +34,13 @@ def over(pause: Pause) -> str:
 
 
 def ending(paused_by: str, pause: Pause) -> dict[str, object]:
-    """Of a resume that nobody asked for: the request that had paused, and its pause."""
+    """The plan of a resume that nobody asked for (no message can have one): the request that had paused, its pause."""
     return {_OVER: {"request": paused_by, **pause.document()}}
 
 
-def ended_pause(request: Mapping[str, Any]) -> tuple[str, Pause] | None:
+def ended_pause(plan: Mapping[str, Any]) -> tuple[str, Pause] | None:
     """The reverse. None: somebody did ask for it."""
-    document = request.get(_OVER)
+    document = plan.get(_OVER)
     try:
         return (str(document["request"]), Pause.parse(document)) if isinstance(document, Mapping) else None
     except (KeyError, ValueError, TypeError):
