@@ -92,7 +92,10 @@ _SENTENCES: Mapping[Reason, tuple[str, str]] = {
         "Wait, or take it out of standby.",
     ),
     Reason.NOT_NEEDED: ("It could go, but others cost less to remove.", "Ask for more."),
-    Reason.NOT_ASKED_FOR: ("Another node was asked for, or it was asked for to stay.", "Ask for it by its name."),
+    Reason.NOT_ASKED_FOR: (
+        "The request is about another node, or asks that this one stays.",
+        "Ask for it by its name.",
+    ),
     Reason.ALREADY_DRAINED: ("It is drained already.", "Nothing; `scaler node undrain` gives it back."),
     Reason.LEAVING: ("AWS takes its machine away, or it is being ended already.", "Nothing: it goes by itself."),
     Reason.WEIGHTED: (

@@ -1,10 +1,10 @@
 """An instance on its way in, held by a launch hook: it may serve once it is a Ready node of the Swarm.
 
 One that does not join within RESCHEDULE_TIMEOUT, or for as long as heartbeats can keep it (100 time-outs of its hook or
-48 hours), is let go as LAUNCH_HOOK_RESULT says. ABANDON ends the machine, so it needs proof that it
-is none of the nodes: Docker answered throughout, the group's other nodes can be matched, and no node ever was this
-instance. Two in a row without a join between them are a fault of the image or the network, not of machines: then the
-next one is kept, and told.
+48 hours), is let go as LAUNCH_HOOK_RESULT says. ABANDON ends the machine, so it needs proof that it is none of the
+nodes: Docker answered throughout, the group's other nodes can be matched, and no node ever was this instance. Two in a
+row without a join between them are a fault of the image or the network, not of machines: then the next one is kept, and
+told.
 """
 
 from collections.abc import Sequence
