@@ -3,6 +3,7 @@
 from infra.local.engine import SimulatedSwarm
 from infra.local.engine.model import Node as EngineNode
 from infra.local.engine.model import Service as EngineService
+from infra.local.engine.model import Task as EngineTask
 from infra.local.engine.views import node_view, service_view
 from tests.fakes.engine import task_view
 from worker.adapters.swarm_json import nodes_of, service_of, tasks_of
@@ -16,6 +17,7 @@ class Cluster:
         self._swarm = swarm
         self._nodes: dict[str, tuple[EngineNode, tuple[bool, bool, bool], Node]] = {}
         self._services: dict[str, tuple[EngineService, Service]] = {}
+        self._tasks: dict[str, tuple[tuple[object, ...], Task]] = {}
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -30,7 +32,7 @@ class Cluster:
     @property
     def tasks(self) -> list[Task]:
         """All tasks, old ones too."""
-        return tasks_of(map(task_view, self._swarm.store.tasks.values()))
+        return [self._task(task) for task in self._swarm.store.tasks.values()]
 
     @property
     def managers(self) -> list[Node]:
@@ -65,4 +67,12 @@ class Cluster:
         if kept is None or kept[0] is not service:
             view = service_view(service, self._swarm.store, with_status=False, insert_defaults=False)
             kept = self._services[service.id] = service, service_of(view)
+        return kept[1]
+
+    def _task(self, task: EngineTask) -> Task:
+        shown = task.state, task.desired, task.error, task.node_id, id(task.spec)
+        kept = self._tasks.get(task.id)
+        if kept is None or kept[0] != shown:
+            (seen,) = tasks_of([task_view(task)])
+            kept = self._tasks[task.id] = shown, seen
         return kept[1]

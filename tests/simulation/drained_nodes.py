@@ -86,11 +86,12 @@ class DrainedNodes:
         leaving = {node for node, other in self._nodes.items() if other.request == drained.request}
         places: dict[str, dict[int, set[str | None]]] = {}
         """Service ids, their wanted slots, and the nodes on which the task of a slot runs (none: it does not yet)."""
-        for task in filter(wanted, cluster.tasks):
+        tasks = cluster.tasks
+        for task in filter(wanted, tasks):
             running = places.setdefault(task.service_id, {}).setdefault(task.slot, set())
             running |= {task.node_id} if task.state == "running" else set()
-        completed = {(task.service_id, task.slot) for task in cluster.tasks if task.state == "complete"}
-        newest = {(task.service_id, task.slot): task for task in cluster.tasks}
+        completed = {(task.service_id, task.slot) for task in tasks if task.state == "complete"}
+        newest = {(task.service_id, task.slot): task for task in tasks}
         failed = {slot for slot, task in newest.items() if task.state == "failed"}
         for service_id, slot in drained.slots:
             if (service_id, slot) in completed:
