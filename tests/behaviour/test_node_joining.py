@@ -57,6 +57,26 @@ async def test_what_boots_longer_than_the_hook_waits_is_kept_by_heartbeats() -> 
         await s.until(lambda: ends(s) == ["CONTINUE"], within=20)
 
 
+async def test_a_hold_that_is_over_gets_no_heartbeat_though_its_end_is_written_down_later() -> None:
+    async with scenario() as s:
+        hooked(s, told=False)
+        process = await s.started()
+
+        def lose(call: str) -> None:
+            if call == "groups.complete done":
+                process.ports.lose_answer("journal.save", *[Unavailable("no answer")] * 3)
+
+        process.ports.watchers.append(lose)
+        s.up()
+        await s.until(lambda: bool(joinings(s)))
+        assert (await s.ended(joinings(s)[0].id)).state == State.SUCCEEDED
+        await s.passes(60)
+        calls = process.ports.calls
+        assert "groups.heartbeat" in calls
+        written = calls.index("journal.save", calls.index("groups.complete"))
+        assert "groups.heartbeat" not in calls[written:]
+
+
 async def test_what_never_joins_is_abandoned_and_another_comes() -> None:
     async with scenario(workers=2) as s:
         hooked(s)

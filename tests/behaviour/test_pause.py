@@ -215,6 +215,46 @@ async def test_one_that_comes_when_its_time_is_over_pauses_nothing() -> None:
         assert (await s.ended(s.up())).state is State.SUCCEEDED
 
 
+async def test_one_whose_writing_was_not_answered_until_its_time_was_over_is_not_told_of() -> None:
+    async with scenario() as s:
+        process = await s.started()
+        process.ports.lose_answer("journal.remember_pause", Unavailable("no answer"))
+        process.ports.refuse("journal.recall_pause", *[Unavailable("no answer")] * 3)
+        record = await s.ended(s.ask("pause", **{"for": 3}))
+        assert (record.state, record.message) == (
+            State.SKIPPED,
+            "The pause was to end at 2026-11-01T12:00:03Z, and that is over",
+        )
+        await s.passes(120)
+        assert s.alerts.posted == []
+        process.kill()
+        await s.started()
+        await s.passes(120)
+        assert s.alerts.posted == []
+
+
+async def test_one_whose_answer_was_lost_holds_from_the_moment_it_was_written() -> None:
+    async with scenario() as s:
+        process = await s.started()
+        process.ports.lose_answer("journal.remember_pause", Unavailable("no answer"))
+        request = s.ask("pause")
+        await s.until(lambda: "journal.remember_pause" in process.ports.calls)
+        assert (await s.ended(s.up())).state is State.SKIPPED
+        assert (await s.ended(request)).state is State.SUCCEEDED
+
+
+async def test_one_that_was_given_up_although_it_counts_has_succeeded() -> None:
+    async with scenario(request_max_age=300) as s:
+        process = await s.started()
+        process.ports.lose_answer("journal.remember_pause", Unavailable("no answer"))
+        process.ports.away.add("journal.recall_pause")
+        request = s.ask("pause")
+        await s.passes(360)
+        process.ports.away.clear()
+        assert (await s.ended(request)).state is State.SUCCEEDED
+        assert (await s.ended(s.up())).state is State.SKIPPED
+
+
 async def test_a_resume_without_a_pause_has_nothing_to_do() -> None:
     async with scenario() as s:
         await s.started()

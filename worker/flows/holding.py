@@ -60,7 +60,7 @@ def hold_of(request: OpenRequest) -> Hold | None:
 async def kept(leadership: Leadership, request: OpenRequest) -> AsyncIterator[Keeping]:
     """While the block lasts, the hold of the request does not run out, as far as AWS takes heartbeats."""
     hold, keeping = hold_of(request), Keeping()
-    if hold is None:
+    if hold is None or hold.key in leadership.let_go:
         yield keeping
         return
     beating = asyncio.ensure_future(_beat(leadership, request, hold, keeping))
@@ -118,7 +118,7 @@ async def let_go(leadership: Leadership, request: OpenRequest, release: Release)
         instance=hold.instance_id,
         result=release,
     )
-    leadership.let_go.add((hold.group, hold.hook, hold.instance_id))
+    leadership.let_go.add(hold.key)
     return held
 
 
@@ -153,7 +153,7 @@ async def _sent(leadership: Leadership, hold: Hold, limit: Deadline) -> bool:
             await asyncio.sleep(RETRY_SECONDS)
         except Refused as error:
             log.warning("heartbeat_refused", hook=hold.hook, instance=hold.instance_id, error=str(error))
-            leadership.let_go.add((hold.group, hold.hook, hold.instance_id))
+            leadership.let_go.add(hold.key)
             return False
         else:
             return True

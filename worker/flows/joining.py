@@ -190,7 +190,7 @@ class NodeJoining:
 
     def _is_over(self, request: OpenRequest) -> bool:
         hold = hold_of(request)
-        return hold is None or (hold.group, hold.hook, hold.instance_id) in self._leadership.let_go
+        return hold is None or hold.key in self._leadership.let_go
 
 
 def _serves(node: Node) -> bool:

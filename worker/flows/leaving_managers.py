@@ -36,7 +36,7 @@ class LeavingManagers:
 
         async def demoted() -> bool | None:
             hold = hold_of(request)
-            over = hold is None or (hold.group, hold.hook, hold.instance_id) in self._leadership.let_go
+            over = hold is None or hold.key in self._leadership.let_go
             return await self._demoted_or_refused(request, node) is None or over or None
 
         for node in self._managers(request):

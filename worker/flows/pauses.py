@@ -31,8 +31,11 @@ class Pauses:
                 await self._apply(request)
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
-        """End a request that cannot go on."""
-        await request.end(State.FAILED, reason, _alert(request, "error", reason))
+        """End a request that cannot go on. One whose order counts, though its answer was lost, has succeeded."""
+        if await self._leadership.pausing.counts(request.id):
+            await self._apply(request)
+        else:
+            await request.end(State.FAILED, reason, _alert(request, "error", reason))
 
     def retry_budget(self, _request: OpenRequest) -> timedelta:
         """How long it may go on failing."""
@@ -46,6 +49,7 @@ class Pauses:
         order = _order(request)
         until = None if order.pause is None else order.pause.until
         if until is not None and until <= request.now():
+            await self._leadership.pausing.end(request.id, request.id)  # written where the answer was lost
             await request.end(State.SKIPPED, steering.pause_over(until))
             return
         last = await self._leadership.pausing.change(order)

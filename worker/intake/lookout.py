@@ -66,7 +66,7 @@ class Lookout:
 
     async def _held(self, member: Member, hook: str) -> None:
         hold = Hold(member.group, hook, member.id)
-        if (hold.group, hold.hook, hold.instance_id) in self._leadership.let_go:
+        if hold.key in self._leadership.let_go:
             if member.phase is Phase.LEAVING:
                 await self._complete(hold)
         elif not self._in_hand(hold):

@@ -48,6 +48,11 @@ class Pausing:
             return None
         return known.request, known.pause
 
+    async def counts(self, request: str) -> bool:
+        """Whether the order of a request is the one that counts. Raises Fenced, Unavailable."""
+        async with self._turn:
+            return (await self._last()).request == request
+
     async def end(self, paused_by: str, request: str) -> PauseMemory:
         """Let the pause of a request count no more, on behalf of another request, unless another order counts by now.
 
@@ -69,16 +74,20 @@ class Pausing:
                 await self._write(replace(order, revision=last.revision))
             return last
 
-    async def _write(self, order: PauseMemory) -> None:
+    async def _write(self, order: PauseMemory) -> PauseMemory:
         self._revision = max(self._revision, order.revision) + 1
         written = replace(order, revision=self._revision)
+        self._known = None  # where the answer is lost, only the table says what counts
         await self._journal.remember_pause(written, self._token)
         self._known = written
+        return written
 
     async def _last(self) -> PauseMemory:
-        if self._known is None:
-            self._known = await self._journal.recall_pause(self._token)
-        return self._known
+        last = self._known or await self._journal.recall_pause(self._token)
+        if self._revision > last.revision:
+            last = await self._write(last)  # of what was sent without an answer nothing can arrive after it
+        self._known = last
+        return last
 
 
 def is_later(last: PauseMemory, order: PauseMemory) -> bool:

@@ -25,6 +25,11 @@ class Hold:
     token: str | None = None
     """Of this hold alone. Without one, whatever the hook holds the instance for at the moment."""
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same with a token and without."""
+        return self.group, self.hook, self.instance_id
+
 
 Release = Literal["CONTINUE", "ABANDON"]
 """How an instance goes on. For one on its way out both are the same."""
