@@ -45,8 +45,7 @@ test: $(READY) ## the tests that need no root, in under 4 minutes
 	@$(PYTEST) -q -n 2 --dist loadfile -m "not slow and not lab"
 
 slow: $(READY) $(MINISTACK) $(CHECKOV) ## the tests that take longer: real processes, capacity, simulation, each row of the crash matrix once
-	@$(PYTEST) -q -n 4 --dist loadfile -m "slow and not lab and not crash" --ignore=tests/simulation
-	@$(PYTEST) -q -n 5 --dist load -m "slow and not lab" tests/simulation tests/e2e/test_crash_matrix.py tests/e2e/test_outages.py
+	@$(PYTEST) -q -n 5 --dist loadfile -m "slow and not lab"
 
 crash: $(READY) ## the crash matrix, REPEAT=n (3) times, each time in another order (ORDER=n: that one); 20 take-overs
 	@echo "REPEAT=$(REPEAT) ORDER=$(ORDER)"

@@ -4,10 +4,32 @@ import asyncio
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # Property tests fail for what they find, never for how busy the machine is.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+ROWS = ("tests/e2e/test_crash_matrix.py", "tests/e2e/test_outages.py", "tests/simulation/")
+"""Each of their tests may run in any process."""
+
+
+class FilesThenRows(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+    """The tests of a file share what it sets up, and run in one process; rows go to whichever process has room."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(ROWS) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesThenRows | None:
+    """For `--dist loadfile`."""
+    return FilesThenRows(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rows come last: they fill the time in which some process still has a long file."""
+    items.sort(key=lambda item: item.nodeid.startswith(ROWS))
 
 
 @pytest.fixture(scope="session", autouse=True)
