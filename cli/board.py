@@ -30,11 +30,9 @@ class View(Protocol):
 
     def picture(self, height: int, width: int) -> RenderableType:
         """In so many lines and columns."""
-        ...
 
     def changes(self, before: Self | None) -> Iterator[Line]:
         """What has happened since another one; None: everything."""
-        ...
 
 
 V = TypeVar("V", bound=View)

@@ -15,11 +15,9 @@ class Inbox(Protocol):
 
     async def send(self, message: Mapping[str, Any]) -> None:
         """Return once the message is safe."""
-        ...
 
     async def check(self) -> None:
         """Return if a message could be sent now."""
-        ...
 
 
 class Journal(Protocol):
@@ -27,15 +25,12 @@ class Journal(Protocol):
 
     async def records(self, ids: Collection[str]) -> Mapping[str, Record]:
         """The records of these requests (at most 100), without those that no worker has taken yet."""
-        ...
 
     async def newest(self, limit: int, state: State | None = None) -> Sequence[Record]:
         """The newest records of the cluster, those in one state if it is said; the newest first."""
-        ...
 
     async def status(self) -> Stored:
         """What the active worker has written for those who look, and the lease."""
-        ...
 
 
 class Counts(Protocol):
@@ -44,15 +39,12 @@ class Counts(Protocol):
     @property
     def newest(self) -> Queue | None:
         """As it was seen last; None: it could not be seen."""
-        ...
 
     async def look(self) -> Queue:
         """What there is now."""
-        ...
 
     async def run(self) -> None:
         """Keep an eye on them, for ever."""
-        ...
 
 
 class Alerts(Protocol):
@@ -60,4 +52,3 @@ class Alerts(Protocol):
 
     async def post(self, alert: Alert, now: datetime, timeout: timedelta) -> None:
         """Hand one alert over."""
-        ...

@@ -21,7 +21,6 @@ class Services(Protocol):
 
     def services(self) -> list[Service]:
         """All of them. Raises Unavailable."""
-        ...
 
 
 class Writer:

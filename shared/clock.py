@@ -14,11 +14,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The wall time, in UTC. It may step, forwards and backwards."""
-        ...
 
     def uptime(self) -> float:
         """Seconds since some fixed moment; never steps, and runs on while the machine is suspended."""
-        ...
 
 
 class SystemClock:

@@ -43,20 +43,15 @@ class Aws(Protocol):
 
     async def queue(self, url: str) -> Mapping[str, str]:
         """A queue's attributes."""
-        ...
 
     async def table(self) -> TableFacts:
         """The table."""
-        ...
 
     async def hooks(self, group: str) -> Sequence[Hook]:
         """A group's lifecycle hooks."""
-        ...
 
     async def clock_ahead(self) -> timedelta | None:
         """How far this machine's clock is ahead of AWS's, to a second or two. None: AWS does not say its time."""
-        ...
 
     def trials(self, groups: Sequence[str]) -> Mapping[str, Trial]:
         """By IAM's name of what is to be allowed: a call that needs it."""
-        ...

@@ -21,15 +21,12 @@ class Flow(Protocol):
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step. Raises Unavailable (come again), Refused or GaveUp (end it)."""
-        ...
 
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """Bring a request that cannot go on nearer to its end. Safe to repeat."""
-        ...
 
     def retry_budget(self, request: OpenRequest) -> timedelta:
         """How long the present step may go on being Unavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,9 @@ class Eligibility(Protocol):
 
     async def identity(self) -> SwarmIdentity | None:
         """The Swarm that it could serve now; None while it could serve none."""
-        ...
 
     async def gives_way(self, identity: SwarmIdentity) -> bool:
         """Whether others should go first: this worker's node is about to leave."""
-        ...
 
 
 MARGIN = timedelta(milliseconds=500)

@@ -20,31 +20,24 @@ class Leading(Protocol):
 
     def oldest_age(self) -> timedelta:
         """The age of the oldest request that has not ended; zero without one."""
-        ...
 
     def lease_age(self) -> timedelta:
         """How long ago the lease was renewed."""
-        ...
 
     def pending_notices(self) -> int:
         """Notices that Alertmanager has not taken yet."""
-        ...
 
     def open_requests(self) -> Mapping[str, int]:
         """By state."""
-        ...
 
     def waiting_requests(self) -> Mapping[str, int]:
         """By what they wait for, as one of a few codes."""
-        ...
 
     def cooldown_ends(self) -> Iterable[tuple[str, str, datetime]]:
         """Type, direction, and when its cool-down is over: those that have one."""
-        ...
 
     def status(self) -> Status | None:
         """The newest status document; None before the first."""
-        ...
 
 
 class Leader(Collector):

@@ -11,4 +11,3 @@ class AlertSink(Protocol):
 
     async def post(self, alert: Alert, now: datetime, timeout: timedelta) -> None:
         """Hand one alert over. Raises Unavailable or Refused."""
-        ...

@@ -21,16 +21,12 @@ class Inbox(Protocol):
 
     async def receive(self) -> Sequence[Message]:
         """Some messages, or none after a long poll."""
-        ...
 
     async def delete(self, message: Message) -> None:
         """Take a message out of the queue for good."""
-        ...
 
     async def discard(self, messages: Sequence[Message]) -> None:
         """Take messages out of the queue, at most ten, in one call. One that stays is no error: it comes again."""
-        ...
 
     async def dead_letter(self, message: Message, error: str) -> None:
         """Put a copy into the dead-letter queue, with the reason. The message itself stays."""
-        ...

@@ -188,23 +188,18 @@ class Groups(Protocol):
 
     async def describe(self, name: str) -> Group:
         """The group with its instances. Raises NotFound."""
-        ...
 
     async def activities(self, name: str) -> Activities:
         """The newest activities."""
-        ...
 
     async def refreshing(self, name: str) -> bool:
         """Whether an instance refresh runs."""
-        ...
 
     async def members(self, names: Collection[str]) -> Sequence[Member]:
         """The instances of some groups, in one call. Without names there are none."""
-        ...
 
     async def lifecycle_hooks(self, name: str) -> Sequence[LifecycleHook]:
         """The lifecycle hooks of a group."""
-        ...
 
     async def gone(self, instance_ids: Sequence[str], members: Collection[str]) -> frozenset[str]:
         """Those of the instances that EC2 here has terminated.
@@ -212,7 +207,6 @@ class Groups(Protocol):
         It forgets them after an hour. So of the `members`, which were seen in a group of ours, those that it does not
         know have been terminated, too; any other one that it does not know may be alive in another region or account.
         """
-        ...
 
 
 class GroupChanges(Protocol):
@@ -220,26 +214,21 @@ class GroupChanges(Protocol):
 
     async def set_desired(self, name: str, desired: int) -> None:
         """Set the desired capacity. Raises Refused with AWS's reason."""
-        ...
 
     async def terminate(self, instance_id: str) -> int | None:
         """Terminate one instance and lower the desired capacity with it: to what, unless AWS does not say.
 
         Raises Refused with AWS's reason.
         """
-        ...
 
     async def replace(self, instance_id: str) -> None:
         """Terminate one instance and leave the desired capacity: its group launches another.
 
         Raises Refused with AWS's reason.
         """
-        ...
 
     async def complete(self, hold: Hold, release: Release) -> None:
         """Let a held instance go on. Raises NotFound where AWS knows of no such hold: it is over."""
-        ...
 
     async def heartbeat(self, hold: Hold) -> None:
         """Begin a hook's time anew. Raises NotFound where AWS knows of no such hold: it is over."""
-        ...

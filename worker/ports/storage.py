@@ -69,56 +69,45 @@ class Journal(Protocol):
 
     async def create(self, record: Record) -> Record | None:
         """Put a new record down. None: done; else the record that stands under this id already."""
-        ...
 
     async def save(self, record: Record) -> Record:
         """Overwrite the revision that a record was made from, if it carries our token. What stands there then.
 
         Raises Fenced where it carries another token, and Overtaken where another revision stands there.
         """
-        ...
 
     async def get(self, request_id: str) -> Record | None:
         """One record, strongly consistent."""
-        ...
 
     async def open(self) -> Sequence[Record]:
         """All records that are not settled, oldest first, strongly consistent."""
-        ...
 
     async def claim(self, request_id: str, token: int) -> Record | None:
         """Put our token on a record with a lower one, and read it. None: it carries a higher one, or is gone."""
-        ...
 
     async def first_of(self, key: str, request_id: str, expected: str | None = None) -> str:
         """The id of the request that holds a dedup key: ours, if nobody or `expected` held it."""
-        ...
 
     async def recall(self, node_type: Role, token: int) -> GroupMemory:
         """What is remembered of a node type; claims it for our token. Raises Fenced."""
-        ...
 
     async def remember(self, node_type: Role, memory: GroupMemory, token: int) -> None:
         """Write it down, over an earlier revision of our token or a lower token. Raises Fenced.
 
         A write that arrives after a later one of ours changes nothing, and raises Unavailable.
         """
-        ...
 
     async def recall_pause(self, token: int) -> PauseMemory:
         """Who paused or resumed last; claims it for our token. Raises Fenced."""
-        ...
 
     async def remember_pause(self, memory: PauseMemory, token: int) -> None:
         """Write it down, as `remember` does."""
-        ...
 
     async def publish(self, document: Status | Heartbeat, token: int, revision: int) -> None:
         """Put the status document or the heartbeat down, for those who look; the same conditions. Raises Fenced.
 
         Raises Refused where it is too large for the table.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +127,9 @@ class LeaseStore(Protocol):
 
     async def read(self) -> LeaseItem | None:
         """The item, strongly consistent. None: never written."""
-        ...
 
     async def replace(self, expected: LeaseItem | None, item: LeaseItem) -> bool:
         """Write the item if what stands there has the expected token, renewals and owner. False: it has not.
 
         False also where an earlier call has written the same: when that was, the caller must find out or assume.
         """
-        ...

@@ -167,31 +167,24 @@ class Swarm(Protocol):
 
     async def identity(self) -> SwarmIdentity:
         """Raises Unavailable unless the socket answers as a manager of a Swarm that has a leader."""
-        ...
 
     async def nodes(self, ids: Collection[str] | None = None) -> Sequence[Node]:
         """All nodes, or those of some ids."""
-        ...
 
     async def services(self, label: str | None = None) -> Sequence[Service]:
         """All services, or those with a label (`key` or `key=value`)."""
-        ...
 
     async def service(self, name: str) -> Service:
         """One service, by its exact name or id. Raises NotFound with the engine's own words."""
-        ...
 
     async def tasks(self, *, service_id: str | None = None, node_id: str | None = None) -> Sequence[Task]:
         """Tasks, also old ones, all or of one service or on one node."""
-        ...
 
     async def workload(self, node_ids: Collection[str], service_ids: Collection[str] = ()) -> "Workload":
         """What concerns some nodes and some services, and nothing else. What is gone is left out."""
-        ...
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
         """Subscribed from entering on: one item for one or more events of nodes and services since the last.
 
         Ends, without an error, when the engine goes away.
         """
-        ...

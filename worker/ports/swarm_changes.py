@@ -56,16 +56,12 @@ class SwarmChanges(Protocol):
         `expected`: what the availability may be until then. Raises Revised where somebody has set another one, and
         NotFound.
         """
-        ...
 
     async def remove_node(self, node_id: str, *, force: bool = False) -> None:
         """Remove a Down node. One that is not there any more is no error. Raises Refused."""
-        ...
 
     async def idle(self) -> None:
         """Return when no call is on its way any more, not even one that was cancelled or gave no answer in time."""
-        ...
 
     async def update_service(self, service_id: str, change: ServiceChange) -> None:
         """Change one field and the label that proves it, if that does not name this request yet. Raises NotFound."""
-        ...

@@ -34,16 +34,13 @@ class Sender(Protocol):
     @property
     def id(self) -> str:
         """The request's id."""
-        ...
 
     @property
     def ended(self) -> bool:
         """It has its outcome; only notices may be left."""
-        ...
 
     async def settle(self) -> bool:
         """After the end: write down that nothing is left to do. False: not yet. Raises Unavailable, Refused."""
-        ...
 
 
 @dataclass(slots=True)
