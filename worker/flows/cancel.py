@@ -11,19 +11,15 @@ from shared.cancellation import Cancellation, refusal
 from shared.errors import Unavailable
 from shared.records import Record, State
 from worker.errors import GaveUp
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.requests import notices, steering
 from worker.requests.request import OpenRequest
 
 POLL_SECONDS = 0.25
 
 
-class Cancel:
+class Cancel(ContextFlow):
     """The flow."""
-
-    def __init__(self, context: Context) -> None:
-        self._leadership = context.leadership
-        self._requests = context.requests
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -46,21 +42,21 @@ class Cancel:
     async def _stop(self, request: OpenRequest) -> None:
         """Raises GaveUp where it is too late, or was never possible."""
         record, other_id = request.record, _other_id(request)
-        other = self._requests.get(other_id)
+        other = self._context.requests.get(other_id)
         if other is None:
             stopped = await self._ended(other_id)
             reason = refusal(stopped)
         else:
             by = notices.asker(record) or record.source
             reason, stopped = await other.cancel(Cancellation(request.id, by, record.reason or "")), other.record
-            self._requests.changed.set()  # one that was queued begins only to end
+            self._context.requests.changed.set()  # one that was queued begins only to end
         if reason is not None and Cancellation.parse(stopped.cancelled or {}).request != request.id:
             raise GaveUp(reason)
         await request.enter("wait")
 
     async def _follow(self, request: OpenRequest) -> None:
         async def ended() -> Record | None:
-            other = self._requests.get(other_id)
+            other = self._context.requests.get(other_id)
             record = await self._ended(other_id) if other is None else other.record
             return record if record.state.ended else None
 
@@ -79,7 +75,7 @@ class Cancel:
         if record is None:
             raise GaveUp(steering.no_request(other_id))
         if not record.state.ended:
-            self._requests.unclaimed.set()
+            self._context.requests.unclaimed.set()
             raise Unavailable(f"The journal: request {other_id} is not in hand yet")
         return record
 

@@ -6,7 +6,6 @@ them is terminated leads into `undo`, which gives the others back as they were a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -20,11 +19,9 @@ from worker.decisions.readiness import up_count
 from worker.decisions.refusals import Refusal
 from worker.decisions.victims import Choice, choose
 from worker.errors import GaveUp
-from worker.flows import nodes
 from worker.flows.drain import drain_asked_for
-from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
-from worker.flows.nodes import fail, headline, node_type
+from worker.flows.nodes import NodeFlow, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.removal import remove_nodes
 from worker.flows.survey import Survey, permit
@@ -40,12 +37,8 @@ MOST_PASSED_OVER = 20
 """So many of those that were passed over stand in the plan."""
 
 
-class ScaleDown:
+class ScaleDown(NodeFlow):
     """The flow of one direction."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
@@ -78,10 +71,6 @@ class ScaleDown:
                 await self._fail(request, departures.not_removed(request.record.message, names, reason))
             case _:
                 await request.enter("undo", plan=down.but(why=reason))
-
-    def retry_budget(self, request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
         planned = await plan(self._context, request)
@@ -141,7 +130,7 @@ class ScaleDown:
         """How many nodes of the group are up now. None: it cannot be seen, and nothing waits for that."""
         try:
             async with AtOnce() as at_once:
-                group = at_once.ask(self._leadership.groups.describe(nodes.group_name(self._leadership, request)))
+                group = at_once.ask(self._leadership.groups.describe(group_name(self._leadership, request)))
                 listed = at_once.ask(self._leadership.swarm.nodes())
             return up_count(group.result(), listed.result(), node_type(request))
         except (Unavailable, Refused) as error:

@@ -5,32 +5,25 @@ results of its pool, so that it can be given back as it was, and people be told 
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from shared.errors import NotFound
 from shared.messages import Role
 from shared.records import State
 from worker.decisions.reasons import Reason
 from worker.errors import GaveUp, Revised
-from worker.flows import nodes
 from worker.flows.admission import admit
 from worker.flows.drain import drain_asked_for
-from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
 from worker.flows.named_node import Found, about, check_not_taken, departing, departing_node, fail, find_node
-from worker.flows.nodes import node_type
+from worker.flows.nodes import NodeFlow, node_type
 from worker.ports.storage import Drained
 from worker.requests import departures, wording
 from worker.requests.plans import DepartingNode, DrainPlan
 from worker.requests.request import OpenRequest
 
 
-class DrainNode:
+class DrainNode(NodeFlow):
     """The flow of both ways."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
@@ -58,10 +51,6 @@ class DrainNode:
                 await fail(request, departures.not_given_back(plan.why, names, reason))
             case _:
                 await request.enter("undo", plan=plan.but(why=reason))
-
-    def retry_budget(self, request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership, request)
 
     # --- Draining -----------------------------------------------------------------------------------------------
 

@@ -40,3 +40,15 @@ class Context:
     batches: "Batches"
     wave: "Wave"
     look: "SharedLook"
+
+
+class ContextFlow:
+    """What flows have in common."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._leadership = context.leadership
+
+    def retry_budget(self, _request: OpenRequest) -> timedelta:
+        """RESCHEDULE_TIMEOUT, whichever the step; a flow that has more or less patience says so."""
+        return self._leadership.settings.reschedule_timeout

@@ -5,13 +5,12 @@ open request takes away is left to that request.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import partial
 
 from shared.messages import Role
 from shared.records import State
 from worker.decisions.matching import INSTANCE_LABEL
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.flows.gone_nodes import gone_nodes, possible_instances, remember_members, remove_gone_node
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.swarm import Node
@@ -22,12 +21,8 @@ SOON_SECONDS = 2.0
 """How soon a node is looked at again that is Down, while its instance still ends."""
 
 
-class NodeGone:
+class NodeGone(ContextFlow):
     """The flow of `node-gone`."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -42,10 +37,6 @@ class NodeGone:
         await request.end(
             State.FAILED, reason, happenings.node_gone(request.record, _instance(request), "error", reason)
         )
-
-    def retry_budget(self, _request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return self._leadership.settings.reschedule_timeout
 
     async def _begin(self, request: OpenRequest) -> None:
         instance = _instance(request)

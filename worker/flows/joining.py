@@ -16,7 +16,7 @@ from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import State
 from worker.decisions.matching import claimants, matched
-from worker.flows.flow import Context
+from worker.flows.flow import Context, ContextFlow
 from worker.flows.holding import hold_of, kept, let_go, longest
 from worker.leadership.period import TICK_SECONDS
 from worker.ports.hooks import Release
@@ -37,12 +37,11 @@ LAST_MARGIN = timedelta(seconds=20)
 another result."""
 
 
-class NodeJoining:
+class NodeJoining(ContextFlow):
     """The flow of `node-joining`."""
 
     def __init__(self, context: Context) -> None:
-        self._leadership = context.leadership
-        self._requests = context.requests
+        super().__init__(context)
         self._unseen: set[str] = set()
         """Requests for which Docker or AWS did not answer at some time."""
         self._condemned: set[tuple[str, str]] = set()
@@ -64,10 +63,6 @@ class NodeJoining:
         await request.end(
             State.FAILED, message, happenings.joined(request.record, instance_of(request.record), message)
         )
-
-    def retry_budget(self, _request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return self._leadership.settings.reschedule_timeout
 
     async def _begin(self, request: OpenRequest) -> None:
         if request.record.request.get("warm"):
@@ -162,7 +157,7 @@ class NodeJoining:
 
     def _in_a_row(self, group: str) -> frozenset[str]:
         """The instances of a group that are about to be abandoned."""
-        ending = (record for record in self._requests.begun() if record.plan.get("release") == "ABANDON")
+        ending = (record for record in self._context.requests.begun() if record.plan.get("release") == "ABANDON")
         journaled = {instance_of(record) for record in ending if record.request.get("group") == group}
         return frozenset(journaled | {instance for its_group, instance in self._condemned if its_group == group})
 

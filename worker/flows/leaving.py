@@ -15,7 +15,7 @@ from shared.records import State
 from worker.decisions import leaving
 from worker.errors import OwnNodeLeaves, Revised
 from worker.flows.drain import Drain, Terms
-from worker.flows.flow import Context
+from worker.flows.flow import Context, ContextFlow
 from worker.flows.holding import hold_of, is_held, kept, let_go
 from worker.flows.leaving_end import LeavingEnd
 from worker.flows.leaving_managers import LeavingManagers
@@ -33,12 +33,11 @@ LOOK_SECONDS = 1.0
 """How soon a cause that has joined is seen."""
 
 
-class NodeLeaving:
+class NodeLeaving(ContextFlow):
     """The flow of `node-leaving`."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
+        super().__init__(context)
         self._managers = LeavingManagers(context)
         self._node = LeavingNode(context)
         self._end = LeavingEnd(context, self._node)
@@ -78,7 +77,7 @@ class NodeLeaving:
             return self._drain_budget(request)
         if request.record.step == "remove":
             return self._end.retry_budget(request)
-        return self._leadership.settings.reschedule_timeout
+        return super().retry_budget(request)
 
     def _drain_budget(self, request: OpenRequest) -> timedelta:
         """Until the deadline. While a hook holds the machine, an outage may last longer: there is time for a drain."""

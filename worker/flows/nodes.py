@@ -7,9 +7,19 @@ from shared.errors import Refused
 from shared.messages import Direction, Role
 from shared.records import State
 from worker.decisions.bounds import AtBound
+from worker.flows.flow import ContextFlow
 from worker.leadership.period import Leadership
 from worker.requests import steering, wording
 from worker.requests.request import OpenRequest
+
+
+class NodeFlow(ContextFlow):
+    """A flow that changes which nodes there are."""
+
+    def retry_budget(self, request: OpenRequest) -> timedelta:
+        """A plan may fail for as long as its request counts."""
+        settings = self._leadership.settings
+        return settings.request_max_age if request.record.step == "plan" else settings.reschedule_timeout
 
 
 def node_type(request: OpenRequest) -> Role:
@@ -51,12 +61,6 @@ def limited(request: OpenRequest) -> str:
     """The second one, where a bound cut it short."""
     record = request.record
     return "" if record.limited_by is None else wording.limited(record.by, direction(request), record.limited_by)
-
-
-def retry_budget(leadership: Leadership, request: OpenRequest) -> timedelta:
-    """How long a step of a node scale may go on being Unavailable."""
-    settings = leadership.settings
-    return settings.request_max_age if request.record.step == "plan" else settings.reschedule_timeout
 
 
 async def skip_at_bound(leadership: Leadership, request: OpenRequest, at: AtBound) -> None:

@@ -9,18 +9,15 @@ from shared.actions import PauseScaling
 from shared.alertmanager import Alert, Status
 from shared.pause import Pause
 from shared.records import State
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.leadership.pausing import is_later
 from worker.ports.storage import PauseMemory
 from worker.requests import notices, steering
 from worker.requests.request import OpenRequest
 
 
-class Pauses:
+class Pauses(ContextFlow):
     """The flow of both actions."""
-
-    def __init__(self, context: Context) -> None:
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""

@@ -4,8 +4,6 @@ The desired capacity stays: the group launches another instance for the one that
 cool-down begins; but the group must be able to launch as well as to terminate.
 """
 
-from datetime import timedelta
-
 from shared.at_once import AtOnce
 from shared.records import State
 from worker.decisions.named import not_replaceable
@@ -13,15 +11,13 @@ from worker.decisions.preflight import EVER, replace_obstacle, unit_refusal
 from worker.decisions.readiness import expect
 from worker.decisions.reasons import Reason
 from worker.errors import GaveUp
-from worker.flows import nodes
 from worker.flows.admission import admit, paused
 from worker.flows.drain import drain_asked_for
-from worker.flows.flow import Context
 from worker.flows.give_back import abandoned, give_back
 from worker.flows.gone_nodes import remember_members
 from worker.flows.join_wait import awaited
 from worker.flows.named_node import Found, about, departing, fail, find_node
-from worker.flows.nodes import group_name, node_type
+from worker.flows.nodes import NodeFlow, group_name, node_type
 from worker.flows.refill_wait import RefillWait
 from worker.flows.removal import remove_nodes
 from worker.flows.replacement import Replacement
@@ -31,12 +27,8 @@ from worker.requests.plans import ReplacePlan, UpPlan
 from worker.requests.request import OpenRequest
 
 
-class ReplaceNode:
+class ReplaceNode(NodeFlow):
     """The flow."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request, as far as it goes."""
@@ -77,10 +69,6 @@ class ReplaceNode:
                 await self._fail(request, wording.joined(departures.replaced(names), reason))
             case _:
                 await request.enter("undo", plan=plan.but(why=reason))
-
-    def retry_budget(self, request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership, request)
 
     async def _admit(self, request: OpenRequest) -> None:
         reason = await paused(self._leadership)

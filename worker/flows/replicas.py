@@ -5,7 +5,6 @@ proves that it was: what a person does to the service afterwards is theirs, and 
 """
 
 from contextlib import AsyncExitStack
-from datetime import timedelta
 
 from shared.alertmanager import Alert, Status
 from shared.errors import NotFound
@@ -13,7 +12,7 @@ from shared.records import State
 from worker.decisions.bounds import AtBound, service_limits, target
 from worker.errors import GaveUp
 from worker.flows.admission import admit
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.flows.nodes import direction
 from worker.ports.swarm import Service
 from worker.ports.swarm_changes import REQUEST_LABEL, ServiceChange
@@ -22,11 +21,8 @@ from worker.requests.plans import ReplicasPlan
 from worker.requests.request import OpenRequest
 
 
-class ScaleService:
+class ScaleService(ContextFlow):
     """The flow."""
-
-    def __init__(self, context: Context) -> None:
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -39,10 +35,6 @@ class ScaleService:
     async def give_up(self, request: OpenRequest, reason: str) -> None:
         """End a request that cannot go on."""
         await request.end(State.FAILED, reason, self._alert(request, "error", reason))
-
-    def retry_budget(self, _request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return self._leadership.settings.reschedule_timeout
 
     async def _change(self, request: OpenRequest) -> None:
         """Plan and apply, alone with the service: nothing of ours changes it in between."""

@@ -1,12 +1,10 @@
 """Rescheduling asked for by itself: all labelled services, or one."""
 
-from datetime import timedelta
-
 from shared.errors import NotFound
 from shared.records import State
 from worker.errors import GaveUp
 from worker.flows.admission import admit
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.flows.rollout import RolloutResult, Selection
 from worker.ports.swarm import Service
 from worker.requests import wording
@@ -14,12 +12,8 @@ from worker.requests.plans import ReschedulePlan
 from worker.requests.request import OpenRequest
 
 
-class Reschedule:
+class Reschedule(ContextFlow):
     """The flow of both actions."""
-
-    def __init__(self, context: Context) -> None:
-        self._leadership = context.leadership
-        self._rescheduler = context.rescheduler
 
     async def step(self, request: OpenRequest) -> None:
         """Do the present step of a request."""
@@ -35,26 +29,22 @@ class Reschedule:
         """End a request that cannot go on."""
         await request.end(State.FAILED, reason, wording.rescheduled(_headline(request), "error", reason))
 
-    def retry_budget(self, _request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return self._leadership.settings.reschedule_timeout
-
     async def _plan(self, request: OpenRequest) -> None:
         chosen = (await self._select(request)).services
-        rollout, names = self._rescheduler.plan_rollout(request.id, chosen), tuple(each.name for each in chosen)
+        rollout, names = self._context.rescheduler.plan_rollout(request.id, chosen), tuple(each.name for each in chosen)
         plan = ReschedulePlan.parse(request.record.plan).but(rollout=rollout, services=names)
         await request.enter("reschedule", plan=plan)
 
     async def _run(self, request: OpenRequest) -> None:
         selection = await self._select(request)
         rollout = ReschedulePlan.parse(request.record.plan).rollout
-        rollout = rollout or self._rescheduler.plan_rollout(request.id, selection.services)
+        rollout = rollout or self._context.rescheduler.plan_rollout(request.id, selection.services)
         names = ", ".join(service.name for service in selection.services[:5])
         with (
             request.waiting_for(f"{names or 'no service'} to be updated"),
             self._leadership.watchdog.suspended(request.id),
         ):
-            result = await self._rescheduler.run(rollout, selection, [request])
+            result = await self._context.rescheduler.run(rollout, selection, [request])
         if result.failed:
             summary = wording.reschedule_failures(result.failed, result.succeeded)
             await request.end(State.FAILED, summary, wording.rescheduled(_headline(request), "error", summary))
@@ -67,7 +57,7 @@ class Reschedule:
     async def _select(self, request: OpenRequest) -> Selection:
         """What is to be rescheduled. Raises GaveUp where a service was named that cannot be."""
         if request.record.service is None:
-            return await self._rescheduler.labelled()
+            return await self._context.rescheduler.labelled()
         try:
             service = await self._leadership.swarm.service(request.record.service)
         except NotFound as error:
@@ -75,7 +65,7 @@ class Reschedule:
         missing = _not_labelled(service, self._leadership.settings.reschedule_filter_label)
         if missing is not None:
             raise GaveUp(missing)
-        unfit = await self._rescheduler.refusal(service)
+        unfit = await self._context.rescheduler.refusal(service)
         if unfit is not None:
             raise GaveUp(f"{service.name} is not rescheduled: {unfit}")
         return Selection([service])

@@ -4,24 +4,19 @@ The replacement is a request of its own, with all that one has: it may be refuse
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 
 from shared.records import Record, State
 from worker.decisions.named import find
 from worker.decisions.refusals import Refusal
 from worker.flows.admission import paused
-from worker.flows.flow import Context
+from worker.flows.flow import ContextFlow
 from worker.flows.named_node import pool_groups
 from worker.requests import happenings
 from worker.requests.request import OpenRequest
 
 
-class ScheduledChange:
+class ScheduledChange(ContextFlow):
     """The flow of `scheduled-change`."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
 
     async def step(self, request: OpenRequest) -> None:
         """The one step: which nodes it is about, and what to do."""
@@ -42,10 +37,6 @@ class ScheduledChange:
         names = ", ".join(map(str, request.record.request.get("instances") or ()))
         message = happenings.planned_for(request.record, names)
         await request.end(State.FAILED, f"{message} ({reason})", happenings.planned(request.record, names, names))
-
-    def retry_budget(self, _request: OpenRequest) -> timedelta:
-        """How long the Swarm may not answer."""
-        return self._leadership.settings.reschedule_timeout
 
     async def _hosts(self, instances: list[str]) -> Mapping[str, str]:
         """Instance to its node's hostname, as far as it has a node that is known for sure."""

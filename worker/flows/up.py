@@ -4,19 +4,18 @@ Desired capacity only ever rises here, to a target that was journaled first; so 
 twice. The wait is for what the Swarm says, matched to the group's instances; success is said only after it.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.errors import Refused, Unavailable
 from shared.records import State
 from worker.decisions.preflight import up_refusal
 from worker.decisions.readiness import Expectation, expect
 from worker.errors import GaveUp
-from worker.flows import nodes
 from worker.flows.capacity import LAG, STALE_SECONDS
 from worker.flows.flow import Context
 from worker.flows.join_wait import JoinWait, awaited, begun
 from worker.flows.joining import MOST_ABANDONED
-from worker.flows.nodes import changing, fail, group_name, headline, node_type
+from worker.flows.nodes import NodeFlow, changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
@@ -28,12 +27,11 @@ from worker.requests.plans import UpPlan
 from worker.requests.request import OpenRequest
 
 
-class ScaleUp:
+class ScaleUp(NodeFlow):
     """The flow of one direction."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self._leadership = context.leadership
+        super().__init__(context)
         self._capacity = context.capacity
         self._wave = context.wave
         self._planned: dict[str, Deadline] = {}
@@ -88,10 +86,6 @@ class ScaleUp:
             return (await self._capacity.look(request))[1]
         except (Unavailable, Refused):
             return request.record.nodes_before
-
-    def retry_budget(self, request: OpenRequest) -> timedelta:
-        """How long a step may go on failing."""
-        return nodes.retry_budget(self._leadership, request)
 
     async def _plan(self, request: OpenRequest) -> None:
         looked = self._leadership.clock.uptime()
