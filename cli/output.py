@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -72,10 +72,6 @@ class Output:
         """A sentence for a person; piped, nothing but tables is said."""
         if self.person:
             self.console.print(Text(clean(text), style), soft_wrap=True)
-
-    def draw(self, what: RenderableType) -> None:
-        """A picture, for a person."""
-        self.console.print(what)
 
     def raw(self, text: str) -> None:
         """As it is."""

@@ -26,7 +26,7 @@ from worker.leadership.fence import Fence, FencedGroups, FencedJournal, FencedSw
 from worker.leadership.lease import HeldLease, Lease
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
-from worker.leadership.period import Leadership, ServiceLocks
+from worker.leadership.period import Leadership
 from worker.leadership.swarm_events import SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.metrics import Metrics
@@ -145,6 +145,5 @@ class Worker:
             watchdog=Watchdog(),
             memory=Memory(journal, held.token),
             pausing=Pausing(journal, held.token, self._clock),
-            service_locks=ServiceLocks(),
             yields=not held.alone,
         )

@@ -10,7 +10,7 @@ from tests.unit.build import settings
 from worker.decisions.pools import node_pools
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
-from worker.leadership.period import Leadership, ServiceLocks
+from worker.leadership.period import Leadership
 from worker.leadership.swarm_events import SwarmEvents
 from worker.leadership.watchdog import Watchdog
 from worker.ports.swarm import SwarmIdentity
@@ -54,7 +54,6 @@ class Desk:
             watchdog=Watchdog(),
             memory=Memory(self.journal, TOKEN),
             pausing=Pausing(self.journal, TOKEN, self.clock),
-            service_locks=ServiceLocks(),
         )
 
     def put(self, name: str = "r", **fields: Any) -> OpenRequest:

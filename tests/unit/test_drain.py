@@ -1,6 +1,7 @@
 """The drain and its several callers: who may be refused, who is named what was cut off, and whose node it is."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,9 +120,8 @@ async def test_services_are_moved_by_an_update_only_until_the_moment_for_it() ->
     await s.runs("web", s.node, start_first=True)
     terms = s.forced(60.0)
     request = s.open("r", s.plan())
-    drain = asyncio.ensure_future(
-        Drain(s.context, request, Terms(terms.deadline, forced=True, move_by=terms.deadline.earlier(40.0))).run()
-    )
+    move_by = replace(terms.deadline, timeout=20.0)
+    drain = asyncio.ensure_future(Drain(s.context, request, Terms(terms.deadline, forced=True, move_by=move_by)).run())
     await asyncio.sleep(15)
     assert s.availability == "pause"
     await asyncio.sleep(10)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.build import CPU, GIB, manager, node, service, task
 from worker.decisions.constraints import parse
-from worker.decisions.displacement import holders, left, movable, obstacles, slots, unsettled
+from worker.decisions.displacement import Departures, holders, left, movable, slots, unsettled
 from worker.ports.swarm import Node, Service, Task
 
 WEB = service("web", replicas=3)
@@ -24,7 +24,7 @@ def told(
     services: Sequence[Service], tasks: Sequence[Task], nodes: Sequence[Node] = (ONE, TWO), leaving: str = "n-0001"
 ) -> str:
     """The obstacles to losing node 1, as one text; empty where there are none."""
-    return " | ".join(map(str, obstacles({leaving}, nodes=nodes, services=services, tasks=tasks)))
+    return " | ".join(map(str, Departures(nodes, services, tasks).obstacles({leaving})))
 
 
 # --- Room -------------------------------------------------------------------------------------------------------
@@ -421,7 +421,7 @@ def test_what_is_said_to_fit_can_be_placed(
     machines: list[dict[str, Any]], wishes: list[dict[str, Any]], moving: list[int], there: list[tuple[int, int]]
 ) -> None:
     nodes, services, tasks = world(machines, wishes, moving, there)
-    if not obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks):
+    if not Departures(nodes, services, tasks).obstacles({LEAVER.id}):
         assert a_placement_exists(nodes, services, tasks)
 
 
@@ -431,7 +431,7 @@ def test_of_one_service_all_tasks_are_said_to_fit_exactly_when_they_do(
     machines: list[dict[str, Any]], wishes: list[dict[str, Any]], count: int, there: list[tuple[int, int]]
 ) -> None:
     nodes, services, tasks = world(machines, wishes, [0] * count, there)
-    fits = not obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks)
+    fits = not Departures(nodes, services, tasks).obstacles({LEAVER.id})
     assert fits == a_placement_exists(nodes, services, tasks)
 
 
@@ -441,7 +441,7 @@ def test_where_nothing_can_be_placed_each_service_is_named_once(
 ) -> None:
     nodes, services, tasks = world(machines, wishes, moving, there)
     assume(not a_placement_exists(nodes, services, tasks))
-    found = obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks)
+    found = Departures(nodes, services, tasks).obstacles({LEAVER.id})
     named = [str(each).split(" tasks of ")[1].split(" ")[0] for each in found]
     assert named
     assert len(named) == len(set(named))
@@ -453,8 +453,8 @@ def test_the_order_of_the_answers_does_not_matter(
     machines: list[dict[str, Any]], wishes: list[dict[str, Any]], moving: list[int], there: list[tuple[int, int]]
 ) -> None:
     nodes, services, tasks = world(machines, wishes, moving, there)
-    found = obstacles({LEAVER.id}, nodes=nodes, services=services, tasks=tasks)
-    again = obstacles({LEAVER.id}, nodes=nodes[::-1], services=services[::-1], tasks=tasks[::-1])
+    found = Departures(nodes, services, tasks).obstacles({LEAVER.id})
+    again = Departures(nodes[::-1], services[::-1], tasks[::-1]).obstacles({LEAVER.id})
     assert sorted(map(str, found)) == sorted(map(str, again))
 
 
@@ -500,5 +500,5 @@ def test_a_thousand_nodes_and_twenty_thousand_tasks_are_judged_within_a_second()
     tasks = [task(services[number % 200], number, nodes[number % 1000]) for number in range(20_000)]
     leaving = {one.id for one in nodes[:300]}
     started = time.process_time()
-    assert obstacles(leaving, nodes=nodes, services=services, tasks=tasks) == ()
+    assert Departures(nodes, services, tasks).obstacles(leaving) == ()
     assert time.process_time() - started < 1 or sys.gettrace() is not None  # coverage measures at a tenth of the speed

@@ -156,10 +156,6 @@ def _readable(item: Item) -> Record | None:
         return None
 
 
-def _digest(key: str) -> str:
-    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def _attributes(memory: GroupMemory) -> dict[str, Any]:
     moments = {name: getattr(memory, name) for name in _MOMENTS}
     desired = {} if memory.desired is None else {"desired": number(memory.desired)}

@@ -82,13 +82,6 @@ class Departures:
         return keeps(self._services.get(task.service_id), task, self._names.get(task.node_id or "", ""))
 
 
-def obstacles(
-    leaving: Collection[str], *, nodes: Sequence[Node], services: Sequence[Service], tasks: Sequence[Task]
-) -> tuple[Obstacle, ...]:
-    """Why not everything on the leaving nodes (their ids) can run elsewhere: each reason once."""
-    return Departures(nodes, services, tasks).obstacles(leaving)
-
-
 def movable(tasks: Iterable[Task], services: Iterable[Service]) -> Counter[str]:
     """Node id to how many living tasks of replicated services would have to move from there."""
     known = {service.id: service for service in services}

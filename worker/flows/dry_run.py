@@ -22,7 +22,6 @@ from worker.flows.rollout import Rescheduler
 from worker.flows.wave import Wave
 from worker.leadership.memory import Memory
 from worker.leadership.pausing import Pausing
-from worker.leadership.period import ServiceLocks
 from worker.ports.hooks import Hold, Release
 from worker.ports.storage import GroupMemory
 from worker.requests import steering, wording
@@ -107,7 +106,7 @@ def _without_effects(context: Context) -> Context:
         change_swarm=_NoChanges(),
         memory=_Remembered(real.memory),
         pausing=_NeverPaused(real.pausing),
-        service_locks=ServiceLocks(),
+        service_locks={},
         graces={},
     )
     rescheduler = Rescheduler(leadership)

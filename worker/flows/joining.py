@@ -10,8 +10,6 @@ told.
 from collections.abc import Sequence
 from datetime import timedelta
 
-import structlog
-
 from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import State
@@ -26,8 +24,6 @@ from worker.requests import happenings
 from worker.requests.events import instance_of
 from worker.requests.plans import JoiningPlan
 from worker.requests.request import OpenRequest
-
-log = structlog.get_logger()
 
 MOST_ABANDONED = 2
 """In a row."""

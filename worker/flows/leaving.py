@@ -21,7 +21,6 @@ from worker.flows.leaving_end import LeavingEnd
 from worker.flows.leaving_managers import LeavingManagers
 from worker.flows.leaving_node import LeavingNode
 from worker.flows.recommended import RecommendedLeaving
-from worker.leadership.deadline import Deadline
 from worker.requests import owners
 from worker.requests.events import instance_of, is_recommended
 from worker.requests.plans import LeavingPlan
@@ -127,7 +126,7 @@ class NodeLeaving(ContextFlow):
         """After an outage nothing has moved, and the time is over. While AWS holds the machine, it begins anew."""
         plan, now = LeavingPlan.parse(request.record.plan), request.now()
         until = self._earliest(request, since=now)
-        over = plan.draining is None and self._deadline(request).passed
+        over = plan.draining is None and self._terms(request).deadline.passed
         if over and until > now and await is_held(self._leadership, request):
             await request.save(plan=plan.but(since=now, until=until))
 
@@ -191,9 +190,6 @@ class NodeLeaving(ContextFlow):
             move_by=deadline(since, leaving.move_for(whole)),
             keep_until=lambda stop_grace: deadline(since, leaving.wait_for(whole, stop_grace)),
         )
-
-    def _deadline(self, request: OpenRequest) -> Deadline:
-        return self._terms(request).deadline
 
     def _is_nearer(self, request: OpenRequest) -> bool:
         """Whether a later cause has brought the deadline nearer."""

@@ -59,14 +59,14 @@ class ReplaceNode(NodeFlow):
         names = ", ".join(node.name for node in plan.nodes)
         match request.record.step:
             case None | "plan":
-                await self._fail(request, reason)
+                await fail(request, reason)
             case "undo":
                 told = departures.not_given_back(plan.why, names, reason)
-                await self._fail(request, wording.joined(told, _unknown(plan)))
+                await fail(request, wording.joined(told, _unknown(plan)))
             case "remove":
-                await self._fail(request, departures.not_removed(request.record.message, names, reason))
+                await fail(request, departures.not_removed(request.record.message, names, reason))
             case _ if plan.terminated:
-                await self._fail(request, wording.joined(departures.replaced(names), reason))
+                await fail(request, wording.joined(departures.replaced(names), reason))
             case _:
                 await request.enter("undo", plan=plan.but(why=reason))
 
@@ -126,7 +126,7 @@ class ReplaceNode(NodeFlow):
     async def _undo(self, request: OpenRequest) -> None:
         plan = ReplacePlan.parse(request.record.plan)
         await give_back(self._context, request, plan)
-        await self._fail(request, wording.joined(plan.why, _unknown(plan), await abandoned(self._leadership, plan)))
+        await fail(request, wording.joined(plan.why, _unknown(plan), await abandoned(self._leadership, plan)))
 
     def _answered(self, request: OpenRequest) -> ReplacePlan:
         """The plan, with the termination that AWS has confirmed though nobody could write that down."""
@@ -152,18 +152,13 @@ class ReplaceNode(NodeFlow):
         with request.waiting_for("the labelled services to be updated"):
             result = await self._context.batches.serve(request)
         plan = UpPlan.parse(request.record.plan)
-        summary = wording.ready_or_not(
-            node_type(request), plan.ready, result.succeeded, result.failed, result.passed_over
-        )
+        summary = wording.ready(node_type(request), plan.ready, result.succeeded, result.failed, result.passed_over)
         (node,) = ReplacePlan.parse(request.record.plan).nodes
         message = wording.joined(departures.replaced(node.name), summary, wording.not_counted(plan.not_counted))
         if result.failed:
-            await self._fail(request, message)
+            await fail(request, message)
         else:
             await request.end(State.SUCCEEDED, message, about(request, "success", message))
-
-    async def _fail(self, request: OpenRequest, message: str) -> None:
-        await fail(request, message)
 
 
 def _unknown(plan: ReplacePlan) -> str:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
-
 from shared.errors import NotFound, Refused, Unavailable
 from worker.decisions.restarts import not_reschedulable
 from worker.errors import leadership_end
@@ -22,8 +20,6 @@ from worker.ports.swarm import Service
 from worker.ports.swarm_changes import RESCHEDULE_LABEL, ServiceChange
 from worker.requests.plans import Rollout
 from worker.requests.request import OpenRequest
-
-log = structlog.get_logger()
 
 STAMP = "%Y%m%dT%H%M%S"
 AT_ONCE = 8
@@ -93,8 +89,8 @@ class Rescheduler:
 
         `requests`: those that wait for it.
         """
-        turns = _Turns(asyncio.Semaphore(AT_ONCE), requests)
-        updates = [_ServiceUpdate(self._leadership, rollout, service, turns) for service in selection.services]
+        seats = asyncio.Semaphore(AT_ONCE)
+        updates = [_ServiceUpdate(self._leadership, rollout, each, seats, requests) for each in selection.services]
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [(update.service.name, tasks.create_task(update.run())) for update in updates]
@@ -111,25 +107,24 @@ class Rescheduler:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Turns:
-    """What the updates of one rollout share."""
-
-    seats: asyncio.Semaphore
-    requests: Sequence[OpenRequest]
-
-
 class _ServiceUpdate:
     """One service of a rollout, from its turn to the end of its update."""
 
-    def __init__(self, leadership: Leadership, rollout: Rollout, service: Service, turns: "_Turns") -> None:
+    def __init__(
+        self,
+        leadership: Leadership,
+        rollout: Rollout,
+        service: Service,
+        seats: asyncio.Semaphore,
+        requests: Sequence[OpenRequest],
+    ) -> None:
         self.service = service
         self._leadership = leadership
         self._rollout = rollout
         self._key = leadership.settings.reschedule_env_key
         self._name = f"{rollout.id} {service.name}"
-        self._seat = _Seat(turns.seats)
-        self._requests = turns.requests
+        self._seat = _Seat(seats)
+        self._requests = requests
 
     async def run(self) -> str | None:
         """Update it. None: well; `_GONE` where it was removed meanwhile; else why not."""

@@ -54,14 +54,8 @@ class Survey:
         return (*self.limits.warnings, unprotected)
 
 
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What is read beside the description of the group."""
-
-    activities: Activities
-    refreshing: bool
-    labels: Mapping[str, str]
-    nodes: Sequence[Node]
+_Around = tuple[Activities, bool, Mapping[str, str], Sequence[Node]]
+"""What is read beside the description of the group: also whether a refresh runs, and labels."""
 
 
 async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRequest) -> Survey:
@@ -73,18 +67,18 @@ async def survey(leadership: Leadership, capacity: CapacityView, request: OpenRe
     (group, desired), around = described.result(), beside.result()
     if asyncio.get_running_loop().time() - began > OLD_SECONDS:  # AWS had to be asked more than once
         around = await _around(leadership, request)
-    kind = node_type(request)
+    kind, (activities, refreshing, labels, nodes) = node_type(request), around
     return Survey(
         kind=kind,
-        group=_overdue(without_ended(group, around.activities, leadership.terminated), leadership.overdue),
-        activities=around.activities,
-        refreshing=around.refreshing,
-        nodes=around.nodes,
+        group=_overdue(without_ended(group, activities, leadership.terminated), leadership.overdue),
+        activities=activities,
+        refreshing=refreshing,
+        nodes=nodes,
         memory=await leadership.memory.of(kind),
         desired=desired,
-        labels=around.labels,
+        labels=labels,
         service=request.record.service,
-        limits=_limits(leadership, request, group, around.labels),
+        limits=_limits(leadership, request, group, labels),
     )
 
 
@@ -135,7 +129,7 @@ async def _around(leadership: Leadership, request: OpenRequest) -> _Around:
         refreshing = at_once.ask(leadership.groups.refreshing(name))
         labels = at_once.ask(_labels(leadership, request.record.service))
         nodes = at_once.ask(leadership.swarm.nodes())
-    return _Around(activities.result(), refreshing.result(), labels.result(), nodes.result())
+    return activities.result(), refreshing.result(), labels.result(), nodes.result()
 
 
 async def _labels(leadership: Leadership, service: str | None) -> Mapping[str, str]:

@@ -17,7 +17,6 @@ from worker.flows.join_wait import JoinWait, awaited, begun
 from worker.flows.joining import MOST_ABANDONED
 from worker.flows.nodes import NodeFlow, changing, fail, group_name, headline, node_type
 from worker.flows.planning import plan
-from worker.flows.rollout import RolloutResult
 from worker.flows.survey import Survey, permit
 from worker.flows.wave import LOOK_AGAIN_SECONDS
 from worker.leadership.deadline import Deadline
@@ -208,13 +207,9 @@ class ScaleUp(NodeFlow):
             result = await self._context.batches.serve(request)
         await self._leadership.memory.update(node_type(request), up_ended_at=self._leadership.clock.now())
         plan = UpPlan.parse(request.record.plan)
-        summary = _summary(request, plan.ready, result)
+        summary = wording.ready(node_type(request), plan.ready, result.succeeded, result.failed, result.passed_over)
         message = wording.joined(begun(request), summary, wording.not_counted(plan.not_counted))
         if result.failed:
             await request.end(State.FAILED, message, wording.rescheduled(summary, "error", summary))
         else:
             await request.end(State.SUCCEEDED, message, wording.nodes_ready(summary))
-
-
-def _summary(request: OpenRequest, ready: int, result: RolloutResult) -> str:
-    return wording.ready_or_not(node_type(request), ready, result.succeeded, result.failed, result.passed_over)

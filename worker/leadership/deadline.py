@@ -1,8 +1,7 @@
 """Deadlines: moments by the event loop's clock, which no step of the wall clock moves."""
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,3 @@ class Deadline:
     def passed(self) -> bool:
         """Nothing remains."""
         return self.remaining <= 0
-
-    def earlier(self, seconds: float) -> Self:
-        """The moment so many seconds before it, but not before its beginning."""
-        return replace(self, timeout=max(0.0, self.timeout - seconds))

@@ -48,7 +48,8 @@ class Leadership:
     watchdog: Watchdog
     memory: Memory
     pausing: Pausing
-    service_locks: "ServiceLocks"
+    service_locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    """One change per service at a time, in the order of asking."""
     graces: dict[str, Deadline] = field(default_factory=dict)
     terminated: dict[str, int | None] = field(default_factory=dict)
     """Instances that were terminated in this period, though a description may still show them: to which desired
@@ -83,7 +84,7 @@ class Leadership:
 
         Raises TimeoutError where it does not come by the deadline.
         """
-        lock = self.service_locks.of(service_id)
+        lock = self.service_locks.setdefault(service_id, asyncio.Lock())
         with self.watchdog.suspended(name):
             async with asyncio.timeout(None if within is None else within.remaining):
                 await lock.acquire()
@@ -119,14 +120,3 @@ class Leadership:
             seconds = max(SHORTEST_SECONDS, min(TICK_SECONDS, seconds, left))
             await (self.events.changed(generation, seconds) if on_events else asyncio.sleep(seconds))
             self.watchdog.heartbeat(name)
-
-
-@dataclass(slots=True)
-class ServiceLocks:
-    """One change per service at a time, in the order of asking."""
-
-    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-
-    def of(self, service_id: str) -> asyncio.Lock:
-        """The lock of one service."""
-        return self._locks.setdefault(service_id, asyncio.Lock())

@@ -111,22 +111,16 @@ def up(node_type: str, number: int) -> str:
     return f"{count(number, f'{node_type} node')} {'is' if number == 1 else 'are'} up"
 
 
-def ready(node_type: str, number: int, services: Sequence[str], passed_over: Sequence[tuple[str, str]] = ()) -> str:
-    """The nodes are there, and the labelled services have been rescheduled."""
-    return f"{up(node_type, number)}, {services_rescheduled(services, passed_over)}"
-
-
-def ready_or_not(
+def ready(
     node_type: str,
     number: int,
     services: Sequence[str],
-    failed: Sequence[tuple[str, str]],
-    passed_over: Sequence[tuple[str, str]],
+    failed: Sequence[tuple[str, str]] = (),
+    passed_over: Sequence[tuple[str, str]] = (),
 ) -> str:
     """The nodes are there; the services have been rescheduled, or some have not."""
-    if not failed:
-        return ready(node_type, number, services, passed_over)
-    return f"{up(node_type, number)}, {reschedule_failures(failed, services)}"
+    told = reschedule_failures(failed, services) if failed else services_rescheduled(services, passed_over)
+    return f"{up(node_type, number)}, {told}"
 
 
 def refilling(node_type: str, total: int) -> str:
