@@ -19,68 +19,23 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from infra.local.aws.knobs import Knobs
-from infra.local.boot_knobs import BootKnobs
+from infra.local.aws.knobs import AwsSettings, Knobs
+from infra.local.boot_knobs import BootKnobs, BootSettings
 from infra.local.engine import ApiFault, SimulatedSwarm
 from infra.local.receiver import Fault, Receiver
-
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Count = Annotated[int, Field(ge=0, le=100_000)]
+from infra.local.settings import Seconds, Settings
 
 
 class BadFault(ValueError):
     """A fault that there is not, or that cannot be so; the text is for a person."""
 
 
-class Change(BaseModel):
-    """Some of a part's settings; those that are not named stay."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    def named(self) -> dict[str, Any]:
-        """Those that are named."""
-        return self.model_dump(exclude_unset=True)
+Checked = TypeVar("Checked", bound=Settings)
 
 
-Checked = TypeVar("Checked", bound=Change)
-
-
-class BootChange(Change):
-    """How machines boot: see `launcher.BootKnobs`."""
-
-    boot_delay_seconds: Seconds = 0.0
-    next_boot_delays: list[Seconds] = []
-    never_join_next: Count = 0
-    never_join_instances: list[str] = []
-
-
-class Times(Change):
-    """An error so many times."""
-
-    code: str
-    times: Count
-
-
-class AwsChange(Change):
-    """Faults and speeds of AWS: see `aws.knobs`."""
-
-    refuse_launches: dict[str, str] | str | None = None
-    kill_launches: dict[str, str] | str | None = None
-    describe_lag_seconds: Seconds = 0.0
-    latency_seconds: dict[str, Seconds] | None = None
-    errors: dict[str, str | Times] | str | None = None
-    down: list[str] | str | None = None
-    lose_answers: dict[str, Count] | None = None
-    pending_seconds: Seconds = 0.0
-    proceed_seconds: Seconds = 0.0
-    terminating_seconds: Seconds = 0.0
-    launch_retry_seconds: Seconds = 0.0
-    health_check_seconds: Seconds = 0.0
-
-
-class ApiRule(Change):
+class ApiRule(Settings):
     """Calls of the Docker API whose path starts so: late, with an error, or cut off."""
 
     prefix: Annotated[str, Field(pattern="^/")] = "/"
@@ -91,17 +46,17 @@ class ApiRule(Change):
     method: Literal["", "GET", "HEAD", "POST", "DELETE"] = ""
 
 
-class DockerChange(Change):
+class DockerChange(Settings):
     """What the Swarm does wrong: see `engine.faults`. Nodes by name or id."""
 
-    api: list[ApiRule] = []
-    unstoppable_services: list[str] = []
-    unstoppable_nodes: list[str] = []
-    frozen_updates: list[str] = []
-    missing_images: list[str] = []
+    api: list[ApiRule] = Field(default_factory=list)
+    unstoppable_services: list[str] = Field(default_factory=list)
+    unstoppable_nodes: list[str] = Field(default_factory=list)
+    frozen_updates: list[str] = Field(default_factory=list)
+    missing_images: list[str] = Field(default_factory=list)
 
 
-class AlertmanagerChange(Change):
+class AlertmanagerChange(Settings):
     """What its stand-in does wrong."""
 
     fault: Fault = "none"
@@ -149,11 +104,11 @@ class Control:
 
     def set_boot(self, change: object) -> None:
         """Raises BadFault, as the others do."""
-        self._boot.set(**checked(BootChange, change).named())
+        self._boot.set(**checked(BootSettings, change).named())
 
     def set_aws(self, change: object) -> None:
         """None as a value: back to the default."""
-        self._aws.set(**checked(AwsChange, change).named())
+        self._aws.set(**checked(AwsSettings, change).named())
 
     def set_docker(self, change: object) -> None:
         """What no fault holds back any more goes on at once."""

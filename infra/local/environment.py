@@ -84,7 +84,6 @@ class Environment:
         *,
         workers: int = 2,
         nodes: int = WORKERS.desired,
-        logs: Path | None = None,
         say: Say = lambda _line: None,
         greet: Greet = _silently,
     ) -> None:
@@ -95,7 +94,7 @@ class Environment:
         that file may end us in the moment in which it is there.
         """
         self.folder = folder.absolute()
-        self.logs = logs or self.folder / "logs"
+        self.logs = self.folder / "logs"
         self.swarm = SimulatedSwarm()
         self.boot = BootKnobs(0.0)
         self.receiver = Receiver()

@@ -22,29 +22,30 @@ from aiohttp import web
 from pydantic import Field
 
 from infra.local.aws.incidents import NOTICE, RETIRED_WITHIN, Incidents
-from infra.local.control import BadFault, Change, checked
+from infra.local.control import BadFault, checked
 from infra.local.machines import Role
+from infra.local.settings import Seconds, Settings
 
 
-class Interruption(Change):
+class Interruption(Settings):
     """How soon EC2 takes it."""
 
-    notice_seconds: Annotated[float, Field(ge=0, le=86_400)] = NOTICE.total_seconds()
+    notice_seconds: Seconds = NOTICE.total_seconds()
 
 
-class Retirement(Change):
+class Retirement(Settings):
     """How soon the machine goes."""
 
     days: Annotated[float, Field(ge=0, le=365)] = RETIRED_WITHIN.days
 
 
-class Refresh(Change):
+class Refresh(Settings):
     """What becomes of instances that are protected from scale-in."""
 
     protected: Literal["Refresh", "Wait", "Ignore"] = "Refresh"
 
 
-class Nothing(Change):
+class Nothing(Settings):
     """There is nothing to say."""
 
 
@@ -58,7 +59,7 @@ class IncidentDesk:
         """`groups`: names by what they are called here. `instance_of`: the id for a node's name, else what it got."""
         self._groups: Mapping[str, str] = dict(groups.items())
         self._instance_of = instance_of
-        self._instance_acts: Final[Mapping[str, tuple[type[Change], Act]]] = {
+        self._instance_acts: Final[Mapping[str, tuple[type[Settings], Act]]] = {
             "interrupt": (
                 Interruption,
                 lambda one, asked: incidents.interrupt(one, timedelta(seconds=asked.notice_seconds)),
@@ -66,7 +67,7 @@ class IncidentDesk:
             "recommend-rebalance": (Nothing, lambda one, _: incidents.recommend_rebalance(one)),
             "retire": (Retirement, lambda one, asked: incidents.retire(one, timedelta(days=asked.days))),
         }
-        self._group_acts: Final[Mapping[str, tuple[type[Change], Act]]] = {
+        self._group_acts: Final[Mapping[str, tuple[type[Settings], Act]]] = {
             "rebalance-zones": (Nothing, lambda group, _: {"moved": incidents.rebalance_zones(group)}),
             "refresh": (Refresh, lambda group, asked: {"refresh": incidents.refresh(group, asked.protected)}),
         }
@@ -85,7 +86,7 @@ class IncidentDesk:
         return await _done(self._group_acts, request, self._groups.get(name, name))
 
 
-async def _done(acts: Mapping[str, tuple[type[Change], Act]], request: web.Request, subject: str) -> web.Response:
+async def _done(acts: Mapping[str, tuple[type[Settings], Act]], request: web.Request, subject: str) -> web.Response:
     what = request.match_info["what"]
     if what not in acts:
         raise BadFault(f"there is no {what}; there are: {', '.join(acts)}")

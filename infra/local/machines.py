@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from infra.local.engine import SimulatedSwarm
+
 Role = Literal["manager", "worker"]
 
 
@@ -45,29 +47,10 @@ class Machines(Protocol):
         """The machine loses power, now."""
 
 
-class Swarm(Protocol):
-    """The two things of the simulated Swarm that its machines need."""
-
-    def add_node(
-        self,
-        hostname: str,
-        *,
-        role: str,
-        address: str,
-        engine_labels: dict[str, str],
-        nano_cpus: int,
-        memory_bytes: int,
-    ) -> str:
-        """A machine joins; the node's id."""
-
-    def lose_node(self, node_id: str) -> None:
-        """Its machine dies hard."""
-
-
 class SimulatedMachines:
     """Machines of the simulated Swarm. To be used on the event loop the Swarm lives on."""
 
-    def __init__(self, swarm: Swarm) -> None:
+    def __init__(self, swarm: SimulatedSwarm) -> None:
         self._swarm = swarm
         self.nodes: dict[str, str] = {}
         """Node id by instance id, of the machines that run."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, Literal, get_args
+from typing import Literal
 
 from aiohttp import web
 
@@ -19,7 +19,6 @@ from infra.local.board import BadAlerts, Board, spoken
 from infra.local.matchers import BadMatcher, Matcher, meant
 
 Fault = Literal["none", "hang", "fail"]
-FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 
 
 class Receiver:

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 
 from infra.local import children
-from infra.local.children import Child, SetUpFailed
+from infra.local.children import Child
 from infra.local.loopback import HOST, free_ports
 from infra.local.surroundings import given, inherited
 
@@ -135,6 +135,3 @@ class Services:
 
     async def _watch(self, child: Child) -> None:
         self._ends(f"{child.name} ({child.pid}) {await child.ended()}")
-
-
-__all__ = ["Child", "Services", "SetUpFailed"]

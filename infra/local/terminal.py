@@ -9,7 +9,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +30,21 @@ def run(work: Coroutine[Any, Any, int], stopped: int) -> int:
 async def _until_told(work: Coroutine[Any, Any, int], stopped: int) -> int:
     loop = asyncio.get_running_loop()
     working = loop.create_task(work)
-    once = _Once(working.cancel)
+    told = asyncio.Event()
+
+    def tell() -> None:
+        if not told.is_set():
+            told.set()
+            working.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, once)
+        loop.add_signal_handler(number, tell)
     try:
         return await working
     except asyncio.CancelledError:
-        if once.called:
+        if told.is_set():
             return stopped
         raise
-
-
-class _Once:
-    """A call that is made the first time only."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self._call = call
-        self.called = False
-
-    def __call__(self) -> None:
-        if not self.called:
-            self.called = True
-            self._call()
 
 
 def log_to(path: Path) -> None:

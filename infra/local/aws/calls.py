@@ -28,9 +28,9 @@ class Call:
 class CallLog:
     """The newest calls, and how many there were of each kind since the start (or `clear`)."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._calls: deque[Call] = deque(maxlen=kept)
+        self._calls: deque[Call] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str, str]] = Counter()
 
     def note(self, service: str, action: str, access_key: str, user_agent: str) -> None:

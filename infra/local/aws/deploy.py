@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from localstack_client.session import Session
@@ -44,11 +43,10 @@ def deploy(
     manager_asg: str = MANAGER_ASG,
     worker_asg: str = WORKER_ASG,
     manager_role: str = "",
-    template: Path = SCALER,
 ) -> dict[str, str]:
     """Create the stack `docker-scaler-CLUSTER` and return its outputs. Raises RuntimeError where it fails."""
     names = {"ClusterName": cluster, "ManagerAsgName": manager_asg, "WorkerAsgName": worker_asg}
-    outputs = _create(session, f"docker-scaler-{cluster}", template.read_text(), ManagerRoleName=manager_role, **names)
+    outputs = _create(session, f"docker-scaler-{cluster}", SCALER.read_text(), ManagerRoleName=manager_role, **names)
     complete_table(session, outputs["TableName"])
     return outputs
 
@@ -104,24 +102,17 @@ def complete_table(session: Session, table: str) -> None:
         )
 
 
-def create_groups(
-    session: Session,
-    managers: Size = MANAGERS,
-    workers: Size = WORKERS,
-    manager_asg: str = MANAGER_ASG,
-    worker_asg: str = WORKER_ASG,
-    protect_new: bool = True,
-) -> None:
+def create_groups(session: Session, workers: Size = WORKERS) -> None:
     """A network of three zones, and in it both groups, each from a launch template of its own."""
     subnets = create_network(session)
-    create_group(session, manager_asg, managers, subnets, "t3.small", protect_new)
-    create_group(session, worker_asg, workers, subnets, "t3.micro", protect_new)
+    create_group(session, MANAGER_ASG, MANAGERS, subnets, "t3.small")
+    create_group(session, WORKER_ASG, workers, subnets, "t3.micro")
 
 
-def put_hooks(session: Session, manager_asg: str = MANAGER_ASG, worker_asg: str = WORKER_ASG) -> None:
+def put_hooks(session: Session) -> None:
     """The hooks of swarm.yaml, which hold whoever comes or goes from now on."""
     launch, terminate = ("scaler-launch", "LAUNCHING"), ("scaler-terminate", "TERMINATING")
-    for group, (name, transition) in ((manager_asg, terminate), (worker_asg, terminate), (worker_asg, launch)):
+    for group, (name, transition) in ((MANAGER_ASG, terminate), (WORKER_ASG, terminate), (WORKER_ASG, launch)):
         session.client("autoscaling").put_lifecycle_hook(
             AutoScalingGroupName=group,
             LifecycleHookName=name,
@@ -131,7 +122,7 @@ def put_hooks(session: Session, manager_asg: str = MANAGER_ASG, worker_asg: str 
         )
 
 
-def create_network(session: Session, block: str = NETWORK, zones: Sequence[str] = ZONES) -> list[str]:
+def create_network(session: Session, block: str = NETWORK) -> list[str]:
     """A VPC with a subnet per zone (`10.0.0.0/20`, `10.0.16.0/20` ...); the subnets' ids."""
     ec2 = session.client("ec2")
     vpc = ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
@@ -140,7 +131,7 @@ def create_network(session: Session, block: str = NETWORK, zones: Sequence[str] 
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"{prefix}.{16 * number}.0/20", AvailabilityZone=zone)["Subnet"][
             "SubnetId"
         ]
-        for number, zone in enumerate(zones)
+        for number, zone in enumerate(ZONES)
     ]
 
 

@@ -30,12 +30,12 @@ SECRET_KEY: Final = "local-secret-key"  # noqa: S105 - guards nothing
 class EmbeddedAws:
     """Start, use, stop. Several may live in one process; each has an account, and so a state, of its own."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self) -> None:
         install()
         self._world = open_world()
         self.calls = CallLog()
         self._gateway = Gateway(self._world, self.calls, spared=frozenset({LAUNCHER_ACCESS_KEY}))
-        self._server = Server(self._gateway.handle, port)
+        self._server = Server(self._gateway.handle)
         self._sessions: dict[str, EndpointSession] = {}
 
     @property
@@ -63,7 +63,7 @@ class EmbeddedAws:
         finally:
             self._server.handle = handle
 
-    def instance_changes(self, seen: int = 0) -> list[str]:
+    def instance_changes(self, seen: int) -> list[str]:
         """The instances that have changed their state, one for each change, without the first so many changes.
 
         Whoever follows them need only look at these.

@@ -25,8 +25,6 @@ from infra.local.aws.world import REGION, World
 
 _log = logging.getLogger(__name__)
 
-HEALTH_PATH: Final = "/_health"
-
 
 class Gateway:
     """Everything between a parsed HTTP request and moto."""
@@ -49,8 +47,6 @@ class Gateway:
 
     def handle(self, request: Request) -> Reply:
         """Answer one request. Raises ConnectionDropped where the answer must not be sent."""
-        if request.path == HEALTH_PATH:
-            return Reply(200, (("Content-Type", "text/plain"),), b"ok\n")
         self._calls.note(request.service, request.action, request.access_key, request.headers.get("user-agent", ""))
         if request.access_key in self._spared:
             return self._answer(request)

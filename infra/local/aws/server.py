@@ -26,11 +26,11 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 512
 
-    def __init__(self, handle: Handler, port: int = 0) -> None:
+    def __init__(self, handle: Handler) -> None:
         self.handle = handle
         self._connections: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", port), Connection)
+        super().__init__(("127.0.0.1", 0), Connection)
         self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="aws-server", daemon=True)
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from infra.local import living
 from infra.local.aws import LAUNCHER_ACCESS_KEY, REGION, EmbeddedAws, Size, create_group, create_network
 from infra.local.boot_knobs import BootKnobs
+from infra.local.engine import SimulatedSwarm
 from infra.local.launcher import Launcher
 from infra.local.machines import BootedInstance, Role, SimulatedMachines
 
@@ -189,39 +190,22 @@ async def test_without_word_of_changes_it_looks_all_the_time(aws: EmbeddedAws, c
 
 
 def test_an_unknown_knob_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown knob boot_dealy"):
+    with pytest.raises(ValueError, match="boot_dealy"):
         BootKnobs().set(boot_dealy=1)
 
 
 async def test_simulated_machines_join_and_die_as_nodes() -> None:
-    swarm = SwarmNotes()
-    machines = SimulatedMachines(swarm)
-    instance = BootedInstance("i-1", "ip-10-0-3-12.ec2.internal", "10.0.3.12", "us-east-1a", "t3.micro")
-    await machines.boot(instance, "worker")
-    await machines.kill("i-never-joined")
-    await machines.kill("i-1")
-    assert swarm.notes == [("ip-10-0-3-12", "worker", "10.0.3.12", "i-1"), ("lost", "node-1")]
-
-
-class SwarmNotes:
-    """A Swarm that only remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, ...]] = []
-
-    def add_node(
-        self,
-        hostname: str,
-        *,
-        role: str,
-        address: str,
-        engine_labels: dict[str, str],
-        nano_cpus: int,
-        memory_bytes: int,
-    ) -> str:
-        assert nano_cpus > 0 < memory_bytes
-        self.notes.append((hostname, role, address, engine_labels["instance_id"]))
-        return "node-1"
-
-    def lose_node(self, node_id: str) -> None:
-        self.notes.append(("lost", node_id))
+    async with SimulatedSwarm() as swarm:
+        swarm.add_node("manager", role="manager")
+        machines = SimulatedMachines(swarm)
+        await machines.boot(
+            BootedInstance("i-1", "ip-10-0-3-12.ec2.internal", "10.0.3.12", "us-east-1a", "t3.micro"), "worker"
+        )
+        [node] = [each for each in swarm.nodes if each.machine.hostname == "ip-10-0-3-12"]
+        assert (node.spec.role, node.machine.address) == ("worker", "10.0.3.12")
+        assert node.machine.engine_labels["instance_id"] == "i-1"
+        assert (node.machine.nano_cpus, node.machine.memory_bytes) == (2 * 10**9, 2**30)
+        await machines.kill("i-never-joined")
+        assert swarm.membership.is_alive(node.id)
+        await machines.kill("i-1")
+        assert not swarm.membership.is_alive(node.id)
