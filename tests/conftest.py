@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from tests.real import mark
+
 # Property tests fail for what they find, never for how busy the machine is.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -29,6 +31,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesTh
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Rows come last: they fill the time in which some process still has a long file."""
+    mark(items)
     items.sort(key=lambda item: item.nodeid.startswith(ROWS))
 
 

@@ -1,24 +1,24 @@
 """The mark `real`: tests that talk to real processes or a real Swarm, and so may fail by accident.
 
-CI runs one that failed once more (`infra.ci.again`). Given by folder, in its conftest; unit, behaviour and simulation
-tests never have it.
+CI runs one that failed once more (`infra.ci.again`). Given by folder: unit, behaviour and simulation tests never have
+it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-REAL = pytest.mark.real
+HERE: Final = Path(__file__).parent
+ALWAYS: Final = ("e2e/", "lab/", "scaffolding/engine/test_command_line.py")
+WHERE_SLOW: Final = ("scaffolding/local/", "scaffolding/tutorial/")
+"""Only the slow ones start processes there."""
 
 
-def mark(
-    items: Iterable[pytest.Item], folder: Path, *, only: str | None = None, modules: Collection[str] | None = None
-) -> None:
-    """Mark the tests in a folder: all, or `only` those that have another mark too, and those in `modules`."""
+def mark(items: Iterable[pytest.Item]) -> None:
+    """Mark those that have it by where they lie."""
     for item in items:
-        if folder not in item.path.parents:
-            continue
-        everything = only is None and modules is None
-        if everything or (only and item.get_closest_marker(only)) or item.path.stem in (modules or ()):
-            item.add_marker(REAL)
+        place = str(item.path.relative_to(HERE))
+        if place.startswith(ALWAYS) or (place.startswith(WHERE_SLOW) and item.get_closest_marker("slow")):
+            item.add_marker(pytest.mark.real)

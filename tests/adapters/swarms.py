@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from docker import APIClient
 
@@ -19,34 +19,6 @@ from worker.adapters.swarm import DockerSwarm
 REAL = os.environ.get("CONTRACT_DOCKER_HOST")
 
 QUICK = 0.04
-
-
-class SwarmSetup(Protocol):
-    """A Swarm seen through the ports, with one manager or more, and what others may do to it."""
-
-    swarm: InMemorySwarm | DockerSwarm
-    mortal: bool
-    """Whether machines can be lost."""
-
-    async def create(self, replicas: int = 1, **wishes: Any) -> str:
-        """A service with a name of its own; `wishes` are fields of Service. Its id."""
-        ...
-
-    async def remove(self, service_id: str) -> None:
-        """Remove a service."""
-        ...
-
-    async def label_node(self, node_id: str, key: str, value: str) -> None:
-        """Set a label of a node."""
-        ...
-
-    async def lose(self, hostname: str) -> None:
-        """A machine dies."""
-        ...
-
-    async def go_away(self) -> None:
-        """The engine goes away for a moment."""
-        ...
 
 
 HOSTS: Mapping[str, str] = {"ip-10-0-3-12": "i-12", "ip-10-0-3-129": "i-129"}
@@ -69,6 +41,7 @@ class InMemorySetup:
     """The Swarm in memory."""
 
     mortal = True
+    """Whether machines can be lost."""
 
     def __init__(self) -> None:
         self.swarm = InMemorySwarm(times=quick(), ids=Identities())
@@ -77,28 +50,28 @@ class InMemorySetup:
             self._nodes[hostname] = self.swarm.join(hostname, engine_labels={"instance_id": instance})
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
-        """See SwarmSetup."""
+        """A service with a name of its own; `wishes` are fields of Service. Its id."""
         return self.swarm.create(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
 
     async def remove(self, service_id: str) -> None:
-        """See SwarmSetup."""
+        """Remove a service."""
         self.swarm.remove(service_id)
 
     async def label_node(self, node_id: str, key: str, value: str) -> None:
-        """See SwarmSetup."""
+        """Set a label of a node."""
         self.swarm.label(node_id, **{key: value})
 
     async def lose(self, hostname: str) -> None:
-        """See SwarmSetup."""
+        """A machine dies."""
         self.swarm.lose(self._nodes[hostname])
 
     async def go_away(self) -> None:
-        """See SwarmSetup."""
+        """The engine goes away for a moment."""
         self.swarm.hang_up()
 
 
 class ApiSetup:
-    """A Swarm behind the Docker API: the simulated one, or a real one."""
+    """A Swarm behind the Docker API, the simulated one or a real one, and the same that others may do to it."""
 
     def __init__(self, host: str, simulated: SimulatedSwarm | None) -> None:
         self.swarm = DockerSwarm(host, CALL)
@@ -108,31 +81,26 @@ class ApiSetup:
         self._services: list[str] = []
 
     async def create(self, replicas: int = 1, **wishes: Any) -> str:
-        """See SwarmSetup."""
         spec = as_spec(wishes.pop("name", None) or unique("contract"), replicas, **wishes)
         identity = str((await self.call("POST", "/services/create", spec))["ID"])
         self._services.append(identity)
         return identity
 
     async def remove(self, service_id: str) -> None:
-        """See SwarmSetup."""
         await self.call("DELETE", f"/services/{service_id}")
 
     async def label_node(self, node_id: str, key: str, value: str) -> None:
-        """See SwarmSetup."""
         found = await self.call("GET", f"/nodes/{node_id}")
         spec = {**found["Spec"], "Labels": {**(found["Spec"].get("Labels") or {}), key: value}}
         await self.call("POST", f"/nodes/{node_id}/update?version={found['Version']['Index']}", spec)
 
     async def lose(self, hostname: str) -> None:
-        """See SwarmSetup."""
         assert self.simulated is not None
         for node in self.simulated.nodes:
             if node.machine.hostname == hostname:
                 self.simulated.lose_node(node.id)
 
     async def go_away(self) -> None:
-        """See SwarmSetup."""
         await self.lose(MANAGER)
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -152,6 +120,10 @@ class ApiSetup:
             return answer.json() if answer.content.strip() else None
         finally:
             client.close()
+
+
+SwarmSetup = InMemorySetup | ApiSetup
+"""A Swarm seen through the ports, with one manager or more, and what others may do to it."""
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from shared.errors import NotFound, Refused, Unavailable
 from tests.adapters.conftest import CALL
-from tests.adapters.eventually import eventually, tries
+from tests.waiting import eventually, tries
 from worker.adapters.engine import THREADS
 from worker.adapters.json_array import elements
 from worker.adapters.swarm import ATTEMPTS, DockerSwarm

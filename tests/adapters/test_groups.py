@@ -13,8 +13,8 @@ from localstack_client.session import Session
 from infra.local.aws import EmbeddedAws, Size, create_group, create_network
 from shared.errors import NotFound, Refused, Unavailable
 from tests.adapters.conftest import CALL, unique
-from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
+from tests.waiting import eventually
 from worker.adapters import machines
 from worker.adapters.autoscaling import AwsGroups
 from worker.adapters.machines import Machines

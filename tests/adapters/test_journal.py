@@ -20,8 +20,8 @@ from shared.records import Record, State, Step
 from shared.status import GroupStatus, Heartbeat, NodeStatus, Status, unpacked
 from shared.table import Layout
 from tests.adapters.conftest import CALL
-from tests.adapters.eventually import tries
 from tests.fakes import InMemoryJournal
+from tests.waiting import tries
 from worker.adapters.journal import DynamoJournal
 from worker.adapters.lease import DynamoLeaseStore
 from worker.adapters.table import PAGE

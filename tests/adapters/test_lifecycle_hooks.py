@@ -12,8 +12,8 @@ from localstack_client.session import Session
 from infra.local.aws import Size, create_group, create_network
 from shared.errors import NotFound
 from tests.adapters.conftest import CALL, unique
-from tests.adapters.eventually import eventually
 from tests.fakes import InMemoryGroups, LoopClock
+from tests.waiting import eventually
 from worker.adapters.autoscaling import AwsGroups
 from worker.ports.hooks import Hold, LifecycleHook
 from worker.ports.scaling import GroupChanges, Groups, Member, Phase

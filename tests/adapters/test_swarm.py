@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from shared.errors import NotFound, Refused, Unavailable
 from tests.adapters.conftest import CALL
-from tests.adapters.eventually import eventually
 from tests.adapters.swarms import HOSTS, MANAGER, ApiSetup, InMemorySetup, SwarmSetup, api_setup
+from tests.waiting import eventually
 from worker.adapters.swarm import DockerSwarm
 from worker.ports.swarm import Node, Service, Task, Workload
 from worker.ports.swarm_changes import REQUEST_LABEL, RESCHEDULE_LABEL, ServiceChange

@@ -1,23 +1,20 @@
-"""A caller of ingest: it posts, and follows what becomes of its requests; and how tests wait."""
+"""A caller of ingest: it posts, and follows what becomes of its requests."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final
 
 import requests
 
-T = TypeVar("T")
-WITHIN: Final = 40.0
-"""Seconds that a condition may take on a machine that is busy with other things."""
+from tests.waiting import LOOK, WITHIN, until
+
 ENDED: Final = frozenset({"succeeded", "failed", "skipped"})
 UP: Final[Mapping[str, Any]] = {"groupLabels": {"scale": "up"}}
 DOWN: Final[Mapping[str, Any]] = {"groupLabels": {"scale": "down"}}
 NODES: Final = "/v1/scale-nodes?by=1&type=worker"
 _ANSWER: Final = 100.0
-_LOOK: Final = 0.02
 
 
 def up(node_type: str, number: int) -> str:
@@ -25,31 +22,10 @@ def up(node_type: str, number: int) -> str:
     return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
 
 
-def until(probe: Callable[[], T | None], what: str, within: float = WITHIN, look: float = _LOOK) -> T:
-    """What the probe says as soon as that is true; it is asked every `look` seconds."""
-    deadline = time.monotonic() + within
-    while not (found := probe()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {within:.0f} s: {what}")
-        time.sleep(look)
-    return found
-
-
-def quickest(measure: Callable[[], float], within: float, tries: int = 3) -> float:
-    """Seconds that something takes: the first measured that is `within`, or the least of all.
-
-    For bounds in real time: a busy machine adds to some tries, a fault to each of them.
-    """
-    taken = [measure()]
-    while min(taken) > within and len(taken) < tries:
-        taken.append(measure())
-    return min(taken)
-
-
 class Caller:
     """Someone who uses one ingest over HTTP."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None, look: float = _LOOK) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, look: float = LOOK) -> None:
         """`look`: seconds between two looks at a record that is waited for."""
         self.url = url
         self._look = look

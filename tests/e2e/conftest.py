@@ -1,18 +1,11 @@
 """One env for each module that asks for it, with the settings that the module names; figures at the end."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.crash_setups import CrashSetups
 from tests.e2e.environment import Environment, Measured
-from tests.real import mark
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them start processes."""
-    mark(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")

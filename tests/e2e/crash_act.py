@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from tests.e2e.caller import until
 from tests.e2e.crash_setup import CrashSetup
 from tests.e2e.tap import asking, named
+from tests.waiting import until
 
 SET_DESIRED: Final = named("SetDesiredCapacity")
 TERMINATE: Final = named("TerminateInstanceInAutoScalingGroup")

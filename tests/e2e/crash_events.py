@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.e2e.caller import until
 from tests.e2e.crash_act import COMPLETE, Act, Before, End
 from tests.e2e.crash_setup import CrashSetup, wall
 from tests.e2e.tap import asking
+from tests.waiting import until
 
 LAUNCH: Final = ("scaler-launch", "autoscaling:EC2_INSTANCE_LAUNCHING")
 TERMINATE: Final = ("scaler-terminate", "autoscaling:EC2_INSTANCE_TERMINATING")

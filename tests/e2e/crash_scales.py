@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e.caller import until, up
+from tests.e2e.caller import up
 from tests.e2e.crash_act import (
     UPDATE,
     Act,
@@ -12,6 +12,7 @@ from tests.e2e.crash_act import (
     reachable,
 )
 from tests.e2e.crash_setup import CrashSetup, wall
+from tests.waiting import until
 
 
 class NodeScale(Act):

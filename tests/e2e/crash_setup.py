@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.e2e.aws_tap import tapped
-from tests.e2e.caller import Caller, until
+from tests.e2e.caller import Caller
 from tests.e2e.docker_proxy import proxied
 from tests.e2e.environment import Environment
 from tests.e2e.processes import Process
 from tests.e2e.tap import Action, Interception, Point, Tap
+from tests.waiting import until
 
 VISIBILITY_SECONDS: Final = 5
 LEASE_SECONDS: Final = 3

@@ -16,7 +16,8 @@ import docker
 
 from infra.local.environment import Environment as EmbeddedEnvironment
 from infra.local.loopback import free_ports
-from tests.e2e.caller import Caller, T
+from tests.e2e.caller import Caller
+from tests.waiting import T
 
 
 class Embedded:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infra.local.board import Message
-from tests.e2e.caller import Caller, until
+from tests.e2e.caller import Caller
 from tests.e2e.embedded import Embedded
 from tests.e2e.processes import Process, started
+from tests.waiting import until
 
 Measured = Callable[[str, object], None]
 """Takes the name and the value of a figure, for the summary at the end."""

@@ -15,9 +15,10 @@ from typing import Final
 
 import requests
 
-from tests.e2e.caller import Caller, until
+from tests.e2e.caller import Caller
 from tests.e2e.environment import Measured
 from tests.e2e.stopwatch import Stopwatch, ended, waited
+from tests.waiting import until
 
 TOKEN: Final = "correct horse"
 SOON: Final = 10.0

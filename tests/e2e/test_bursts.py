@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from infra.local import demo
-from tests.e2e.caller import NODES, UP, Caller, quickest
+from tests.e2e.caller import NODES, UP, Caller
 from tests.e2e.crash_act import SET_DESIRED
 from tests.e2e.crash_setup import CrashSetup
 from tests.e2e.crash_setups import CrashSetups
 from tests.e2e.environment import Measured
+from tests.waiting import quickest
 
 pytestmark = pytest.mark.slow
 

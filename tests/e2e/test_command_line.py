@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -25,10 +25,11 @@ import requests
 from infra.local.loopback import free_ports
 from tests.e2e.browser.chromium import chromium
 from tests.e2e.browser.portrait import MOST_BYTES, label, labelled
-from tests.e2e.caller import DOWN, NODES, UP, Caller, until
+from tests.e2e.caller import DOWN, NODES, UP, Caller
 from tests.e2e.environment import Environment
 from tests.e2e.panels import PAGE_WIDTH, Drawing, empty
 from tests.scaffolding.monitoring.dashboard import PICTURE, dashboard, queries, ready, titles
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.slow,

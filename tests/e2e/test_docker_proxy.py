@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.docker_proxy import DockerProxy, proxied
 from tests.e2e.tap import Interception, Point, Tap, named
+from tests.waiting import until
 
 UPDATE = named("POST /services/*/update")
 ASKED = b"POST /v1.41/services/web/update?version=7 HTTP/1.1\r\nHost: docker\r\nContent-Length: 2\r\n\r\n{}"

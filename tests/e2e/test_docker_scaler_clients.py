@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment
+from tests.waiting import until
 
 SETTINGS = {"DEFAULT_WAIT": "60", "ALERT_TIMEOUT": "300", "ALERT_SCALE_MIN": "true", "ALERT_NODE_MIN": "true"}
 WORKERS = 1

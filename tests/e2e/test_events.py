@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from infra.local.fault import call_of, send
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 WORKERS = 1

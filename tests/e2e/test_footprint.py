@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.table import Layout
-from tests.e2e.caller import Caller, until
+from tests.e2e.caller import Caller
 from tests.e2e.environment import Deployment, Environment, Measured
+from tests.waiting import until
 
 WORKERS = 0
 REQUESTS = int(os.environ.get("E2E_REQUESTS", "1000"))

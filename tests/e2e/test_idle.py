@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.docker_proxy import DockerProxy, proxied
 from tests.e2e.environment import Environment, Measured
+from tests.waiting import until
 
 WORKERS = 0
 MINUTE = 60.0

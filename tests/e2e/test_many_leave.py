@@ -7,9 +7,9 @@ import os
 import pytest
 
 from infra.local.fault import call_of, send
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment, Measured
 from tests.e2e.stopwatch import Stopwatch
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 WORKERS = 1

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import pytest
 
-from tests.e2e.caller import quickest, until
 from tests.e2e.environment import Deployment, Environment, Measured
 from tests.e2e.processes import Process
+from tests.waiting import quickest, until
 
 WORKERS = 0
 SERVICES = 500

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.environment import Deployment, Environment
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.caller import DOWN, NODES, UP, until, up
+from tests.e2e.caller import DOWN, NODES, UP, up
 from tests.e2e.environment import Environment, Measured
+from tests.waiting import until
 
 SETTINGS = {"RESCHEDULE_TICKER_INTERVAL": "60"}
 

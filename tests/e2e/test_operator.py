@@ -12,9 +12,10 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.caller import Caller, until
+from tests.e2e.caller import Caller
 from tests.e2e.environment import Environment, Measured
 from tests.e2e.eyes import JUDGED, TOKEN, Eyes, over, shows, tells
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

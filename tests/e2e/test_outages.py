@@ -13,7 +13,6 @@ from threading import Timer
 
 import pytest
 
-from tests.e2e.caller import quickest, until
 from tests.e2e.crash_act import DESCRIBE, DRAIN, UPDATE, Act
 from tests.e2e.crash_rows import ALL, DOWN, SERVICE, UP
 from tests.e2e.crash_setup import CrashSetup, stopping
@@ -21,6 +20,7 @@ from tests.e2e.crash_setups import CrashSetups
 from tests.e2e.environment import Measured
 from tests.e2e.processes import Process
 from tests.e2e.tap import Point, entering, named, noting, queued
+from tests.waiting import quickest, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.crash]
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment
+from tests.waiting import until
 
 WORKERS = 1
 POISON = {

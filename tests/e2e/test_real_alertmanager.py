@@ -19,8 +19,8 @@ import requests
 import yaml
 
 from infra.local.loopback import free_ports
-from tests.e2e.caller import until
 from tests.e2e.environment import Deployment, Environment
+from tests.waiting import until
 
 BINARY: Final = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
 pytestmark = [

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.caller import DOWN, NODES, UP, WITHIN, until
+from tests.e2e.caller import DOWN, NODES, UP
 from tests.e2e.crash_act import UPDATE
 from tests.e2e.crash_setup import killing
 from tests.e2e.docker_proxy import proxied
 from tests.e2e.environment import Deployment, Environment, Measured
 from tests.e2e.processes import Process
 from tests.e2e.tap import Interception, Point, Tap
+from tests.waiting import WITHIN, until
 
 WORKERS = 1
 _WIDE = {"com.df.scaleMax": "50"}

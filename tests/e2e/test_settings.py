@@ -14,9 +14,10 @@ import psutil
 import pytest
 import requests
 
-from tests.e2e.caller import NODES, UP, until
+from tests.e2e.caller import NODES, UP
 from tests.e2e.environment import Deployment, Environment
 from tests.e2e.listener import first_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow  # each takes a few seconds; together they are a minute
 WORKERS = 0

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.caller import DOWN, NODES, UP, until
+from tests.e2e.caller import DOWN, NODES, UP
 from tests.e2e.environment import Deployment, Environment
 from tests.e2e.processes import Process
+from tests.waiting import until
 
 WORKERS = 0
 LEASE_SECONDS = 6.0

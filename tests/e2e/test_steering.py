@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.caller import until
 from tests.e2e.environment import Environment
 from tests.e2e.test_command_line import document, scaler
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

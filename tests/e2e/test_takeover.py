@@ -11,9 +11,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.e2e.caller import DOWN, NODES, UP, quickest, until
+from tests.e2e.caller import DOWN, NODES, UP
 from tests.e2e.environment import Deployment, Environment, Measured
 from tests.e2e.processes import Process
+from tests.waiting import quickest, until
 
 WORKERS = 1
 LEASE_SECONDS = 3.0

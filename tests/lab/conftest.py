@@ -20,7 +20,6 @@ from infra.lab import packages
 from infra.lab.driver import Driver
 from infra.lab.places import BRIDGE, CGROUP, CGROUPS, MARK, NAMESPACE_PREFIX, ROOT
 from infra.local.surroundings import inherited
-from tests.real import mark
 
 SETTINGS = {
     "BOOT_DELAY": "1",
@@ -35,11 +34,6 @@ HEARTBEAT_NANOSECONDS = 1_500_000_000
 def up(node_type: str, number: int) -> str:
     """The sentence that so many nodes are up."""
     return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A Swarm of real engines."""
-    mark(items, Path(__file__).parent)
 
 
 def lab(command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -16,9 +16,9 @@ import pytest
 from ingest import connection
 from ingest.bodies import LONGEST
 from ingest.connection import Deadlines
-from tests.adapters.eventually import tries
 from tests.behaviour.ingest.serving import Service, serving
 from tests.fakes.ingest import record
+from tests.waiting import tries
 
 SHORT = Deadlines(tick=0.02, receive=0.3, drain=0.1, idle=1.0, answer=1.0, linger=0.2)
 PATIENT = Deadlines(tick=SHORT.tick)

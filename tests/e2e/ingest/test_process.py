@@ -19,10 +19,10 @@ import pytest
 from infra.local.aws import EmbeddedAws, deploy
 from shared.records import State
 from shared.table import Layout
-from tests.adapters.eventually import tries
 from tests.behaviour.ingest.serving import PAYLOADS
 from tests.e2e.ingest.process import Ingest, ended, started
 from tests.fakes.ingest import record
+from tests.waiting import tries
 
 TOKEN = "hunter2-hunter2"
 UP = "/v1/scale-nodes?scale=up&type=worker"

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra.local.aws import EmbeddedAws
-from tests.scaffolding.aws.waiting import eventually
+from tests.waiting import until
 
 
 class Asg:
@@ -31,7 +31,7 @@ class Asg:
 
     def ready(self, number: int) -> list[str]:
         """The instances, once exactly so many are in service and no other is there."""
-        eventually(lambda: len(self.instances()) == number == len(self.instances("")))
+        until(lambda: len(self.instances()) == number == len(self.instances("")), f"{number} instances in service")
         return self.instances()
 
     def desire(self, number: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import os
@@ -28,12 +27,6 @@ STILL = {
 }
 STEP = 101.0
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stray_event_loop() -> None:
-    """Else pytest-asyncio asks Python 3.11 for the current event loop, which makes one that nobody closes."""
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

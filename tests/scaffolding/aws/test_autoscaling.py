@@ -12,7 +12,7 @@ import pytest
 from infra.local.aws import EmbeddedAws
 from infra.local.aws.deploy import ZONES
 from tests.scaffolding.aws.asg import Asg, refused
-from tests.scaffolding.aws.waiting import eventually
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_a_refused_launch_is_tried_again_until_it_is_allowed(
 ) -> None:
     aws.knobs.set(refuse_launches={group.name: reason})
     group.desire(3)
-    failed = eventually(lambda: [one for one in group.activities() if one["StatusCode"] == "Failed"][1:])
+    failed = until(lambda: [one for one in group.activities() if one["StatusCode"] == "Failed"][1:], "two failures")
     assert sentence in failed[0]["StatusMessage"]
     assert failed[0]["StatusMessage"].endswith("Launching EC2 instance failed.")
     assert failed[0]["Description"].startswith("Launching a new EC2 instance.  Status Reason: ")
@@ -185,7 +185,7 @@ def test_what_ec2_takes_back_while_it_is_pending_is_cancelled_with_a_reason_and_
     reason = "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state"
     aws.knobs.set(kill_launches={group.name: reason}, launch_retry_seconds=0.1)
     group.desire(3)
-    killed = eventually(lambda: [one for one in group.activities() if one["StatusCode"] == "Cancelled"][1:])
+    killed = until(lambda: [one for one in group.activities() if one["StatusCode"] == "Cancelled"][1:], "two ends")
     message = (
         f"Instance became unhealthy while waiting for instance to be in InService state. Termination Reason: {reason}"
     )
@@ -200,7 +200,7 @@ def test_what_ec2_takes_back_while_it_is_pending_is_cancelled_with_a_reason_and_
 def test_an_instance_that_ec2_takes_is_replaced(group: Asg) -> None:
     victim, other = group.instances()
     group.ec2.terminate_instances(InstanceIds=[victim])
-    eventually(lambda: victim not in group.instances("") and len(group.instances()) == 2)
+    until(lambda: victim not in group.instances("") and len(group.instances()) == 2, "a successor")
     assert other in group.instances()
     causes = [one["Cause"] for one in group.activities() if one["Description"].startswith("Terminating")]
     assert "EC2 health check indicating it has been terminated or stopped" in causes[0]
@@ -217,7 +217,7 @@ def test_rebalancing_moves_an_unprotected_instance_to_the_empty_zone(
             group.terminate(one["InstanceId"])
     before = set(group.ready(4))
     aws.incidents.rebalance_zones(group.name)
-    eventually(lambda: len(before - set(group.instances(""))) == 1)
+    until(lambda: len(before - set(group.instances(""))) == 1, "the end of one")
     group.ready(4)
     zones = Counter(one["AvailabilityZone"][-1] for one in group.described()["Instances"])
     assert zones == {"a": 1, "b": zones["b"], "c": 3 - zones["b"]}
@@ -232,7 +232,7 @@ def test_rebalancing_leaves_protected_instances_alone(aws: EmbeddedAws, group: A
 def test_an_unhealthy_instance_is_replaced(group: Asg) -> None:
     victim = group.instances()[0]
     group.api.set_instance_health(InstanceId=victim, HealthStatus="Unhealthy")
-    eventually(lambda: victim not in group.instances("") and len(group.instances()) == 2)
+    until(lambda: victim not in group.instances("") and len(group.instances()) == 2, "a successor")
 
 
 def test_a_suspended_launch_waits_for_its_resumption(group: Asg) -> None:
@@ -286,7 +286,7 @@ def test_describe_may_lag(aws: EmbeddedAws, group: Asg) -> None:
     aws.knobs.set(describe_lag_seconds=0.5)
     group.desire(3)
     assert group.described()["DesiredCapacity"] == 2
-    eventually(lambda: group.described()["DesiredCapacity"] == 3)
+    until(lambda: group.described()["DesiredCapacity"] == 3, "the new capacity")
     group.ready(3)
 
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from infra.local.aws import ACCESS_KEY, EmbeddedAws
 from infra.local.aws.knobs import Knobs
-from tests.scaffolding.aws.waiting import eventually
+from tests.waiting import until
 
 ONCE = Config(retries={"total_max_attempts": 1})
 
@@ -71,7 +71,7 @@ def test_going_down_cuts_a_long_poll(aws: EmbeddedAws) -> None:
     queue = sqs.create_queue(QueueName="cut")["QueueUrl"]
     errors: list[Exception] = []
     poll = in_thread(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20), errors)
-    eventually(lambda: "sqs.ReceiveMessage" in aws.calls.counts())
+    until(lambda: "sqs.ReceiveMessage" in aws.calls.counts(), "a receive")
     aws.knobs.set(down="sqs")
     poll.join(5)
     assert [type(error) for error in errors] == [ConnectionClosedError]
@@ -96,7 +96,7 @@ def test_latency_delays_one_service_only(aws: EmbeddedAws) -> None:
 def test_a_slow_call_holds_up_nobody_else(aws: EmbeddedAws) -> None:
     aws.knobs.set(latency_seconds={"sqs.ListQueues": 3})
     slow = in_thread(client(aws, "sqs").list_queues, [])
-    eventually(lambda: "sqs.ListQueues" in aws.calls.counts())
+    until(lambda: "sqs.ListQueues" in aws.calls.counts(), "a call")
     client(aws, "dynamodb").list_tables()
     assert slow.is_alive()
     slow.join()
@@ -159,11 +159,11 @@ def test_stopping_ends_every_thread_and_long_poll() -> None:
     queue = sqs.create_queue(QueueName="stop")["QueueUrl"]
     errors: list[Exception] = []
     poll = in_thread(lambda: sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20), errors)
-    eventually(lambda: "sqs.ReceiveMessage" in aws.calls.counts())
+    until(lambda: "sqs.ReceiveMessage" in aws.calls.counts(), "a receive")
     aws.stop()
     poll.join(5)
     assert errors
-    eventually(lambda: set(threading.enumerate()) <= before)
+    until(lambda: set(threading.enumerate()) <= before, "the end of all threads")
 
 
 def in_thread(work: Callable[[], Any], errors: list[Exception]) -> threading.Thread:

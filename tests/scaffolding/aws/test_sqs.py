@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from localstack_client.session import Session
 
 from infra.local.aws import EmbeddedAws, longpoll
-from tests.scaffolding.aws.waiting import eventually
+from tests.waiting import until
 
 MIB = 1024 * 1024
 
@@ -76,7 +76,7 @@ def test_a_message_read_too_often_goes_to_the_dead_letter_queue(
 def test_ten_are_sent_received_and_deleted_in_one_call_each(sqs: Any, queue: str) -> None:
     entries = [{"Id": str(number), "MessageBody": str(number)} for number in range(10)]
     assert len(sqs.send_message_batch(QueueUrl=queue, Entries=entries)["Successful"]) == 10
-    messages = eventually(lambda: _receive(sqs, queue, MaxNumberOfMessages=10, VisibilityTimeout=30))
+    messages = until(lambda: _receive(sqs, queue, MaxNumberOfMessages=10, VisibilityTimeout=30), "messages")
     assert sorted(message["Body"] for message in messages) == [str(number) for number in range(10)]
     handles = [{"Id": str(number), "ReceiptHandle": one["ReceiptHandle"]} for number, one in enumerate(messages)]
     assert len(sqs.delete_message_batch(QueueUrl=queue, Entries=handles)["Successful"]) == 10
@@ -126,7 +126,7 @@ def test_twin_that_does_not_look_at_its_client_swallows_the_message(
     queue = sqs.create_queue(QueueName="twin")["QueueUrl"]
     _abandon_long_poll(embedded.session(), queue)
     sqs.send_message(QueueUrl=queue, MessageBody="for the living")
-    eventually(lambda: _in_flight(sqs, queue) == 1)
+    until(lambda: _in_flight(sqs, queue) == 1, "one in flight")
     assert _receive(sqs, queue) == []
 
 
@@ -143,7 +143,7 @@ def _handed_over(pool: ThreadPoolExecutor, sqs: Any, queue: str, aws: EmbeddedAw
     """Seconds from the moment a message is sent until a receiver that waits for it has it."""
     aws.calls.clear()
     waiting = pool.submit(_timed_receive, sqs, queue)
-    eventually(lambda: "sqs.ReceiveMessage" in aws.calls.counts())
+    until(lambda: "sqs.ReceiveMessage" in aws.calls.counts(), "a receive")
     sent = time.monotonic()
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     return waiting.result(25) - sent

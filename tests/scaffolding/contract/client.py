@@ -1,22 +1,21 @@
-"""The Docker API as contract tests use it: plain JSON over the SDK's connection, and waits that have a deadline."""
+"""The Docker API as contract tests use it: plain JSON over the SDK's connection."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from uuid import uuid4
 
 import docker
 import requests
 
+from tests.waiting import until
+
 Json = dict[str, Any]
-Found = TypeVar("Found")
 
 API_VERSION = "1.41"
-DEADLINE = 40.0
 SECOND = 1_000_000_000
 _TRIES = 4
 ENDED = ("shutdown", "complete", "failed", "rejected", "orphaned", "remove")
@@ -158,7 +157,7 @@ class SwarmClient:
             left = [task for task in self.tasks(service_id) if task["Status"]["State"] not in ENDED]
             return tasks if len(tasks) == len(left) == count else None
 
-        return self.eventually(settled, f"{count} running tasks") if count else []
+        return until(settled, f"{count} running tasks") if count else []
 
     def pending(self, service_id: str, count: int) -> list[Json]:
         """Wait until so many tasks wait for a node, with the reason told."""
@@ -167,7 +166,7 @@ class SwarmClient:
             tasks = [task for task in self.in_state(service_id, "pending") if task["Status"].get("Err")]
             return tasks if len(tasks) == count else None
 
-        return self.eventually(told, f"{count} pending tasks")
+        return until(told, f"{count} pending tasks")
 
     def update_state(self, service_id: str, state: str) -> Json:
         """Wait until the service's update is in that state; its whole status."""
@@ -176,19 +175,9 @@ class SwarmClient:
             status: Json = self.service(service_id).get("UpdateStatus") or {}
             return status if status.get("State") == state else None
 
-        return self.eventually(reached, f"update {state}")
+        return until(reached, f"update {state}")
 
-    # Waiting and cleaning up
-
-    def eventually(self, look: Callable[[], Found | None], what: str) -> Found:
-        """Look again until there is something to see; fails when the deadline is over."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            found = look()
-            if found:
-                return found
-            assert time.monotonic() < end, f"never came: {what}"
-            time.sleep(0.02)
+    # Cleaning up
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -203,7 +192,7 @@ class SwarmClient:
                 if self.get(f"/nodes/{node_id}")["Spec"] != spec:
                     self.set_node(node_id, **spec)
             for service_id in self._services:
-                self.eventually(partial(self._is_gone, service_id), "the end of all tasks")
+                until(partial(self._is_gone, service_id), "the end of all tasks")
 
     def _is_gone(self, service_id: str) -> bool:
         """No task left that could run: engines keep those that completed (20.10 those of removed jobs, too)."""

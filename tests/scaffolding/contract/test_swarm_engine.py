@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.scaffolding.contract.client import SECOND, Json, RefusedError, SwarmClient
+from tests.waiting import until
 
 pytestmark = pytest.mark.engine
 
@@ -138,7 +139,7 @@ def test_scaling_replaces_no_task_and_leaves_no_update_status(swarm: SwarmClient
     assert swarm.service(service_id).get("UpdateStatus") is None
     swarm.update(service_id, lambda spec: spec.update(Mode={"Replicated": {"Replicas": 1}}))
     swarm.running(service_id, 1)
-    swarm.eventually(lambda: len(swarm.tasks(service_id)) == 1, "removed slots to be forgotten")
+    until(lambda: len(swarm.tasks(service_id)) == 1, "removed slots to be forgotten")
 
 
 def test_an_environment_change_replaces_every_task_and_completes(swarm: SwarmClient) -> None:
@@ -212,7 +213,7 @@ def test_start_first_never_has_fewer_tasks_than_wanted(swarm: SwarmClient) -> No
         counts.append(sum(task["Status"]["State"] == "running" for task in swarm.tasks(service_id)))
         return (swarm.service(service_id).get("UpdateStatus") or {}).get("State") == "completed"
 
-    swarm.eventually(completed, "the update")
+    until(completed, "the update")
     assert min(counts) >= 2
 
 
@@ -246,7 +247,7 @@ def test_drain_moves_tasks_and_nothing_moves_back(swarm: SwarmClient) -> None:
     service_id = swarm.create(swarm.spec(replicas=4))
     swarm.running(service_id, 4)
     swarm.set_node(drained, Availability="drain")
-    swarm.eventually(lambda: all(t["NodeID"] != drained for t in swarm.running(service_id, 4)), "the move")
+    until(lambda: all(t["NodeID"] != drained for t in swarm.running(service_id, 4)), "the move")
     moved = ids(swarm.running(service_id, 4))
     swarm.set_node(drained, Availability="active")
     other = swarm.create(swarm.spec())
@@ -365,7 +366,7 @@ def test_a_host_port_is_given_once_per_node(swarm: SwarmClient) -> None:
     service_id = swarm.create(swarm.spec(replicas=count + 1, EndpointSpec={"Ports": [port]}))
     waiting = swarm.pending(service_id, 1)
     assert "host-mode port already in use on " in waiting[0]["Status"]["Err"]
-    nodes = swarm.eventually(lambda: full(swarm.in_state(service_id, "running"), count), "one task per node")
+    nodes = until(lambda: full(swarm.in_state(service_id, "running"), count), "one task per node")
     assert len({task["NodeID"] for task in nodes}) == count
 
 
@@ -390,7 +391,7 @@ def test_a_global_service_has_a_task_on_each_node_and_drain_ends_it(swarm: Swarm
     assert all("Slot" not in task for task in tasks)
     drained = nodes.pop()
     swarm.set_node(drained, Availability="drain")
-    swarm.eventually(lambda: not swarm.tasks(service_id, node=[drained], **{"desired-state": ["running"]}), "end")
+    until(lambda: not swarm.tasks(service_id, node=[drained], **{"desired-state": ["running"]}), "end")
     swarm.set_node(drained, Availability="active")
     swarm.running(service_id, len(nodes) + 1)
 
@@ -405,10 +406,10 @@ def test_without_restarts_a_task_that_ended_stays_the_last_of_its_slot(swarm: Sw
     def failed() -> list[Json]:
         return [task for task in swarm.tasks(service_id) if task["Status"]["State"] == "failed"]
 
-    task = swarm.eventually(failed, "the failure")[0]
+    task = until(failed, "the failure")[0]
     assert task["Status"]["Err"] == "task: non-zero exit (3)"
     assert task["Status"]["ContainerStatus"]["ExitCode"] == 3
-    swarm.eventually(lambda: swarm.tasks(service_id)[0]["DesiredState"] == "shutdown", "the end")
+    until(lambda: swarm.tasks(service_id)[0]["DesiredState"] == "shutdown", "the end")
     assert len(swarm.tasks(service_id)) == 1
 
 
@@ -420,7 +421,7 @@ def test_a_task_that_ended_is_restarted_so_often(swarm: SwarmClient) -> None:
         tasks = swarm.tasks(service_id)
         return len(tasks) == 3 and all(task["Status"]["State"] == "failed" for task in tasks)
 
-    swarm.eventually(all_failed, "three attempts")
+    until(all_failed, "three attempts")
 
 
 def test_a_replicated_job_runs_so_often_and_is_done(swarm: SwarmClient) -> None:
@@ -428,7 +429,7 @@ def test_a_replicated_job_runs_so_often_and_is_done(swarm: SwarmClient) -> None:
     spec = with_template(swarm.spec(command=["sh", "-c", "exit 0"]), RestartPolicy={"Condition": "none"})
     del spec["UpdateConfig"]
     service_id = swarm.create({**spec, "Mode": mode})
-    done = swarm.eventually(lambda: full(swarm.in_state(service_id, "complete"), 3), "three completions")
+    done = until(lambda: full(swarm.in_state(service_id, "complete"), 3), "three completions")
     assert {task["DesiredState"] for task in done} == {"complete"}
     listed = swarm.get("/services", filters={"id": [service_id]}, status="true")[0]
     assert listed["ServiceStatus"]["CompletedTasks"] == 3
@@ -440,7 +441,7 @@ def test_a_global_job_runs_once_on_each_node(swarm: SwarmClient) -> None:
     del spec["UpdateConfig"]
     service_id = swarm.create({**spec, "Mode": {"GlobalJob": {}}})
     count = len(swarm.nodes())
-    swarm.eventually(lambda: full(swarm.in_state(service_id, "complete"), count), "a completion per node")
+    until(lambda: full(swarm.in_state(service_id, "complete"), count), "a completion per node")
 
 
 # Lists
@@ -493,7 +494,7 @@ def test_removed_services_take_their_tasks_along(swarm: SwarmClient) -> None:
     swarm.call("DELETE", f"/services/{service_id}")
     with pytest.raises(RefusedError, match="not found"):
         swarm.service(service_id)
-    swarm.eventually(lambda: task["ID"] not in ids(swarm.get("/tasks")), "the end of the task")
+    until(lambda: task["ID"] not in ids(swarm.get("/tasks")), "the end of the task")
 
 
 # The SDK and the event stream
@@ -544,7 +545,7 @@ def test_events_come_in_the_order_of_the_changes(swarm: SwarmClient) -> None:
         swarm.update_state(service_id, "completed")
         swarm.update(service_id, lambda body: body.update(Mode={"Replicated": {"Replicas": 2}}))
         swarm.call("DELETE", f"/services/{service_id}")
-        swarm.eventually(lambda: [one for one in of(service_id, seen) if one["Action"] == "remove"], "the last event")
+        until(lambda: [one for one in of(service_id, seen) if one["Action"] == "remove"], "the last event")
     own = of(service_id, seen)
     actions = [event["Action"] for event in own]
     assert (actions[0], actions[-1]) == ("create", "remove")
@@ -562,7 +563,7 @@ def test_a_change_of_availability_is_an_event_of_the_node(swarm: SwarmClient) ->
     node = the_node(swarm)
     with listening(swarm, type="node", node=node["ID"]) as seen:
         swarm.set_node(node["ID"], Availability="pause")
-        paused = swarm.eventually(lambda: next(filter(pauses, seen), None), "the event")
+        paused = until(lambda: next(filter(pauses, seen), None), "the event")
     attributes = paused["Actor"]["Attributes"]
     assert paused["Action"] == "update"
     assert attributes["name"] == node["Description"]["Hostname"]

@@ -4,18 +4,11 @@ An hour of Swarm passes in milliseconds, and every delay is exact.
 """
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig
-from tests.real import mark
 from tests.scaffolding.engine.lab import Lab
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These type the real `docker` command."""
-    mark(items, Path(__file__).parent, modules={"test_command_line"})
 
 
 @pytest.fixture

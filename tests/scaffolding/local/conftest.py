@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-
-from tests.real import mark
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones start the environment's processes."""
-    mark(items, Path(__file__).parent, only="slow")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_stray_event_loop() -> None:
-    """Else pytest-asyncio asks Python 3.11 for the current event loop, which makes one that nobody closes."""
-    asyncio.set_event_loop(None)
 
 
 class Http:

@@ -21,9 +21,9 @@ from typing import Any, Final
 import pytest
 
 from infra.local.surroundings import inherited
-from tests.e2e.caller import until
 from tests.scaffolding.packaging.test_compose import ROOT, service
 from tests.scaffolding.tutorial import images
+from tests.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.real]
 
