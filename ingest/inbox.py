@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ingest.batches import Batches
-from shared.aws import CALL_ERRORS, translated
+from shared.aws import calling, translated
 from shared.errors import Refused, ScalerError, Unavailable
 
 ATTEMPT = timedelta(seconds=1.5)
@@ -63,11 +63,8 @@ class SqsInbox:
         return [None if entry["Id"] in safe else _error(failed.get(entry["Id"])) for entry in entries]
 
     async def _call(self, limit: timedelta, name: str, **parameters: Any) -> Any:
-        try:
-            async with asyncio.timeout(limit.total_seconds()):
-                return await getattr(self._client, name)(QueueUrl=self._queue_url, **parameters)
-        except CALL_ERRORS as error:
-            raise translated(error, "SQS") from error
+        async with calling("SQS", limit):
+            return await getattr(self._client, name)(QueueUrl=self._queue_url, **parameters)
 
 
 def _error(failed: Mapping[str, Any] | None) -> ScalerError:

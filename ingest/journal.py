@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ingest.stored import Lease, Stored
-from shared.aws import CALL_ERRORS, translated
+from shared.aws import calling
 from shared.errors import Unavailable
 from shared.records import Record, State
 from shared.status import Heartbeat, Status, unpacked
@@ -91,11 +91,8 @@ class DynamoJournal:
         )
 
     async def _call(self, name: str, **parameters: Any) -> Any:
-        try:
-            async with asyncio.timeout(READ.total_seconds()):
-                return await getattr(self._client, name)(**parameters)
-        except CALL_ERRORS as error:
-            raise translated(error, "DynamoDB") from error
+        async with calling("DynamoDB", READ):
+            return await getattr(self._client, name)(**parameters)
 
 
 def _stored(items: Mapping[str, Mapping[str, Any]]) -> Stored:

@@ -54,7 +54,9 @@ def _of_the_worker(status: Status, stored: Stored) -> Iterator[Problem]:
             "may have died. Another one takes over when the lease has run out.",
         )
     if status.active is not None and (status.age is None or status.age > OLD_SECONDS):
-        since = "A worker is active and has said nothing yet" if status.age is None else _says_nothing(status.age)
+        since = "A worker is active and has said nothing yet"
+        if status.age is not None:
+            since = f"What is shown is {_duration(status.age)} old, though a worker is active"
         yield Problem(code="old", sentence=f"{since}. Look at its log for status_not_written.")
     if status.paused is not None:
         yield Problem(code="paused", sentence=_paused(status))
@@ -70,10 +72,6 @@ def _no_worker(status: Status, stored: Stored) -> str:
         if stored.heartbeat_token == stored.lease.token:
             what += f" since {_time(stored.heartbeat.renewed_at)}"
     return f"{what}. Requests are queued and nothing is done; start a worker, or see what keeps it from starting."
-
-
-def _says_nothing(age: float) -> str:
-    return f"What is shown is {_duration(age)} old, though a worker is active"
 
 
 def _paused(status: Status) -> str:

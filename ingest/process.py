@@ -2,13 +2,11 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
-import aiohttp
 import structlog
 import uvloop
 
@@ -20,10 +18,10 @@ from ingest.queue_counts import SqsCounts
 from ingest.service import bind, listening, make_room
 from ingest.settings import IngestSettings
 from shared import logs
-from shared.alertmanager import Alertmanager
+from shared.alertmanager import open_alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
-from shared.credentials import NoCredentials, stopped_or_lost
+from shared.credentials import NoCredentials, stop_event, stopped_or_lost
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.table import Layout
 from shared.usage import take_arguments
@@ -55,7 +53,7 @@ async def serve(settings: IngestSettings, listener: socket.socket) -> None:
     async with AsyncExitStack() as stack:
         session = open_session()
         parts = await _open(settings, stack, session)
-        stop = _stop_event()  # from here on there is something to end; until then signals end the process at once
+        stop = stop_event()  # from here on there is something to end; until then signals end the process at once
         group = await stack.enter_async_context(asyncio.TaskGroup())
         background = [group.create_task(parts.outcomes.run()), group.create_task(parts.counts.run())]
         async with listening(create_app(parts), listener):
@@ -84,16 +82,9 @@ async def _open(settings: IngestSettings, stack: AsyncExitStack, session: Any) -
         journal=records,
         counts=SqsCounts(sqs, settings.sqs_queue_url, settings.sqs_dlq_url),
         outcomes=Outcomes(records),
-        bad_requests=BadRequests(await _alertmanager(settings, stack), clock),
+        bad_requests=BadRequests(await open_alertmanager(stack, settings), clock),
         clock=clock,
     )
-
-
-async def _alertmanager(settings: IngestSettings, stack: AsyncExitStack) -> Alertmanager | None:
-    if settings.alertmanager_address is None:
-        return None
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    return Alertmanager(session, settings.alertmanager_address, settings.alert_timeout)
 
 
 def _listener(settings: IngestSettings) -> socket.socket:
@@ -102,11 +93,3 @@ def _listener(settings: IngestSettings) -> socket.socket:
     except OSError as error:
         place = f"{settings.ingest_host}:{settings.ingest_port}"
         raise BadConfiguration([f"INGEST_HOST, INGEST_PORT: cannot listen on {place} ({error.strerror})"]) from error
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop

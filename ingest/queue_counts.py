@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from shared.aws import CALL_ERRORS, translated
+from shared.aws import calling
 from shared.errors import ScalerError
 from shared.status import Queue
 
@@ -74,9 +74,6 @@ class SqsCounts:
         return None if self._dead_letters_url is None else await self._count(self._dead_letters_url)
 
     async def _count(self, url: str) -> int:
-        try:
-            async with asyncio.timeout(LOOK.total_seconds()):
-                answer = await self._client.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING])
-                return int(answer["Attributes"][_WAITING])
-        except CALL_ERRORS as error:
-            raise translated(error, "SQS") from error
+        async with calling("SQS", LOOK):
+            answer = await self._client.get_queue_attributes(QueueUrl=url, AttributeNames=[_WAITING])
+            return int(answer["Attributes"][_WAITING])

@@ -39,17 +39,16 @@ def _longest_wait(value: timedelta) -> timedelta:
 class IngestSettings(Settings):
     """The HTTP service's settings."""
 
-    ingest_host: Annotated[str, Field(description="The address to listen on.")] = "0.0.0.0"  # noqa: S104 - in a container
-    ingest_port: Annotated[int, Field(ge=0, le=65535, description="The port to listen on; 0 takes a free one.")] = 8080
+    ingest_host: str = Field("0.0.0.0", description="The address to listen on.")  # noqa: S104 - in a container
+    ingest_port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     server_prefix: Annotated[
         str,
         BeforeValidator(_prefix),
         Field(validate_default=True, description="All routes but `/metrics` exist below this path too."),
     ] = "/"
-    sqs_dlq_url: Annotated[
-        Annotated[str, Field(pattern=URL), AfterValidator(standard_queue)] | None,
-        Field(description="The dead-letter queue: with it the status says how many dead letters there are."),
-    ] = None
+    sqs_dlq_url: Annotated[str, Field(pattern=URL), AfterValidator(standard_queue)] | None = Field(
+        None, description="The dead-letter queue: with it the status says how many dead letters there are."
+    )
     webhook_token: Annotated[
         SecretStr | None,
         AfterValidator(_showable),
@@ -63,4 +62,4 @@ class IngestSettings(Settings):
         AfterValidator(_longest_wait),
         Field(description="Seconds that every POST waits for its outcome when it does not say itself; at most 900."),
     ] = timedelta(0)
-    node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` to switch node scaling off.")] = "aws"
+    node_scaler_backend: Backend = Field("aws", description="`aws`, or `none` to switch node scaling off.")

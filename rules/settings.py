@@ -1,7 +1,6 @@
 """The settings of `rules`."""
 
 from pathlib import Path
-from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -17,15 +16,14 @@ class RulesSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     docker_host: DockerHost = "unix:///var/run/docker.sock"
-    rules_file: Annotated[
-        Path, Field(description="The rule file that Prometheus reads; written whole, and only where it changes.")
-    ] = Path("/etc/prometheus/services/rules.yml")
-    rules_port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
-    ] = 8082
-    alertif_folder: Annotated[
-        Path, Field(description="Where files `alertif-*` with shortcuts of your own are, if there are any.")
-    ] = SECRETS
+    rules_file: Path = Field(
+        Path("/etc/prometheus/services/rules.yml"),
+        description="The rule file that Prometheus reads; written whole, and only where it changes.",
+    )
+    rules_port: int = Field(8082, ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
+    alertif_folder: Path = Field(
+        SECRETS, description="Where files `alertif-*` with shortcuts of your own are, if there are any."
+    )
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
 

@@ -7,6 +7,7 @@ summary, and Slack shows an empty text. When to say what is left to the callers.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
@@ -18,6 +19,7 @@ from shared.addresses import addresses
 from shared.causes import cause
 from shared.clock import rfc3339
 from shared.errors import Refused, ScalerError, Unavailable
+from shared.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -118,3 +120,11 @@ class Alertmanager:
         if status >= 500 or status == 429:
             return Unavailable(f"Alertmanager: {status} {text}")
         return Refused(f"Alertmanager: {status} {text}") if status >= 400 else None
+
+
+async def open_alertmanager(stack: AsyncExitStack, settings: Settings) -> Alertmanager | None:
+    """As the settings name it, over a session that lives as long as the stack. None: they name none."""
+    if settings.alertmanager_address is None:
+        return None
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return Alertmanager(session, settings.alertmanager_address, settings.alert_timeout)

@@ -1,8 +1,8 @@
-"""AWS clients: how they are opened, and how their errors become ours."""
+"""AWS clients: how they are opened, and what every call has: a whole time-out, and its errors as ours."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -99,3 +99,16 @@ def translated(error: Exception, what: str) -> ScalerError:
 
 CALL_ERRORS = (ClientError, BotoCoreError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """What a call through aiobotocore can raise."""
+
+
+@asynccontextmanager
+async def calling(what: str, limit: timedelta) -> AsyncIterator[None]:
+    """Around one call, or the few of one question, with a whole time-out.
+
+    Raises Unavailable, Refused or NotFound, which name `what`.
+    """
+    try:
+        async with asyncio.timeout(limit.total_seconds()):
+            yield
+    except CALL_ERRORS as error:
+        raise translated(error, what) from error

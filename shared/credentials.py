@@ -6,6 +6,7 @@ the instance metadata service may take a while after boot. Nothing here calls ST
 """
 
 import asyncio
+import signal
 from datetime import timedelta
 from typing import Any
 
@@ -70,6 +71,14 @@ async def lost(
             log.warning("credentials_missing", reason=lack, seconds=patience.total_seconds())
         elif loop.time() - since >= patience.total_seconds():
             return NoCredentials(patience, lack)
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 async def stopped_or_lost(stop: asyncio.Event, session: Any) -> NoCredentials | None:

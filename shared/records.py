@@ -199,3 +199,12 @@ _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 def _text(moment: datetime | None) -> str | None:
     return None if moment is None else rfc3339(moment)
+
+
+def asker(asked_by: Mapping[str, Any] | None) -> str:
+    """Who asked, in a word or two: the alerts, or a person at an address. Empty where nobody says."""
+    asked = asked_by or {}
+    alerts, user, address = asked.get("alerts"), asked.get("user"), asked.get("address")
+    if isinstance(alerts, (list, tuple)) and alerts:
+        return ", ".join(map(str, alerts))
+    return f"{user} at {address}" if user and address else str(user or address or "")

@@ -105,28 +105,22 @@ class Settings(BaseModel):
     sqs_queue_url: Annotated[
         str, Field(pattern=URL, description="The inbox queue, a standard one."), AfterValidator(standard_queue)
     ]
-    dynamodb_table: Annotated[str, Field(min_length=3, max_length=255, description="The one table.")]
-    scaler_cluster: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9._-]{1,64}$",
-            description="The name of this Swarm in the table: lease and history are per cluster.",
-        ),
-    ] = "default"
-    aws_default_region: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
-            description="The region; the AWS SDK's other variables count too.",
-        ),
-    ] = DEFAULT_REGION
-    aws_env_file: Annotated[
-        str | None,
-        Field(
-            description="A file of `export AWS_ACCESS_KEY_ID=...` lines. "
-            f"Unset: `{AWS_SECRETS_FILE}`, if it exists. What the environment says itself counts first."
-        ),
-    ] = None
+    dynamodb_table: str = Field(min_length=3, max_length=255, description="The one table.")
+    scaler_cluster: str = Field(
+        "default",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="The name of this Swarm in the table: lease and history are per cluster.",
+    )
+    aws_default_region: str = Field(
+        DEFAULT_REGION,
+        pattern=r"^[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$",
+        description="The region; the AWS SDK's other variables count too.",
+    )
+    aws_env_file: str | None = Field(
+        None,
+        description="A file of `export AWS_ACCESS_KEY_ID=...` lines. "
+        f"Unset: `{AWS_SECRETS_FILE}`, if it exists. What the environment says itself counts first.",
+    )
     alertmanager_address: Annotated[
         str | None,
         AfterValidator(_addresses),
@@ -135,7 +129,7 @@ class Settings(BaseModel):
             "Unset: no notifications."
         ),
     ] = None
-    alert_timeout: Annotated[Seconds, Field(description="Seconds an alert lasts.")] = timedelta(seconds=10)
+    alert_timeout: Seconds = Field(timedelta(seconds=10), description="Seconds an alert lasts.")
     log_level: LogLevel = "info"
     log_format: LogFormat = "json"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 import uuid
@@ -16,10 +15,10 @@ import structlog
 
 from shared import health, logs
 from shared.addresses import addresses
-from shared.alertmanager import Alertmanager
+from shared.alertmanager import open_alertmanager
 from shared.aws import open_client, open_session
 from shared.clock import SystemClock
-from shared.credentials import NoCredentials, prove, stopped_or_lost
+from shared.credentials import NoCredentials, prove, stop_event, stopped_or_lost
 from shared.settings import BadConfiguration, read, sdk_secrets
 from shared.table import Layout
 from shared.usage import take_arguments
@@ -118,14 +117,6 @@ async def run(settings: WorkerSettings, listener: socket.socket | None) -> None:
     log.info("worker_stopped")
 
 
-def stop_event() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
-    stop = asyncio.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    return stop
-
-
 async def until_stopped(worker: Worker, stop: Coroutine[Any, Any, NoCredentials | None]) -> None:
     """Run the worker; when told to stop, let it end its calls and release the lease, for a bounded time.
 
@@ -190,7 +181,7 @@ async def open_ports(stack: AsyncExitStack, settings: WorkerSettings, session: A
         change_groups=groups,
         swarm=swarm,
         change_swarm=swarm,
-        alerts=await open_alerts(stack, settings),
+        alerts=await open_alertmanager(stack, settings),
     )
 
 
@@ -206,11 +197,3 @@ def measured(ports: Ports, calls: Calls) -> Ports:
         change_swarm=calls.measured("docker", ports.change_swarm),
         alerts=None if ports.alerts is None else calls.measured("alertmanager", ports.alerts),
     )
-
-
-async def open_alerts(stack: AsyncExitStack, settings: WorkerSettings) -> Alertmanager | None:
-    """Alertmanager, if one is configured."""
-    if settings.alertmanager_address is None:
-        return None
-    session = await stack.enter_async_context(aiohttp.ClientSession())
-    return Alertmanager(session, settings.alertmanager_address, settings.alert_timeout)

@@ -11,7 +11,7 @@ from shared.settings import URL, Backend, Seconds, Settings, standard_queue
 
 Count = Annotated[int, Field(ge=0, le=10_000)]
 By = Annotated[int, Field(ge=1, le=10_000)]
-LabelKey = Annotated[str, Field(min_length=1, max_length=255)]
+Label = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class WorkerSettings(Settings):
@@ -22,148 +22,116 @@ class WorkerSettings(Settings):
     sqs_dlq_url: Annotated[
         str, Field(pattern=URL, description="The dead-letter queue, a standard one."), AfterValidator(standard_queue)
     ]
-    node_scaler_backend: Annotated[Backend, Field(description="`aws`, or `none` (or empty): no node scaling.")] = "aws"
-    aws_manager_asg: Annotated[str | None, Field(description="The managers' Auto Scaling group.")] = None
-    aws_worker_asg: Annotated[str | None, Field(description="The workers' Auto Scaling group.")] = None
-    docker_tls_verify: Annotated[
-        str | None,
-        Field(
-            description="Set to anything: a `tcp://` engine is spoken to by TLS and must show a certificate that "
-            "`ca.pem` has signed, as with the `docker` command. Unset: no TLS."
-        ),
-    ] = None
-    docker_host: Annotated[
-        str,
-        Field(
-            pattern=r"^(unix:///|tcp://|https?://)\S+$",
-            description="The Docker socket of a Swarm manager. `tcp://HOST` without a port means port 2375, with "
-            "`DOCKER_TLS_VERIFY` 2376.",
-        ),
-    ] = "unix:///var/run/docker.sock"
-    docker_cert_path: Annotated[
-        str | None,
-        Field(
-            description="The folder of `ca.pem`, `cert.pem` and `key.pem`; counts only, and is then required, where "
-            "`DOCKER_TLS_VERIFY` is set and `DOCKER_HOST` is no unix socket."
-        ),
-    ] = None
-    worker_port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
-    ] = 8081
+    node_scaler_backend: Backend = Field("aws", description="`aws`, or `none` (or empty): no node scaling.")
+    aws_manager_asg: str | None = Field(None, description="The managers' Auto Scaling group.")
+    aws_worker_asg: str | None = Field(None, description="The workers' Auto Scaling group.")
+    docker_tls_verify: str | None = Field(
+        None,
+        description="Set to anything: a `tcp://` engine is spoken to by TLS and must show a certificate that "
+        "`ca.pem` has signed, as with the `docker` command. Unset: no TLS.",
+    )
+    docker_host: str = Field(
+        "unix:///var/run/docker.sock",
+        pattern=r"^(unix:///|tcp://|https?://)\S+$",
+        description="The Docker socket of a Swarm manager. `tcp://HOST` without a port means port 2375, with "
+        "`DOCKER_TLS_VERIFY` 2376.",
+    )
+    docker_cert_path: str | None = Field(
+        None,
+        description="The folder of `ca.pem`, `cert.pem` and `key.pem`; counts only, and is then required, where "
+        "`DOCKER_TLS_VERIFY` is set and `DOCKER_HOST` is no unix socket.",
+    )
+    worker_port: int = Field(8081, ge=0, le=65535, description="Port of `/healthz` and `/metrics`; 0 turns them off.")
 
-    alert_node_min: Annotated[bool, Field(description="Notify when nodes are at their minimum already.")] = False
-    alert_node_max: Annotated[bool, Field(description="Notify when nodes are at their maximum already.")] = True
-    alert_scale_min: Annotated[bool, Field(description="Notify when replicas are at their minimum already.")] = False
-    alert_scale_max: Annotated[bool, Field(description="Notify when replicas are at their maximum already.")] = True
+    alert_node_min: bool = Field(False, description="Notify when nodes are at their minimum already.")
+    alert_node_max: bool = Field(True, description="Notify when nodes are at their maximum already.")
+    alert_scale_min: bool = Field(False, description="Notify when replicas are at their minimum already.")
+    alert_scale_max: bool = Field(True, description="Notify when replicas are at their maximum already.")
 
-    default_min_manager_nodes: Annotated[Count, Field(description="Fewest managers.")] = 3
-    default_max_manager_nodes: Annotated[Count, Field(description="Most managers.")] = 7
-    default_min_worker_nodes: Annotated[Count, Field(description="Fewest workers.")] = 0
-    default_max_worker_nodes: Annotated[Count, Field(description="Most workers.")] = 5
-    default_scale_manager_node_up_by: Annotated[By, Field(description="Managers added by one request.")] = 1
-    default_scale_manager_node_down_by: Annotated[By, Field(description="Managers removed by one request.")] = 1
-    default_scale_worker_node_up_by: Annotated[By, Field(description="Workers added by one request.")] = 1
-    default_scale_worker_node_down_by: Annotated[By, Field(description="Workers removed by one request.")] = 1
-    default_min_replicas: Annotated[Count, Field(description="Fewest replicas of a service.")] = 1
-    default_max_replicas: Annotated[Count, Field(description="Most replicas of a service.")] = 5
-    default_scale_service_up_by: Annotated[By, Field(description="Replicas added by one request.")] = 1
-    default_scale_service_down_by: Annotated[By, Field(description="Replicas removed by one request.")] = 1
+    default_min_manager_nodes: Count = Field(3, description="Fewest managers.")
+    default_max_manager_nodes: Count = Field(7, description="Most managers.")
+    default_min_worker_nodes: Count = Field(0, description="Fewest workers.")
+    default_max_worker_nodes: Count = Field(5, description="Most workers.")
+    default_scale_manager_node_up_by: By = Field(1, description="Managers added by one request.")
+    default_scale_manager_node_down_by: By = Field(1, description="Managers removed by one request.")
+    default_scale_worker_node_up_by: By = Field(1, description="Workers added by one request.")
+    default_scale_worker_node_down_by: By = Field(1, description="Workers removed by one request.")
+    default_min_replicas: Count = Field(1, description="Fewest replicas of a service.")
+    default_max_replicas: Count = Field(5, description="Most replicas of a service.")
+    default_scale_service_up_by: By = Field(1, description="Replicas added by one request.")
+    default_scale_service_down_by: By = Field(1, description="Replicas removed by one request.")
 
-    min_scale_label: Annotated[LabelKey, Field(description="Label key: fewest replicas.")] = "com.df.scaleMin"
-    max_scale_label: Annotated[LabelKey, Field(description="Label key: most replicas.")] = "com.df.scaleMax"
-    scale_down_by_label: Annotated[LabelKey, Field(description="Label key: replicas removed by one request.")] = (
-        "com.df.scaleDownBy"
+    min_scale_label: Label = Field("com.df.scaleMin", description="Label key: fewest replicas.")
+    max_scale_label: Label = Field("com.df.scaleMax", description="Label key: most replicas.")
+    scale_down_by_label: Label = Field("com.df.scaleDownBy", description="Label key: replicas removed by one request.")
+    scale_up_by_label: Label = Field("com.df.scaleUpBy", description="Label key: replicas added by one request.")
+    min_scale_manager_node_label: Label = Field("com.df.scaleManagerNodeMin", description="Label key: fewest managers.")
+    max_scale_manager_node_label: Label = Field("com.df.scaleManagerNodeMax", description="Label key: most managers.")
+    scale_manager_node_down_by_label: Label = Field(
+        "com.df.scaleManagerNodeDownBy", description="Label key: managers removed."
     )
-    scale_up_by_label: Annotated[LabelKey, Field(description="Label key: replicas added by one request.")] = (
-        "com.df.scaleUpBy"
+    scale_manager_node_up_by_label: Label = Field(
+        "com.df.scaleManagerNodeUpBy", description="Label key: managers added."
     )
-    min_scale_manager_node_label: Annotated[LabelKey, Field(description="Label key: fewest managers.")] = (
-        "com.df.scaleManagerNodeMin"
+    min_scale_worker_node_label: Label = Field("com.df.scaleWorkerNodeMin", description="Label key: fewest workers.")
+    max_scale_worker_node_label: Label = Field("com.df.scaleWorkerNodeMax", description="Label key: most workers.")
+    scale_worker_node_down_by_label: Label = Field(
+        "com.df.scaleWorkerNodeDownBy", description="Label key: workers removed."
     )
-    max_scale_manager_node_label: Annotated[LabelKey, Field(description="Label key: most managers.")] = (
-        "com.df.scaleManagerNodeMax"
-    )
-    scale_manager_node_down_by_label: Annotated[LabelKey, Field(description="Label key: managers removed.")] = (
-        "com.df.scaleManagerNodeDownBy"
-    )
-    scale_manager_node_up_by_label: Annotated[LabelKey, Field(description="Label key: managers added.")] = (
-        "com.df.scaleManagerNodeUpBy"
-    )
-    min_scale_worker_node_label: Annotated[LabelKey, Field(description="Label key: fewest workers.")] = (
-        "com.df.scaleWorkerNodeMin"
-    )
-    max_scale_worker_node_label: Annotated[LabelKey, Field(description="Label key: most workers.")] = (
-        "com.df.scaleWorkerNodeMax"
-    )
-    scale_worker_node_down_by_label: Annotated[LabelKey, Field(description="Label key: workers removed.")] = (
-        "com.df.scaleWorkerNodeDownBy"
-    )
-    scale_worker_node_up_by_label: Annotated[LabelKey, Field(description="Label key: workers added.")] = (
-        "com.df.scaleWorkerNodeUpBy"
-    )
+    scale_worker_node_up_by_label: Label = Field("com.df.scaleWorkerNodeUpBy", description="Label key: workers added.")
 
-    reschedule_filter_label: Annotated[
-        LabelKey, Field(pattern=r"^[^=\s]", description="Which services are rescheduled.")
-    ] = "com.df.reschedule=true"
-    reschedule_env_key: Annotated[
-        str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Their environment variable that is set.")
-    ] = "RESCHEDULE_DATE"
-    reschedule_timeout: Annotated[
-        Seconds, Field(description="Seconds: longest wait for nodes, and for one service's update.")
-    ] = timedelta(seconds=1000)
-    reschedule_ticker_interval: Annotated[
-        Seconds, Field(description="Seconds between the progress reports of a waiting request.")
-    ] = timedelta(seconds=60)
-    drain_timeout: Annotated[Seconds, Field(description="Seconds: longest wait for tasks to leave a node.")] = (
-        timedelta(seconds=300)
+    reschedule_filter_label: Label = Field(
+        "com.df.reschedule=true", pattern=r"^[^=\s]", description="Which services are rescheduled."
     )
-    lifecycle_hooks: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9_/-]+(,[A-Za-z0-9_/-]+)*$",
-            description="Names of the lifecycle hooks that the worker completes, separated by commas; others are left "
-            "alone.",
-        ),
-    ] = "scaler-launch,scaler-terminate"
-    launch_hook_result: Annotated[
-        Literal["ABANDON", "CONTINUE"],
-        Field(
-            description="What becomes of an instance that a launch hook holds and that does not join in time. "
-            "`ABANDON`: it ends, and AWS launches another."
-        ),
-    ] = "ABANDON"
-    rebalance_action: Annotated[
-        Literal["none", "drain"],
-        Field(
-            description="What is done where EC2 recommends to replace a spot instance. `drain`: its node is drained, "
-            "if its group replaces such instances (capacity rebalance); `none`: nothing."
-        ),
-    ] = "none"
-    scheduled_change_action: Annotated[
-        Literal["notify", "replace"],
-        Field(
-            description="What is done where AWS Health announces a change of a machine. `notify`: people are told; "
-            "`replace`: its node is replaced, too."
-        ),
-    ] = "notify"
-    reschedule_on_join: Annotated[
-        bool, Field(description="Reschedule labelled services when a node joins that no request asked for.")
-    ] = True
-    dedup_window: Annotated[
-        Seconds, Field(description="Seconds in which the same Alertmanager delivery counts once.")
-    ] = timedelta(seconds=300)
-    request_max_age: Annotated[Seconds, Field(description="Seconds after which a request is stale.")] = timedelta(
-        seconds=1800
+    reschedule_env_key: str = Field(
+        "RESCHEDULE_DATE", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Their environment variable that is set."
     )
-    scale_up_cooldown: Annotated[
-        Seconds, Field(description="Seconds without a further up after one ended, per node type.")
-    ] = timedelta(0)
-    scale_down_cooldown: Annotated[
-        Seconds, Field(description="Seconds without a further down after one ended, per node type.")
-    ] = timedelta(0)
-    lease_seconds: Annotated[
-        Seconds, Field(description="Seconds, 3 or more: how soon another worker takes over from one that died.")
-    ] = timedelta(seconds=15)
+    reschedule_timeout: Seconds = Field(
+        timedelta(seconds=1000), description="Seconds: longest wait for nodes, and for one service's update."
+    )
+    reschedule_ticker_interval: Seconds = Field(
+        timedelta(seconds=60), description="Seconds between the progress reports of a waiting request."
+    )
+    drain_timeout: Seconds = Field(
+        timedelta(seconds=300), description="Seconds: longest wait for tasks to leave a node."
+    )
+    lifecycle_hooks: str = Field(
+        "scaler-launch,scaler-terminate",
+        pattern=r"^[A-Za-z0-9_/-]+(,[A-Za-z0-9_/-]+)*$",
+        description="Names of the lifecycle hooks that the worker completes, separated by commas; others are left "
+        "alone.",
+    )
+    launch_hook_result: Literal["ABANDON", "CONTINUE"] = Field(
+        "ABANDON",
+        description="What becomes of an instance that a launch hook holds and that does not join in time. "
+        "`ABANDON`: it ends, and AWS launches another.",
+    )
+    rebalance_action: Literal["none", "drain"] = Field(
+        "none",
+        description="What is done where EC2 recommends to replace a spot instance. `drain`: its node is drained, "
+        "if its group replaces such instances (capacity rebalance); `none`: nothing.",
+    )
+    scheduled_change_action: Literal["notify", "replace"] = Field(
+        "notify",
+        description="What is done where AWS Health announces a change of a machine. `notify`: people are told; "
+        "`replace`: its node is replaced, too.",
+    )
+    reschedule_on_join: bool = Field(
+        True, description="Reschedule labelled services when a node joins that no request asked for."
+    )
+    dedup_window: Seconds = Field(
+        timedelta(seconds=300), description="Seconds in which the same Alertmanager delivery counts once."
+    )
+    request_max_age: Seconds = Field(timedelta(seconds=1800), description="Seconds after which a request is stale.")
+    scale_up_cooldown: Seconds = Field(
+        timedelta(0), description="Seconds without a further up after one ended, per node type."
+    )
+    scale_down_cooldown: Seconds = Field(
+        timedelta(0), description="Seconds without a further down after one ended, per node type."
+    )
+    lease_seconds: Seconds = Field(
+        timedelta(seconds=15), description="Seconds, 3 or more: how soon another worker takes over from one that died."
+    )
 
     @field_validator("docker_host")
     @classmethod

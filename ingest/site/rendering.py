@@ -12,6 +12,7 @@ from sanic import HTTPResponse
 from sanic.response import html, raw
 
 from shared.clock import parse_rfc3339, rfc3339
+from shared.records import asker
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -92,15 +93,6 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def asker(asked_by: Mapping[str, Any] | None) -> str:
-    """Who asked: the alerts, or a person at an address."""
-    asked = asked_by or {}
-    alerts, user, address = asked.get("alerts"), asked.get("user"), asked.get("address")
-    if isinstance(alerts, (list, tuple)) and alerts:
-        return ", ".join(map(str, alerts))
-    return f"{user} at {address}" if user and address else str(user or address or "")
 
 
 def _moment(moment: datetime | str | None) -> datetime | None:

@@ -55,14 +55,6 @@ def test_a_manager_that_can_not_be_reached() -> None:
     assert node.manager == Manager(leader=False, reachable=False)
 
 
-def test_engines_alike_share_their_plugins() -> None:
-    plugins = [{"Type": "Volume", "Name": "local"}, {"Type": "Network", "Name": "overlay"}]
-    found = [{"ID": name, "Description": {"Engine": {"Plugins": plugins}}} for name in "ab"]
-    first, second = nodes_of(found)
-    assert first.plugins == {("Volume", "local"), ("Network", "overlay")}
-    assert first.plugins is second.plugins
-
-
 def test_an_update_tells_its_state() -> None:
     found = {
         "ID": "s",

@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from shared.at_once import AtOnce
+from shared.aws import calling
 from shared.errors import NotFound
-from worker.adapters.calls import calling
 from worker.adapters.lifecycle_hooks import LifecycleHooks
 from worker.adapters.machines import NOT_SHOWN, Machine, Machines
 from worker.ports.scaling import (

@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from shared.aws import calling
 from shared.errors import ScalerError
 from shared.table import OPEN_INDEX, Layout
-from worker.adapters.calls import calling
 from worker.adapters.table import text
 from worker.doctor.facts import Hook, TableFacts, Trial
 from worker.settings import WorkerSettings

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
+from shared.aws import calling
 from shared.errors import NotFound, Refused
-from worker.adapters.calls import calling
 from worker.ports.hooks import Hold, LifecycleHook, Release
 
 _TRANSITIONS: Mapping[str, Literal["launch", "termination"]] = {

@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.at_once import AtOnce
+from shared.aws import calling
 from shared.models import Used
-from worker.adapters.calls import calling
 
 WHOLE_CALLS = 4
 FILTER_VALUES = 200

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.aws import calling
 from shared.clock import Clock
 from shared.errors import Refused
-from worker.adapters.calls import calling
 from worker.ports.queue import Message
 
 POLL = timedelta(seconds=20)

@@ -4,18 +4,17 @@ Only what decisions need is kept, and equal values are kept once: 20,000 tasks m
 Any object may be null or missing where Go calls it empty.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from json import dumps
 from sys import intern
-from typing import Any, TypeVar
+from typing import Any
 
 from shared.clock import parse_rfc3339
 from shared.errors import Unavailable
 from worker.ports.swarm import Manager, Node, Service, ServiceMode, SwarmIdentity, Task
 
-H = TypeVar("H", bound=Hashable)
 Json = Mapping[str, Any]
 
 _MODES: Mapping[str, ServiceMode] = {
@@ -41,8 +40,7 @@ def identity_of(info: Json) -> SwarmIdentity:
 
 def nodes_of(found: Iterable[Json]) -> list[Node]:
     """Nodes."""
-    once = _Once()
-    return [_node(each, once.of) for each in found]
+    return [_node(each) for each in found]
 
 
 def services_of(found: Iterable[Json]) -> list[Service]:
@@ -56,19 +54,7 @@ def tasks_of(found: Iterable[Json]) -> list[Task]:
     return [_task(each, environments) for each in found]
 
 
-class _Once:
-    """Equal values as one object."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, Any] = {}
-
-    def of(self, value: H) -> H:
-        """The first of the values that equal this one."""
-        kept: H = self._kept.setdefault(value, value)
-        return kept
-
-
-def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tuple[str, str]]]) -> Node:
+def _node(found: Json) -> Node:
     spec, description = found.get("Spec") or {}, found.get("Description") or {}
     platform, resources = description.get("Platform") or {}, description.get("Resources") or {}
     engine, status = description.get("Engine") or {}, found.get("Status") or {}
@@ -88,9 +74,6 @@ def _node(found: Json, once: Callable[[frozenset[tuple[str, str]]], frozenset[tu
         architecture=platform.get("Architecture") or "x86_64",
         address=status.get("Addr") or "",
         created_at=parse_rfc3339(found["CreatedAt"]) if found.get("CreatedAt") else None,
-        plugins=once(
-            frozenset((plugin.get("Type") or "", plugin.get("Name") or "") for plugin in engine.get("Plugins") or ())
-        ),
     )
 
 

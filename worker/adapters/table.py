@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from worker.adapters.calls import calling
+from shared.aws import calling
 
 Item = Mapping[str, Any]
 

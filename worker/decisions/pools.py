@@ -79,13 +79,6 @@ def _node_pool(settings: WorkerSettings, role: Role) -> NodePool:
             "down": _tunable(settings, f"scale_{role}_node_down_by_label", f"default_scale_{role}_node_down_by"),
         },
     )
-    group: str | None = getattr(settings, f"aws_{role}_asg")
-    return NodePool(role, role, _group(settings, group), tunables, _cooldowns(settings))
-
-
-def _group(settings: WorkerSettings, name: str | None) -> str:
-    return name or "" if settings.node_scaler_backend == "aws" else ""
-
-
-def _cooldowns(settings: WorkerSettings) -> Mapping[Direction, timedelta]:
-    return {"up": settings.scale_up_cooldown, "down": settings.scale_down_cooldown}
+    group: str | None = getattr(settings, f"aws_{role}_asg") if settings.node_scaler_backend == "aws" else None
+    cooldowns: Mapping[Direction, timedelta] = {"up": settings.scale_up_cooldown, "down": settings.scale_down_cooldown}
+    return NodePool(role, role, group or "", tunables, cooldowns)

@@ -5,6 +5,7 @@ firing would only pile up debt that AWS pays all at once. The texts are for an o
 """
 
 from datetime import UTC, datetime
+from typing import Literal
 
 from worker.decisions.matching import members
 from worker.decisions.reasons import Obstacle, Reason
@@ -34,7 +35,7 @@ def up_refusal(group: Group, activities: Activities, refreshing: bool, since: da
     Launches that failed before `since`, the moment of the last raise if it is known, say nothing about what the
     group owes now: it may only not have begun yet.
     """
-    return _launches_suspended(group) or _refreshing(group, refreshing) or _debt(group, activities, since)
+    return _suspended(group, "Launch") or _refreshing(group, refreshing) or _debt(group, activities, since)
 
 
 def down_refusal(
@@ -49,7 +50,7 @@ def down_obstacles(
 ) -> tuple[Obstacle, ...]:
     """All of it, with codes: what a refusal names first."""
     found = (
-        (Reason.GROUP_SUSPENDED, _terminations_suspended(group)),
+        (Reason.GROUP_SUSPENDED, _suspended(group, "Terminate")),
         (Reason.REFRESHING, _refreshing(group, refreshing)),
         (Reason.REFRESHING, _replacing(group)),
         (Reason.AT_MINIMUM, _no_room(group, count)),
@@ -61,23 +62,17 @@ def down_obstacles(
 def replace_obstacle(group: Group, activities: Activities, refreshing: bool, since: datetime = EVER) -> Obstacle | None:
     """What keeps all of this group's instances from being replaced now. None: nothing. `since` as in `up_refusal`."""
     found = (
-        (Reason.GROUP_SUSPENDED, _launches_suspended(group)),
-        (Reason.GROUP_SUSPENDED, _terminations_suspended(group)),
+        (Reason.GROUP_SUSPENDED, _suspended(group, "Launch")),
+        (Reason.GROUP_SUSPENDED, _suspended(group, "Terminate")),
         (Reason.REFRESHING, _refreshing(group, refreshing)),
         (Reason.LAUNCHES_FAIL, _debt(group, activities, since)),
     )
     return next((Obstacle(reason, text) for reason, text in found if text is not None), None)
 
 
-def _launches_suspended(group: Group) -> str | None:
-    return _suspended(group, "Launch") if group.launches_suspended else None
-
-
-def _terminations_suspended(group: Group) -> str | None:
-    return _suspended(group, "Terminate") if group.terminations_suspended else None
-
-
-def _suspended(group: Group, process: str) -> str:
+def _suspended(group: Group, process: Literal["Launch", "Terminate"]) -> str | None:
+    if not (group.launches_suspended if process == "Launch" else group.terminations_suspended):
+        return None
     return (
         f"The process {process} of Auto Scaling group {group.name} is suspended. Resume it "
         f"(`aws autoscaling resume-processes --auto-scaling-group-name {group.name} "

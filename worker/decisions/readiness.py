@@ -104,12 +104,12 @@ def excluded_names(expectation: Expectation, group: Group, nodes: Sequence[Node]
 def up_count(group: Group, nodes: Sequence[Node], node_type: Role) -> int:
     """How many nodes of a group are up: its instances that are Ready nodes, and nobody else's nodes."""
     node_of = matched(nodes, members(group))
-    return sum(_serves(node_of.get(instance.id), node_type) for instance in members(group))
+    return sum(serves(node_of.get(instance.id), node_type) for instance in members(group))
 
 
 def ready_nodes(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
     """The Ready nodes that have this role now; a manager must be one, and be reachable."""
-    return tuple(node for node in nodes if node.role == node_type and _serves(node, node_type))
+    return tuple(node for node in nodes if node.role == node_type and serves(node, node_type))
 
 
 def _unlabelled(nodes: Sequence[Node], node_type: Role) -> tuple[Node, ...]:
@@ -126,13 +126,14 @@ def _by_instances(
     expectation: Expectation, instances: Sequence[Instance], node_of: Mapping[str, Node], node_type: Role
 ) -> Progress:
     counted = [instance.id for instance in instances if instance.id not in expectation.excluded]
-    missing = tuple(name for name in counted if not _serves(node_of.get(name), node_type))
+    missing = tuple(name for name in counted if not serves(node_of.get(name), node_type))
     left_out = len(instances) - len(counted)
     added = expectation.target - expectation.base
     return Progress(len(counted) - len(missing), max(expectation.target - left_out, added), missing)
 
 
-def _serves(node: Node | None, node_type: Role) -> bool:
+def serves(node: Node | None, node_type: Role) -> bool:
+    """Whether it is Ready; as a manager, reachable too."""
     if node is None or not node.ready:
         return False
     return node_type == "worker" or (node.manager is not None and node.manager.reachable)
@@ -144,7 +145,7 @@ def _out_of_use(node: Node | None) -> bool:
 
 def _stuck(instance: Instance, node_of: Mapping[str, Node], node_type: Role, before: datetime) -> bool:
     launched, node = instance.launched_at, node_of.get(instance.id)
-    return launched is not None and launched < before and not (_serves(node, node_type) or _promoted_now(node))
+    return launched is not None and launched < before and not (serves(node, node_type) or _promoted_now(node))
 
 
 def _promoted_now(node: Node | None) -> bool:

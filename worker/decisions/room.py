@@ -48,15 +48,7 @@ class Room:
         if not (service.cpus or service.memory or service.generic):
             return None
         if service.cpus > self.cpus:
-            return f"not {_cpus(service.cpus)} free" if service.cpus else "CPUs overdrawn"
+            return f"not {service.cpus / 1e9:g} CPUs free" if service.cpus else "CPUs overdrawn"
         if service.memory > self.memory:
-            return f"not {_bytes(service.memory)} of memory free" if service.memory else "memory overdrawn"
+            return f"not {service.memory / 2**20:g} MiB of memory free" if service.memory else "memory overdrawn"
         return next((f"not {n} {kind} free" for kind, n in service.generic.items() if n > self.generic[kind]), None)
-
-
-def _cpus(nano: int) -> str:
-    return f"{nano / 1e9:g} CPUs"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**20:g} MiB"

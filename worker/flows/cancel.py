@@ -9,10 +9,10 @@ from datetime import timedelta
 from shared.actions import CancelRequest
 from shared.cancellation import Cancellation, refusal
 from shared.errors import Unavailable
-from shared.records import Record, State
+from shared.records import Record, State, asker
 from worker.errors import GaveUp
 from worker.flows.flow import ContextFlow
-from worker.requests import notices, steering
+from worker.requests import steering
 from worker.requests.request import OpenRequest
 
 POLL_SECONDS = 0.25
@@ -47,7 +47,7 @@ class Cancel(ContextFlow):
             stopped = await self._ended(other_id)
             reason = refusal(stopped)
         else:
-            by = notices.asker(record) or record.source
+            by = asker(record.asked_by) or record.source
             reason, stopped = await other.cancel(Cancellation(request.id, by, record.reason or "")), other.record
             self._context.requests.changed.set()  # one that was queued begins only to end
         if reason is not None and Cancellation.parse(stopped.cancelled or {}).request != request.id:

@@ -98,10 +98,7 @@ class NodeGone(ContextFlow):
     async def _nodes(self, instance: str) -> Sequence[Node]:
         """The nodes that were the instance, by their label or by the hostname that it had."""
         nodes = await self._leadership.swarm.nodes()
-        return [node for node in nodes if await self._was(node, instance)]
-
-    async def _was(self, node: Node, instance: str) -> bool:
-        return instance in await possible_instances(self._leadership, self._kinds, node)
+        return [node for node in nodes if instance in await possible_instances(self._leadership, self._kinds, node)]
 
     async def _remember(self) -> None:
         """Who is a member today: hostnames come back, and then nobody knows whose node it is."""

@@ -14,6 +14,7 @@ from shared.errors import Refused, Unavailable
 from shared.messages import Role
 from shared.records import State
 from worker.decisions.matching import claimants, matched
+from worker.decisions.readiness import serves
 from worker.flows.flow import Context, ContextFlow
 from worker.flows.holding import hold_of, kept, let_go, longest
 from worker.leadership.period import TICK_SECONDS
@@ -82,7 +83,7 @@ class NodeJoining(ContextFlow):
             if self._is_over(request) or keeping.lapsed:
                 return ""
             node = matched(*await self._look(request)).get(instance)
-            return node.hostname or node.id if node is not None and _serves(node) else None
+            return node.hostname or node.id if node is not None and serves(node, node.role) else None
 
         async with kept(self._leadership, request) as keeping:
             with request.waiting_for(f"{instance} to be a Ready node of the Swarm", seconds=deadline.remaining):
@@ -182,10 +183,6 @@ class NodeJoining(ContextFlow):
     def _is_over(self, request: OpenRequest) -> bool:
         hold = hold_of(request)
         return hold is None or hold.key in self._leadership.let_go
-
-
-def _serves(node: Node) -> bool:
-    return node.ready and (node.role == "worker" or (node.manager is not None and node.manager.reachable))
 
 
 def _group(request: OpenRequest) -> str:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from shared.actions import PauseScaling
 from shared.alertmanager import Alert, Status
 from shared.pause import Pause
-from shared.records import State
+from shared.records import State, asker
 from worker.flows.flow import ContextFlow
 from worker.leadership.pausing import is_later
 from worker.ports.storage import PauseMemory
-from worker.requests import notices, steering
+from worker.requests import steering
 from worker.requests.request import OpenRequest
 
 
@@ -87,6 +87,6 @@ def _order(request: OpenRequest) -> PauseMemory:
     if record.action == "pause":
         seconds = PauseScaling.model_validate(record.request).seconds
         until = None if seconds is None else record.requested_at + timedelta(seconds=seconds)
-        by = notices.asker(record) or record.source
+        by = asker(record.asked_by) or record.source
         pause = Pause(request.entered("apply"), until, by, record.reason or "")
     return PauseMemory(record.id, record.requested_at, pause)

@@ -23,6 +23,8 @@ from worker.requests.request import OpenRequest
 log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
+_OVER = frozenset({"paused", "rollback_paused", "rollback_completed", "completed"})
+"""States of an update that goes no further."""
 
 
 class RollingMove:
@@ -90,13 +92,9 @@ class RollingMove:
         tasks = await self._leadership.swarm.tasks(service_id=service.id)
         present = await self._leadership.swarm.service(service.id)
         moved = not displacement.left(self._ids, tasks, [present]) and not update_running(present)
-        return moved or _halted(present) or _no_room(tasks) or None
+        return moved or present.update_state in _OVER or _no_room(tasks) or None
 
 
 def _no_room(tasks: Sequence[Task]) -> bool:
     """There is no room for two of it at once: it has to move the other way."""
     return any(task.state == "pending" and task.desired == "running" and task.error for task in tasks)
-
-
-def _halted(service: Service) -> bool:
-    return service.update_state in {"paused", "rollback_paused", "rollback_completed", "completed"}

@@ -8,16 +8,19 @@ from pydantic import ValidationError
 from shared.errors import InvalidRequest
 from shared.messages import Request, parse_body, parse_request
 from shared.records import Record, State
-from worker.intake import autoscaling, eventbridge, plain, sns
+from worker.intake import autoscaling, eventbridge, sns
 from worker.intake.envelope import Envelope, Event
 from worker.ports.queue import Message
 from worker.requests.events import EVENTS
 
 
 def unwrap(message: Message) -> Envelope | Event:
-    """What the message says, out of the envelope of its source. Raises InvalidRequest."""
+    """What the message says, out of the envelope of its source. Raises InvalidRequest.
+
+    A plain message has none: its body is the request (docs/reference.md, "The queue").
+    """
     body = parse_body(message.body)
-    inside = sns.envelope(body, message) if sns.recognises(body) else plain.envelope(body, message)
+    inside = sns.envelope(body, message) if sns.recognises(body) else Envelope(body, message.id, "sqs")
     if eventbridge.recognises(inside.body):
         return eventbridge.event(inside.body, message)
     return autoscaling.event(inside.body, message) if autoscaling.recognises(inside.body) else inside

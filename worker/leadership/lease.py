@@ -83,7 +83,7 @@ class Lease:
             try:
                 sighting = self._sight(sighting, await self._store.read())
                 held = self._attempted(sighting.item)
-                if held is None and self._free(sighting):
+                if held is None and self._wait_left(sighting) <= 0:
                     held = await self._take(sighting, eligibility)
             except (Unavailable, Refused) as error:
                 log.warning("lease_unreadable", error=str(error))
@@ -157,9 +157,6 @@ class Lease:
         if before is not None and before.item == item:
             return before
         return _Sighting(item, self._clock.uptime())
-
-    def _free(self, sighting: _Sighting) -> bool:
-        return self._wait_left(sighting) <= 0
 
     def _wait_left(self, sighting: _Sighting) -> float:
         """Seconds until the holder's proof has ended for certain; 0 where it has, or nobody holds it."""

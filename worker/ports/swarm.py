@@ -54,8 +54,6 @@ class Node:
     """As the managers see it."""
     created_at: datetime | None = None
     """When it joined: one that leaves and joins again is a new node."""
-    plugins: frozenset[tuple[str, str]] = frozenset()
-    """(type, name) of the engine's plugins."""
 
     @property
     def ready(self) -> bool:

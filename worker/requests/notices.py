@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.alertmanager import Alert, Status
-from shared.records import Record
+from shared.records import Record, asker
 from worker.requests import happenings, steering, wording
 from worker.requests.events import EVENTS
 
@@ -13,17 +13,7 @@ AWS = "AWS to answer"
 
 def signed(alert: Alert, record: Record) -> Alert:
     """The alert with the node that the request is about, its id and who asked: for the link and the name in Slack."""
-    return replace(alert, node=alert.node or record.node or "", id=record.id, asked_by=asker(record))
-
-
-def asker(record: Record) -> str:
-    """Who asked, in a word or two: the alerts, or a person at an address. Empty where nobody says."""
-    asked = record.asked_by or {}
-    alerts = asked.get("alerts")
-    if isinstance(alerts, (list, tuple)) and alerts:
-        return ", ".join(map(str, alerts))
-    user, address = asked.get("user"), asked.get("address")
-    return f"{user} at {address}" if user and address else str(user or address or "")
+    return replace(alert, node=alert.node or record.node or "", id=record.id, asked_by=asker(record.asked_by))
 
 
 def outage(record: Record, what: str, seconds: float, error: str) -> Alert:
