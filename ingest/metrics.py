@@ -1,6 +1,7 @@
 """What ingest counts, for Prometheus."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from prometheus_client import Counter, Gauge, Histogram, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -25,9 +26,8 @@ class Metrics:
         queue: Callable[[], Queue | None] = lambda: None,
     ) -> None:
         self._registry = metrics.registry(cluster)
-        self._requests = Counter(
-            "scaler_http_requests", "HTTP requests answered.", ["route", "code"], registry=self._registry
-        )
+        counter = partial(Counter, registry=self._registry)
+        self._requests = counter("scaler_http_requests", "HTTP requests answered.", ["route", "code"])
         self._seconds = Histogram(
             "scaler_http_request_seconds",
             "Time from a request's headers to its answer.",
@@ -35,18 +35,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self._send_failures = Counter(
-            "scaler_queue_send_failures", "Requests that SQS did not confirm (answered 503).", registry=self._registry
-        )
-        self._bad_requests = Counter(
-            "scaler_bad_requests",
-            "Requests that can never be valid (answered 400); Alertmanager does not repeat them.",
-            ["action"],
-            registry=self._registry,
-        )
-        self._auth_failures = Counter(
-            "scaler_auth_failures", "Requests without the right token (answered 401).", registry=self._registry
-        )
+        self._send_failures = counter("scaler_queue_send_failures", "Requests that SQS did not confirm (answered 503).")
+        never = "Requests that can never be valid (answered 400); Alertmanager does not repeat them."
+        self._bad_requests = counter("scaler_bad_requests", never, ["action"])
+        self._auth_failures = counter("scaler_auth_failures", "Requests without the right token (answered 401).")
         for action in ACTIONS:  # so that the first one is an increase, too
             self._bad_requests.labels(action)
         Gauge("scaler_http_waiting", "Callers that wait for an outcome.", registry=self._registry).set_function(waiting)

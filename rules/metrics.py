@@ -1,6 +1,7 @@
 """What `rules` counts. A registry of its own; `health` serves it."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import Counter, Gauge
 
@@ -13,19 +14,12 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = metrics.registry()
-        self._rules = Gauge("scaler_rules", "Rules in the file.", registry=self.registry)
-        self._invalid = Gauge(
-            "scaler_rules_invalid",
-            "1 for each alert of a service that was left out; the log and the alert ScalerRuleInvalid say why.",
-            ["service", "alert"],
-            registry=self.registry,
-        )
-        self._read = Gauge(
-            "scaler_rules_read_timestamp_seconds", "When the services were last read.", registry=self.registry
-        )
-        self._written = Gauge(
-            "scaler_rules_written_timestamp_seconds", "When the file last changed.", registry=self.registry
-        )
+        gauge = partial(Gauge, registry=self.registry)
+        self._rules = gauge("scaler_rules", "Rules in the file.")
+        invalid = "1 for each alert of a service that was left out; the log and the alert ScalerRuleInvalid say why."
+        self._invalid = gauge("scaler_rules_invalid", invalid, ["service", "alert"])
+        self._read = gauge("scaler_rules_read_timestamp_seconds", "When the services were last read.")
+        self._written = gauge("scaler_rules_written_timestamp_seconds", "When the file last changed.")
         self._failures = Counter(
             "scaler_rules_failures", "Times that something could not be done.", ["what"], registry=self.registry
         )

@@ -20,26 +20,13 @@ from shared.models import LeanFiles, Used, timestamp
 # Codes that mean "later": https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _LATER = frozenset(
     {
-        *(
-            "Throttling",
-            "ThrottlingException",
-            "ThrottledException",
-            "RequestThrottled",
-            "RequestLimitExceeded",
-        ),
+        *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "EC2ThrottledException"),
         *("RequestThrottledException", "TooManyRequestsException", "ProvisionedThroughputExceededException"),
-        *("LimitExceededException", "PriorRequestNotComplete", "SlowDown", "TransactionInProgressException"),
-        *("InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable", "RequestTimeout"),
-        *("RequestTimeoutException", "BandwidthLimitExceeded", "EC2ThrottledException", "KmsThrottled"),
-        *(
-            "ResourceContention",
-            "ScalingActivityInProgress",
-            "ScalingActivityInProgressFault",
-            "ResourceContentionFault",
-            "RequestExpired",
-            "ExpiredToken",
-            "ExpiredTokenException",
-        ),
+        *("RequestLimitExceeded", "LimitExceededException", "BandwidthLimitExceeded", "SlowDown", "KmsThrottled"),
+        *("PriorRequestNotComplete", "TransactionInProgressException", "RequestTimeout", "RequestTimeoutException"),
+        *("InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable", "RequestExpired"),
+        *("ResourceContention", "ResourceContentionFault", "ExpiredToken", "ExpiredTokenException"),
+        *("ScalingActivityInProgress", "ScalingActivityInProgressFault"),
     }
 )
 _ABSENT = frozenset({"ResourceNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})

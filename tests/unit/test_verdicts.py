@@ -14,8 +14,8 @@ from tests.unit.test_victims import MACHINES, Machines, world
 from worker.decisions.bounds import Limits
 from worker.decisions.reasons import Reason
 from worker.decisions.refusals import Refusal
-from worker.decisions.verdicts import Snapshot, destinations, pool_obstacles, verdicts
-from worker.decisions.victims import choose
+from worker.decisions.verdicts import destinations, pool_obstacles, verdicts
+from worker.decisions.victims import Snapshot, choose
 from worker.ports.scaling import Activities, Phase
 from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
@@ -139,17 +139,7 @@ def test_who_is_chosen_could_be_removed_and_where_none_could_be_nobody_is_chosen
     removable = {name for name, each in of.items() if each.removable}
 
     def chosen(number: int) -> set[str] | None:
-        found = choose(
-            number,
-            group=present,
-            nodes=taken.nodes,
-            tasks=tasks,
-            services=taken.services,
-            node_type="worker",
-            own_node_id=taken.own_node_id,
-            now=NOW,
-            join_timeout=JOIN_TIMEOUT,
-        )
+        found = choose(number, taken)
         return None if isinstance(found, Refusal) else {each.instance_id for each in found.victims}
 
     assert (chosen(1) is None) == (not removable)

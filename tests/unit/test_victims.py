@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.build import CPU, GIB, JOIN_TIMEOUT, NOW, ago, group, instance, manager, node, service, task
 from worker.decisions.refusals import Refusal
-from worker.decisions.victims import Choice, Victim, choose
+from worker.decisions.victims import Choice, Snapshot, Victim, choose
 from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import PROTECT_LABEL, Node, Service, Task
 
@@ -32,7 +32,7 @@ def chosen(
         "join_timeout": JOIN_TIMEOUT,
         "services": [WEB, JOB, GLOBAL],
     }
-    return choose(count, group=present, nodes=[*nodes, ELSEWHERE], tasks=tasks, **{**values, **changes})
+    return choose(count, Snapshot(group=present, nodes=[*nodes, ELSEWHERE], tasks=tasks, **{**values, **changes}))
 
 
 def names(found: Choice | Refusal) -> list[str]:

@@ -7,9 +7,8 @@ node with tasks: about a second for 1,000 nodes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from shared.messages import Role
 from worker.decisions.bounds import Limits
 from worker.decisions.costs import Costs
 from worker.decisions.displacement import Departures, movable
@@ -17,9 +16,9 @@ from worker.decisions.matching import claimants, matched, members
 from worker.decisions.preflight import EVER, down_obstacles, unit_refusal
 from worker.decisions.reasons import Obstacle, Reason
 from worker.decisions.refusals import name_of, nobody_knows
-from worker.decisions.victims import code_of, hindrances, obstacle_of, roles, unsure_of
+from worker.decisions.victims import Snapshot, code_of, hindrances, obstacle_of
 from worker.ports.scaling import Activities, Group, Instance
-from worker.ports.swarm import Node, Service, Task
+from worker.ports.swarm import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +45,6 @@ class Verdict:
     def codes(self) -> tuple[str, ...]:
         """The codes of the obstacles, each once."""
         return tuple(dict.fromkeys(str(each.reason) for each in self.obstacles))
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the verdicts of one pool are made from."""
-
-    group: Group
-    nodes: Sequence[Node]
-    """All nodes of the Swarm."""
-    tasks: Sequence[Task]
-    services: Sequence[Service]
-    node_type: Role
-    own_node_id: str
-    now: datetime
-    join_timeout: timedelta
 
 
 def verdicts(snapshot: Snapshot, of_pool: Sequence[Obstacle] = ()) -> tuple[Verdict, ...]:
@@ -112,8 +96,7 @@ def _judge(
 ) -> Callable[[Instance, Sequence[Node]], tuple[Obstacle, ...]]:
     """What keeps one instance, by itself or by what runs there."""
     group, nodes = snapshot.group, snapshot.nodes
-    pool = [node for node in nodes if snapshot.node_type in roles(node)]
-    unsure = unsure_of(group, pool, claims, snapshot.now - snapshot.join_timeout)
+    unsure = snapshot.unsure(claims)
     departures = Departures(nodes, snapshot.services, snapshot.tasks)
 
     doubts = (Obstacle(Reason.UNMATCHED, nobody_knows(unsure).reason),) if any(unsure.values()) else ()

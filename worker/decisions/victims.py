@@ -77,30 +77,40 @@ class Choice:
         return "; ".join(filter(None, (already, over)))
 
 
-def choose(
-    count: int,
-    *,
-    group: Group,
-    nodes: Sequence[Node],
-    tasks: Sequence[Task],
-    services: Sequence[Service],
-    node_type: Role,
-    own_node_id: str,
-    now: datetime,
-    join_timeout: timedelta,
-) -> Choice | Refusal:
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known of one pool, its group and the Swarm when instances are judged or chosen."""
+
+    group: Group
+    nodes: Sequence[Node]
+    """All nodes of the Swarm."""
+    tasks: Sequence[Task]
+    services: Sequence[Service]
+    node_type: Role
+    own_node_id: str
+    now: datetime
+    join_timeout: timedelta
+
+    def unsure(self, claims: Mapping[str, Sequence[Node]]) -> dict[str, Sequence[Node]]:
+        """The instances that should have joined by now (see `unsure_of`)."""
+        pool = [node for node in self.nodes if self.node_type in roles(node)]
+        return unsure_of(self.group, pool, claims, self.now - self.join_timeout)
+
+
+def choose(count: int, snapshot: Snapshot) -> Choice | Refusal:
     """`count` victims of the group, or why there are none. The search is bounded (`MOST_LOOKED_AT`)."""
+    group, nodes, tasks, services = snapshot.group, snapshot.nodes, snapshot.tasks, snapshot.services
     node_of, claims = matched(nodes, group.instances), claimants(nodes, group.instances)
     if not claims:
         return nothing_matches(count, group)
-    unsure = unsure_of(group, [node for node in nodes if node_type in roles(node)], claims, now - join_timeout)
+    unsure = snapshot.unsure(claims)
     obstacle = {
         instance.id: obstacle_of(instance, claims.get(instance.id, ()), group, unsure) for instance in members(group)
     }
     eligible = [instance for instance in members(group) if obstacle[instance.id] is None]
     if len(eligible) < count:
         return too_few(count, len(eligible), group, node_of, obstacle)
-    costs = Costs(node_of, movable(tasks, services), own_node_id)
+    costs = Costs(node_of, movable(tasks, services), snapshot.own_node_id)
     departures, order = Departures(nodes, services, tasks), Order(eligible, members(group), costs)
     search = Search(
         count,

@@ -18,9 +18,9 @@ from shared.status import GroupStatus, NodeStatus, Trouble
 from worker.decisions.bounds import node_limits
 from worker.decisions.inventory import Judged, group_status, node_statuses
 from worker.decisions.reasons import Obstacle
-from worker.decisions.verdicts import Snapshot, Verdict, pool_obstacles, verdicts
+from worker.decisions.verdicts import Verdict, pool_obstacles, verdicts
 from worker.errors import error_boundary
-from worker.flows.survey import without_ended
+from worker.flows.survey import snapshot, without_ended
 from worker.leadership.period import Leadership
 from worker.ports.scaling import Activities, Group
 from worker.ports.swarm import Node, Service, Task
@@ -183,15 +183,6 @@ class Sightings:
         self, role: Role, group: Group, tasks: Sequence[Task], services: Sequence[Service], refreshing: bool
     ) -> Sequence[Verdict]:
         leadership = self.leadership
-        snapshot = Snapshot(
-            group=group,
-            nodes=self._nodes,
-            tasks=tasks,
-            services=services,
-            node_type=role,
-            own_node_id=leadership.identity.node_id,
-            now=leadership.clock.now(),
-            join_timeout=leadership.settings.reschedule_timeout,
-        )
         limits = node_limits(leadership.pools[role], {}, "down", None, group)
-        return verdicts(snapshot, pool_obstacles(group, limits, group.desired, self._activities[role], refreshing))
+        of_pool = pool_obstacles(group, limits, group.desired, self._activities[role], refreshing)
+        return verdicts(snapshot(leadership, role, group, self._nodes, tasks, services), of_pool)

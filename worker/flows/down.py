@@ -24,7 +24,7 @@ from worker.flows.give_back import abandoned, give_back
 from worker.flows.nodes import NodeFlow, fail, group_name, headline, node_type
 from worker.flows.planning import plan
 from worker.flows.removal import remove_nodes
-from worker.flows.survey import Survey, permit
+from worker.flows.survey import Survey, permit, snapshot
 from worker.flows.terminate import Termination
 from worker.ports.swarm import Node
 from worker.requests import departures, owners, wording
@@ -101,17 +101,9 @@ class ScaleDown(NodeFlow):
         async with AtOnce() as at_once:
             tasks = at_once.ask(self._leadership.swarm.tasks())
             services = at_once.ask(self._leadership.swarm.services())
-        chosen = choose(
-            count,
-            group=owners.without_leaving(self._context.requests, survey.group),
-            nodes=survey.nodes,
-            tasks=tasks.result(),
-            services=services.result(),
-            node_type=node_type(request),
-            own_node_id=self._leadership.identity.node_id,
-            now=self._leadership.clock.now(),
-            join_timeout=self._leadership.settings.reschedule_timeout,
-        )
+        group = owners.without_leaving(self._context.requests, survey.group)
+        of = snapshot(self._leadership, survey.kind, group, survey.nodes, tasks.result(), services.result())
+        chosen = choose(count, of)
         if isinstance(chosen, Refusal):
             raise GaveUp(chosen.reason)
         leaders = {node.id for node in survey.nodes if node.manager is not None and node.manager.leader}

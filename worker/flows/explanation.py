@@ -16,12 +16,11 @@ from worker.decisions.displacement import Departures
 from worker.decisions.matching import matched
 from worker.decisions.preflight import EVER
 from worker.decisions.reasons import Reason
-from worker.decisions.verdicts import Snapshot, Verdict, destinations, pool_obstacles, verdicts
+from worker.decisions.verdicts import Verdict, destinations, pool_obstacles, verdicts
 from worker.errors import GaveUp
 from worker.flows.flow import Context
 from worker.flows.named_node import Found, find_node, pool_groups
-from worker.flows.nodes import node_type
-from worker.flows.survey import survey
+from worker.flows.survey import snapshot, survey
 from worker.ports.scaling import Group
 from worker.ports.swarm import Node
 from worker.requests import wording
@@ -55,24 +54,16 @@ async def explained(context: Context, request: DryRequest, message: str) -> Expl
 async def _of_scale(context: Context, request: DryRequest) -> Explanation:
     leadership = context.leadership
     seen = await survey(leadership, context.capacity, request)
-    snapshot = Snapshot(
-        group=seen.group,
-        nodes=seen.nodes,
-        tasks=await leadership.swarm.tasks(),
-        services=await leadership.swarm.services(),
-        node_type=node_type(request),
-        own_node_id=leadership.identity.node_id,
-        now=leadership.clock.now(),
-        join_timeout=leadership.settings.reschedule_timeout,
-    )
+    tasks, services = await leadership.swarm.tasks(), await leadership.swarm.services()
+    of = snapshot(leadership, seen.kind, seen.group, seen.nodes, tasks, services)
     since = seen.memory.desired_at or EVER
     of_pool = pool_obstacles(seen.group, seen.limits, seen.desired, seen.activities, seen.refreshing, since)
     plan = DownPlan.parse(request.record.plan)
     goes = {node.instance_id for node in plan.nodes}
-    moves = destinations(snapshot, [node.node_id for node in plan.nodes if node.node_id])
+    moves = destinations(of, [node.node_id for node in plan.nodes if node.node_id])
     return [
         _of_verdict(each, plan, goes=each.instance_id in goes, moves=moves.get(each.node_id or "", {}))
-        for each in verdicts(snapshot, of_pool)
+        for each in verdicts(of, of_pool)
     ]
 
 

@@ -9,13 +9,14 @@ from shared.errors import NotFound
 from shared.messages import Role
 from worker.decisions.bounds import Limits, node_limits
 from worker.decisions.preflight import EVER
+from worker.decisions.victims import Snapshot
 from worker.errors import GaveUp
 from worker.flows.capacity import CapacityView
 from worker.flows.nodes import direction, group_name, node_type
 from worker.leadership.period import Leadership
 from worker.ports.scaling import Activities, Group
 from worker.ports.storage import GroupMemory
-from worker.ports.swarm import Node
+from worker.ports.swarm import Node, Service, Task
 from worker.requests.request import OpenRequest
 
 OLD_SECONDS = 2.0
@@ -86,6 +87,19 @@ def _overdue(group: Group, ids: Collection[str]) -> Group:
     """With those that were waited for in vain as old as can be: their time to join is over."""
     since = [replace(each, launched_at=EVER) if each.id in ids else each for each in group.instances]
     return replace(group, instances=tuple(since))
+
+
+def snapshot(
+    leadership: Leadership,
+    kind: Role,
+    group: Group,
+    nodes: Sequence[Node],
+    tasks: Sequence[Task],
+    services: Sequence[Service],
+) -> Snapshot:
+    """What is known of a pool at this moment, for those who judge or choose its instances."""
+    own, settings = leadership.identity.node_id, leadership.settings
+    return Snapshot(group, nodes, tasks, services, kind, own, leadership.clock.now(), settings.reschedule_timeout)
 
 
 async def for_another(leadership: Leadership, survey: Survey, request: OpenRequest) -> Survey:
