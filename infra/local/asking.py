@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -60,6 +61,11 @@ async def eventually(look: Callable[[], Awaitable[Found | None]], what: str) -> 
 def changes(eyes: Eyes, since: float) -> Sequence[float]:
     """When the groups were told to change; moments as `time.time()`."""
     return [moment for moments in eyes.changes_since(since).values() for moment in moments]
+
+
+def say(line: str) -> None:
+    """What is being measured, for a person."""
+    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {line}\n")
 
 
 def moment(text: str) -> float:

@@ -12,11 +12,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from infra.local.asking import FORM, WentWrong, changes, ended, eventually, moment, service
+from infra.local.asking import FORM, WentWrong, changes, ended, eventually, moment, say, service
 from infra.local.children import Child
 from infra.local.demo import CURL, PATH, WEBHOOK
 from infra.local.environment import Environment
@@ -80,12 +79,12 @@ async def _scales(figures: Figures) -> None:
             (f"{BURST} scale-ups at once, beside {BUSY} busy loops", bench.strained),
             (f"{POSTS} posts by {CALLERS} callers, with no worker", bench.posts),
         ):
-            sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {what}\n")
+            say(what)
             await measure()
 
 
 async def _ingest(figures: Figures) -> None:
-    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  ingest alone, SQS a stub\n")
+    say("ingest alone, SQS a stub")
     await load_ingest(figures, FOLDER / "bench" / "logs", os.environ)
 
 

@@ -71,8 +71,8 @@ class Control:
         self._swarm = swarm
         self._receiver = receiver
         self._parts: Final[Mapping[str, Callable[[Any], None]]] = {
-            "boot": self.set_boot,
-            "aws": self.set_aws,
+            "boot": lambda change: boot.set(**checked(BootSettings, change).named()),
+            "aws": lambda change: aws.set(**checked(AwsSettings, change).named()),
             "docker": self.set_docker,
             "alertmanager": self.set_alertmanager,
         }
@@ -102,16 +102,8 @@ class Control:
             "alertmanager": {"fault": self._receiver.fault},
         }
 
-    def set_boot(self, change: object) -> None:
-        """Raises BadFault, as the others do."""
-        self._boot.set(**checked(BootSettings, change).named())
-
-    def set_aws(self, change: object) -> None:
-        """None as a value: back to the default."""
-        self._aws.set(**checked(AwsSettings, change).named())
-
     def set_docker(self, change: object) -> None:
-        """What no fault holds back any more goes on at once."""
+        """What no fault holds back any more goes on at once. Raises BadFault."""
         named, faults = checked(DockerChange, change).named(), self._swarm.faults
         if "unstoppable_nodes" in named:
             named["unstoppable_nodes"] = [self._node_id(name) for name in named["unstoppable_nodes"]]

@@ -20,7 +20,6 @@ from infra.local.verdict import REPLICAS, Departure
 
 NOTICE_SECONDS: Final = 4.0
 _LOOK_SECONDS: Final = 0.1
-_ENDS: Final = ("succeeded", "failed", "skipped")
 
 
 @dataclass(slots=True)

@@ -7,14 +7,12 @@ and the emulation's.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from infra.local.asking import asked, changes, ended, eventually, followed, moment, service
+from infra.local.asking import asked, changes, ended, eventually, followed, moment, say, service
 from infra.local.children import Child
 from infra.local.demo import CURL, PATH
 from infra.local.engine.model import TaskState
@@ -36,7 +34,7 @@ _SETTINGS: Final = {"BOOT_DELAY": "0.5", "DEFAULT_MAX_WORKER_NODES": "2000"}
 async def grow(figures: Figures, folder: Path, environ: Mapping[str, str]) -> None:
     """Take all figures down. Raises WentWrong, SetUpFailed."""
     for nodes in SIZES:
-        _say(f"{nodes:,} nodes, {nodes * TASKS_A_NODE:,} tasks")
+        say(f"{nodes:,} nodes, {nodes * TASKS_A_NODE:,} tasks")
         async with (
             Environment(folder, {**environ, **_SETTINGS}, workers=1, nodes=nodes) as environment,
             Eyes(environment) as eyes,
@@ -130,7 +128,3 @@ class _Cluster:
             return sum(task.state is TaskState.RUNNING for task in states) >= tasks
 
         await eventually(all_run, f"{tasks:,} tasks")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{datetime.now().astimezone():%H:%M:%S}  {line}\n")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from infra.local.aws import EmbeddedAws
 from infra.local.aws.request import ConnectionDropped, Handler, Reply, Request
@@ -26,7 +25,7 @@ def tapped(aws: EmbeddedAws, process_of: Callable[[str], int | None], tap: Tap) 
             sender = process_of(request.access_key)
             if sender is None or request.action == _POLL:
                 return handle(request)
-            call = Call(request.action, _body(request), sender)
+            call = Call(request.action, request.parameters(), sender)
             if tap.arrives(call):
                 raise ConnectionDropped
             reply = handle(request)
@@ -38,9 +37,3 @@ def tapped(aws: EmbeddedAws, process_of: Callable[[str], int | None], tap: Tap) 
 
     with aws.between(between):
         yield
-
-
-def _body(request: Request) -> dict[str, Any]:
-    if request.form_encoded:
-        return {name: values[0] for name, values in request.form().items()}
-    return dict(json.loads(request.body or b"{}"))

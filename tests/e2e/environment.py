@@ -7,18 +7,24 @@ of their own, on the same AWS and Swarm.
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+import docker
 
 from infra.local.board import Message
+from infra.local.environment import Environment as EmbeddedEnvironment
+from infra.local.loopback import free_ports
+from tests.background import Background
 from tests.e2e.caller import Caller
-from tests.e2e.embedded import Embedded
-from tests.e2e.processes import Process, started
-from tests.waiting import until
+from tests.e2e.processes import Process
+from tests.waiting import T, until
 
 Measured = Callable[[str, object], None]
 """Takes the name and the value of a figure, for the summary at the end."""
@@ -53,8 +59,33 @@ class Deployment:
         return self.workers[0]
 
 
-class Environment(Embedded):
+class Environment:
     """Enter it once; it lives until it is left."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str], workers: int) -> None:
+        self._settings = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}
+        self._environment = EmbeddedEnvironment(folder, self._settings, workers=workers)
+        self._background = Background(self._environment)
+        self._exits = ExitStack()
+        self._ports, self._numbers = free_ports(), itertools.count(1)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            exits.enter_context(self._background)
+            self.variables = self._environment.variables
+            self.caller = exits.enter_context(closing(Caller(self.variables["INGEST_URL"])))
+            host = self.variables["DOCKER_HOST"]
+            self.docker: Any = exits.enter_context(closing(docker.APIClient(host, version="1.44", timeout=30)))
+            self._control = exits.enter_context(closing(Caller(self.variables["CONTROL_URL"])))
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._exits.close()
+
+    def on_loop(self, call: Callable[[], T]) -> T:
+        """Look at the environment where it lives."""
+        return self._background.call(call)
 
     # --- AWS
 
@@ -193,7 +224,7 @@ class Environment(Embedded):
         own |= {"AWS_ACCESS_KEY_ID": f"AKIAPROCESS{number:09}"}
         given = {**self._settings, "NO_PROXY": "127.0.0.1", **self.variables, **own, **settings}
         environ = {name: value for name, value in given.items() if value is not None}
-        with started(module, environ, self.log_folder / f"{name}.log", port) as process:
+        with Process.started(module, environ, self.log_folder / f"{name}.log", port) as process:
             yield process
 
     def stands_by(self, worker: Process) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import psutil
 import requests
@@ -79,16 +79,16 @@ class Process:
         self.popen.kill()
         self.popen.wait(10)
 
-
-@contextmanager
-def started(module: str, environ: Mapping[str, str], log: Path, port: int) -> Iterator[Process]:
-    """Start it; at the end it is killed. It ends with us, too, however we end."""
-    command = [sys.executable, "-S", tether.__file__, sys.executable, "-m", module]
-    began = time.monotonic()
-    with log.open("wb") as output:
-        popen = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    process = Process(module, f"http://127.0.0.1:{port}", log, popen, began, environ.get("AWS_ACCESS_KEY_ID", ""))
-    try:
-        yield process
-    finally:
-        process.kill()
+    @classmethod
+    @contextmanager
+    def started(cls, module: str, environ: Mapping[str, str], log: Path, port: int) -> Iterator[Self]:
+        """Start it; at the end it is killed. It ends with us, too, however we end."""
+        command = [sys.executable, "-S", tether.__file__, sys.executable, "-m", module]
+        began = time.monotonic()
+        with log.open("wb") as output:
+            popen = subprocess.Popen(command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        process = cls(module, f"http://127.0.0.1:{port}", log, popen, began, environ.get("AWS_ACCESS_KEY_ID", ""))
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
+
+from tests.e2e.caller import ENDED
 
 Matches = Callable[["Call"], bool]
 Action = Callable[[int], bool]
@@ -104,9 +106,6 @@ class Tap:
         """What was carried out until now is of no interest."""
         with self._lock:
             self._done.clear()
-
-
-ENDED: Final = frozenset({"succeeded", "failed", "skipped"})
 
 
 def named(name: str) -> Matches:

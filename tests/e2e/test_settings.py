@@ -16,7 +16,7 @@ import requests
 
 from tests.e2e.caller import NODES, UP
 from tests.e2e.environment import Deployment, Environment
-from tests.e2e.listener import first_request
+from tests.http_servers import Answer, Asked, serving
 from tests.waiting import until
 
 pytestmark = pytest.mark.slow  # each takes a few seconds; together they are a minute
@@ -394,13 +394,19 @@ def test_credentials_come_from_the_file_of_exports(env: Environment, tmp_path: P
 
 
 def test_requests_are_signed_for_the_region(env: Environment) -> None:
-    with first_request() as heard:
-        settings = {"AWS_DEFAULT_REGION": "eu-west-3", "AWS_ENDPOINT_URL": heard.url}
-        with env.process("ingest", {**settings, "SQS_QUEUE_URL": f"{heard.url}/1/queue"}) as ingest:
+    heard: list[Asked] = []
+
+    def refuse(asked: Asked) -> Answer:
+        heard.append(asked)
+        return Answer(403)
+
+    with serving(refuse) as url:
+        settings = {"AWS_DEFAULT_REGION": "eu-west-3", "AWS_ENDPOINT_URL": url}
+        with env.process("ingest", {**settings, "SQS_QUEUE_URL": f"{url}/1/queue"}) as ingest:
             until(lambda: _answers(f"{ingest.url}/healthz"), "ingest")
             answer = requests.post(f"{ingest.url}/v1/reschedule-services", timeout=10)
     assert answer.status_code == 503
-    assert "/eu-west-3/sqs/aws4_request" in heard.text
+    assert "/eu-west-3/sqs/aws4_request" in heard[0].headers["Authorization"]
 
 
 def test_a_table_that_is_not_there_keeps_a_worker_from_being_active(env: Environment) -> None:

@@ -13,7 +13,7 @@ from infra.local.aws.deploy import (
     deploy_swarm,
     put_hooks,
 )
-from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, SECRET_KEY, EmbeddedAws
+from infra.local.aws.embedded import ACCESS_KEY, LAUNCHER_ACCESS_KEY, EmbeddedAws
 from infra.local.aws.world import REGION
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "MANAGERS",
     "MANAGER_ASG",
     "REGION",
-    "SECRET_KEY",
     "WORKERS",
     "WORKER_ASG",
     "EmbeddedAws",

@@ -9,10 +9,8 @@ from typing import Any, Final, Self
 
 from localstack_client.session import Session
 
-from infra.local.aws import alarms as _alarms  # noqa: F401 - being defined, CloudFormation finds it
 from infra.local.aws import autoscaling, ec2, sqs, tracking
-from infra.local.aws import queue_policies as _queue_policies  # noqa: F401 - the same
-from infra.local.aws import stack_hooks as _stack_hooks  # noqa: F401 - the same
+from infra.local.aws import stack_resources as _stack_resources  # noqa: F401 - being defined, CloudFormation finds them
 from infra.local.aws.calls import CallLog
 from infra.local.aws.gateway import Gateway
 from infra.local.aws.incidents import Incidents

@@ -42,47 +42,24 @@ _NAMESPACES: Final[Mapping[str, str]] = {
 }
 
 
-def code_for(service: str, wanted: str) -> str:
-    """The error code a service uses for what a knob asks."""
-    if wanted == THROTTLE:
-        return _THROTTLE_CODES.get(service, "Throttling")
-    return wanted
-
-
 def error_reply(request: Request, wanted: str) -> Reply:
-    """The answer that makes an AWS SDK raise `wanted`."""
-    code = code_for(request.service, wanted)
+    """The answer that makes an AWS SDK raise `wanted`; `throttle` is what the service calls it."""
+    code = _THROTTLE_CODES.get(request.service, "Throttling") if wanted == THROTTLE else wanted
     status = _STATUSES.get(code, 400)
-    message = _MESSAGES.get(code, _default_message(status))
-    body, headers = _wire(request.protocol, request.service, code, message, status)
-    return Reply(status, (("x-amzn-RequestId", str(uuid.uuid4())), *headers), body.encode())
+    usual = "Rate exceeded" if status < 500 else "We encountered an internal error. Please try again."
+    message, side = _MESSAGES.get(code, usual), "Sender" if status < 500 else "Receiver"
+    if request.protocol == "json":
+        kind = f"{_NAMESPACES.get(request.service, request.service)}#{code}"
+        headers = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-query-error": f"{code};{side}"}
+        body = json.dumps({"__type": kind, "message": message})
+    else:
+        headers, body = {"Content-Type": "text/xml"}, _xml(request.protocol, code, escape(message), side)
+    return Reply(status, (("x-amzn-RequestId", str(uuid.uuid4())), *headers.items()), body.encode())
 
 
-def _default_message(status: int) -> str:
-    return "Rate exceeded" if status < 500 else "We encountered an internal error. Please try again."
-
-
-def _wire(
-    protocol: Protocol, service: str, code: str, message: str, status: int
-) -> tuple[str, tuple[tuple[str, str], ...]]:
-    if protocol == "json":
-        return _json(service, code, message, status)
-    text = escape(message)
+def _xml(protocol: Protocol, code: str, message: str, side: str) -> str:
+    told = f"<Code>{code}</Code><Message>{message}</Message>"
     if protocol == "ec2":
-        errors = f"<Errors><Error><Code>{code}</Code><Message>{text}</Message></Error></Errors>"
-        return f"<Response>{errors}<RequestID>{uuid.uuid4()}</RequestID></Response>", _XML
-    error = f"<Error><Type>{_side(status)}</Type><Code>{code}</Code><Message>{text}</Message></Error>"
-    return f"<ErrorResponse>{error}<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>", _XML
-
-
-_XML: Final = (("Content-Type", "text/xml"),)
-
-
-def _json(service: str, code: str, message: str, status: int) -> tuple[str, tuple[tuple[str, str], ...]]:
-    kind = f"{_NAMESPACES.get(service, service)}#{code}"
-    headers = (("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-query-error", f"{code};{_side(status)}"))
-    return json.dumps({"__type": kind, "message": message}), headers
-
-
-def _side(status: int) -> str:
-    return "Receiver" if status >= 500 else "Sender"
+        return f"<Response><Errors><Error>{told}</Error></Errors><RequestID>{uuid.uuid4()}</RequestID></Response>"
+    error = f"<Error><Type>{side}</Type>{told}</Error>"
+    return f"<ErrorResponse>{error}<RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"

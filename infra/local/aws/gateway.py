@@ -5,17 +5,14 @@ Takes whole requests, gives whole replies; sockets are the server's business.
 
 from __future__ import annotations
 
-import io
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import unquote
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.test import run_wsgi_app
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from infra.local.aws.calls import CallLog
 from infra.local.aws.errors import error_reply
@@ -115,41 +112,17 @@ _ONE_APPLICATION: Final = frozenset({"DynamoDB_20120810", "autoscaling", "cloudf
 
 
 def _environ(request: Request, account_id: str) -> dict[str, Any]:
+    """What WSGI makes of it, in our one region and in the account of this AWS."""
     host, port = request.server
-    path, _, query = request.target.partition("?")
-    environ = {
-        "REQUEST_METHOD": request.method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": unquote(path, "latin-1"),
-        "QUERY_STRING": query,
-        "REQUEST_URI": request.target,
-        "RAW_URI": request.target,
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port),
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1",
-        "CONTENT_TYPE": request.headers.get("content-type", ""),
-        "CONTENT_LENGTH": str(len(request.body)),
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(request.body),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "HTTP_X_MOTO_ACCOUNT_ID": account_id,
-    }
-    headers = {_variable(name): value for name, value in request.headers.items() if name not in _OWN_VARIABLE}
-    scope = _REGION_IN_SCOPE.sub(rf"\g<1>{REGION}/", headers.get("HTTP_AUTHORIZATION", ""))
-    return headers | environ | {"HTTP_AUTHORIZATION": scope}
+    scope = _REGION_IN_SCOPE.sub(rf"\g<1>{REGION}/", request.headers.get("authorization", ""))
+    headers = {**request.headers, "authorization": scope, "x-moto-account-id": account_id}
+    base = f"http://{host}:{port}"
+    return dict(
+        EnvironBuilder(
+            request.target, base, method=request.method, headers=headers.items(), data=request.body
+        ).get_environ()
+    )
 
 
 # Where moto learns which region a request is for.
 _REGION_IN_SCOPE: Final = re.compile(r"(Credential=[^/,\s]+/\d+/)[^/,\s]+/")
-
-
-_OWN_VARIABLE: Final = frozenset({"content-type", "content-length"})
-
-
-def _variable(header: str) -> str:
-    return "HTTP_" + header.upper().replace("-", "_")

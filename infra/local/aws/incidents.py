@@ -36,25 +36,16 @@ class Incidents:
         group is told, and holds nothing up.
         """
         with self._world.lock:
-            instance = self._instance(instance_id)
-            group = self._group_of(instance_id)
-            event = messages.spot_interruption(self._place, instance_id, instance.placement.zone)
-            emit(self._world, event)
-            if group is not None:
-                group.replacements.at_risk(instance_id)
+            zone = self._instance(instance_id).placement.zone
+            event = self._at_risk(instance_id, messages.spot_interruption(self._place, instance_id, zone))
             self._world.timers.after(notice.total_seconds(), lambda: self._take(instance_id))
             return event
 
     def recommend_rebalance(self, instance_id: str) -> Event:
         """EC2 recommends to replace an instance; a group with capacity rebalancing does."""
         with self._world.lock:
-            instance = self._instance(instance_id)
-            event = messages.rebalance_recommendation(self._place, instance_id, instance.placement.zone)
-            emit(self._world, event)
-            group = self._group_of(instance_id)
-            if group is not None:
-                group.replacements.at_risk(instance_id)
-            return event
+            zone = self._instance(instance_id).placement.zone
+            return self._at_risk(instance_id, messages.rebalance_recommendation(self._place, instance_id, zone))
 
     def retire(self, instance_id: str, within: timedelta = RETIRED_WITHIN) -> Event:
         """AWS Health tells that the machine below an instance is retired then; nothing else happens."""
@@ -78,10 +69,17 @@ class Incidents:
             except ServiceException as error:
                 raise ValueError(str(error.message)) from error
 
+    def _at_risk(self, instance_id: str, event: Event) -> Event:
+        """Whoever listens is told, and the instance's group."""
+        emit(self._world, event)
+        for group in self._groups.values():
+            if any(state.instance_id == instance_id for state in group.instance_states):
+                group.replacements.at_risk(instance_id)
+        return event
+
     def _take(self, instance_id: str) -> None:
-        group = self._group_of(instance_id)
         ec2_backends[self._world.account_id][REGION].terminate_instances([instance_id])
-        if group is not None:
+        for group in self._groups.values():
             group.lost([instance_id])
 
     def _instance(self, instance_id: str) -> Any:
@@ -91,12 +89,11 @@ class Incidents:
         return instance
 
     def _group(self, name: str) -> Group:
-        groups: dict[str, Group] = autoscaling_backends[self._world.account_id][REGION].autoscaling_groups
-        if name not in groups:
-            raise ValueError(f"there is no group {name}; there are: {', '.join(groups)}")
-        return groups[name]
+        if name not in self._groups:
+            raise ValueError(f"there is no group {name}; there are: {', '.join(self._groups)}")
+        return self._groups[name]
 
-    def _group_of(self, instance_id: str) -> Group | None:
-        groups = autoscaling_backends[self._world.account_id][REGION].autoscaling_groups.values()
-        members = ((group, {state.instance_id for state in group.instance_states}) for group in groups)
-        return next((group for group, names in members if instance_id in names), None)
+    @property
+    def _groups(self) -> dict[str, Group]:
+        found: dict[str, Group] = autoscaling_backends[self._world.account_id][REGION].autoscaling_groups
+        return found

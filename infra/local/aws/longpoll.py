@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
-from urllib.parse import urlencode
 
 from moto.sqs.models import sqs_backends
 
@@ -109,7 +108,7 @@ class LongPolls:
         """Any SQS request. Raises ConnectionDropped where nobody waits for the answer any more."""
         queue = queue_name(request)
         if request.action == "ReceiveMessage" and (wait := self._wait_seconds(request, queue)):
-            return self._receive(_with_wait(request, 0), queue, time.monotonic() + wait)
+            return self._receive(request.asking(WaitTimeSeconds=0), queue, time.monotonic() + wait)
         reply = self._answer(request)
         if request.action in _WAKERS:
             self.bells.ring(queue)
@@ -140,10 +139,11 @@ class LongPolls:
         return min([SAFETY_NET_SECONDS, *(seconds + 0.002 for seconds in hidden)])
 
     def _wait_seconds(self, request: Request, queue: str) -> int:
-        asked = _asked_wait(request)
+        asked = request.parameters().get("WaitTimeSeconds")
         if asked is None:
-            return default_wait(self._world.account_id, queue)
-        return asked if 0 < asked <= LONGEST_WAIT else 0  # out of range: moto refuses it
+            found = _queue(self._world.account_id, queue)
+            return 0 if found is None else int(found.receive_message_wait_time_seconds)
+        return int(asked) if 0 < int(asked) <= LONGEST_WAIT else 0  # out of range: moto refuses it
 
 
 def has_gone(client: socket.socket) -> bool:
@@ -167,11 +167,7 @@ def is_empty(request: Request, reply: Reply) -> bool:
 
 def queue_name(request: Request) -> str:
     """The queue a request is about, by the last part of its URL."""
-    if request.protocol == "json":
-        url = _json_body(request).get("QueueUrl", "")
-    else:
-        url = request.form().get("QueueUrl", [request.path])[0]
-    return str(url).rpartition("/")[2]
+    return str(request.parameters().get("QueueUrl", request.path)).rpartition("/")[2]
 
 
 def visible_times(account_id: str, queue: str) -> list[float]:
@@ -181,34 +177,5 @@ def visible_times(account_id: str, queue: str) -> list[float]:
     return [max(message.visible_at, message.delayed_until) / 1000 for message in messages]
 
 
-def default_wait(account_id: str, queue: str) -> int:
-    """The queue's own ReceiveMessageWaitTimeSeconds."""
-    found = _queue(account_id, queue)
-    return 0 if found is None else int(found.receive_message_wait_time_seconds)
-
-
 def _queue(account_id: str, queue: str) -> Any:
     return sqs_backends[account_id][REGION].queues.get(queue)
-
-
-def _asked_wait(request: Request) -> int | None:
-    if request.protocol == "json":
-        asked = _json_body(request).get("WaitTimeSeconds")
-    else:
-        asked = request.form().get("WaitTimeSeconds", [None])[0]
-    return None if asked is None else int(asked)
-
-
-def _with_wait(request: Request, seconds: int) -> Request:
-    if request.protocol == "json":
-        return request.with_body(json.dumps({**_json_body(request), "WaitTimeSeconds": seconds}).encode())
-    fields = {name: values[0] for name, values in request.form().items()} | {"WaitTimeSeconds": str(seconds)}
-    return request.with_body(urlencode(fields).encode())
-
-
-def _json_body(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(request.body or b"{}")
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}

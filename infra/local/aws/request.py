@@ -6,12 +6,13 @@ a form with `Action`, and the operation at the end of the path (CloudWatch's CBO
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
-from urllib.parse import parse_qs
+from typing import Any, Final, Literal
+from urllib.parse import parse_qsl, urlencode
 
 Protocol = Literal["json", "query", "ec2", "other"]
 
@@ -63,12 +64,20 @@ class Request:
         """Whether the body is an HTML form."""
         return "x-www-form-urlencoded" in self.content_type
 
-    def form(self) -> dict[str, list[str]]:
-        """The fields of a form-encoded body."""
-        return parse_qs(self.body.decode("utf-8", "replace"), keep_blank_values=True)
+    def parameters(self) -> dict[str, Any]:
+        """What it asks for, by name: the fields of a form, or of a JSON object; nothing where the body is neither."""
+        if self.form_encoded:
+            return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+        try:
+            body = json.loads(self.body or b"{}")
+        except ValueError:
+            return {}
+        return body if isinstance(body, dict) else {}
 
-    def with_body(self, body: bytes) -> Request:
-        """The same request asking something else."""
+    def asking(self, **changes: Any) -> Request:
+        """The same request with other parameters."""
+        asked = self.parameters() | changes
+        body = (urlencode(asked) if self.form_encoded else json.dumps(asked)).encode()
         return replace(self, body=body, headers={**self.headers, "content-length": str(len(body))})
 
 
@@ -101,5 +110,5 @@ def _action(request: Request) -> str:
     if target:
         return target.rpartition(".")[2]
     if request.form_encoded:
-        return request.form().get("Action", [""])[0]
+        return str(request.parameters().get("Action", ""))
     return request.path.rpartition("/")[2] or request.method

@@ -5,28 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from cli import program
+from tests import http_servers
+from tests.http_servers import Answer, Asked
 
 NO_ROUTE = {"status": "NOK", "message": "There is no such route; GET /docs says which there are"}
-Body = dict[str, Any] | list[Any] | bytes
-
-
-@dataclass
-class Asked:
-    """One request that came in."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
 
 
 @dataclass
@@ -44,7 +34,7 @@ class Server:
         self.says[f"POST {path}"] = (202, {"status": "OK", "message": "Queued", "id": "r1"})
         self.says["GET /v1/requests/r1"] = [(200, each) for each in (record, *more)]
 
-    def answer(self, asked: Asked) -> tuple[int, Body]:
+    def answer(self, asked: Asked) -> Answer:
         """What is said next."""
         self.asked.append(asked)
         self.on_ask(asked)
@@ -52,38 +42,15 @@ class Server:
         if isinstance(said, list):
             said = said.pop(0) if len(said) > 1 else said[0]
         code, body = said
-        return code, body
+        return Answer(code, body if isinstance(body, bytes) else json.dumps(body).encode(), self.headers)
 
 
 @contextmanager
 def serving() -> Iterator[Server]:
     """On a free port."""
     server = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            code, body = server.answer(Asked(self.command, self.path, dict(self.headers)))
-            self.send_response(code)
-            for name, value in server.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
-
-        do_POST = do_GET  # noqa: N815 - the library's names
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{listening.server_address[1]}"
-    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with http_servers.serving(server.answer) as server.url:
         yield server
-    finally:
-        listening.shutdown()
-        listening.server_close()
-        thread.join()
 
 
 @dataclass

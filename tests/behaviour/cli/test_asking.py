@@ -12,7 +12,8 @@ import pytest
 from cli.complaints import Exit
 from cli.following import Pace
 from tests.behaviour.cli.documents import record
-from tests.behaviour.cli.server import Asked, Run, Server, runner
+from tests.behaviour.cli.server import Run, Server, runner
+from tests.http_servers import Asked
 
 PARAMETERS = {"parameters": [{"name": "dry_run"}]}
 

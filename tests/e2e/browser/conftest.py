@@ -1,28 +1,15 @@
-"""The browser, and a service behind it. All of these are slow, and talk to a real process."""
+"""The browser, and a service behind it, in a test's own process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
-from sanic import Sanic
 
+from tests.behaviour.ingest.conftest import _several_services
 from tests.e2e.browser.chromium import Tab, chromium
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow, all of them."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _several_services() -> Iterator[None]:
-    Sanic.test_mode = True
-    yield
-    Sanic.test_mode = False
+__all__ = ["_several_services"]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.behaviour.ingest.serving import Service, serving
 from tests.e2e.browser.chromium import Tab
 from tests.fakes.ingest import record
 
+pytestmark = pytest.mark.slow
 AUDIT = (Path(__file__).parent / "audit.js").read_text()
 DESK, PHONE = 1280, 390
 DOWN = "down-worker"

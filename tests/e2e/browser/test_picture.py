@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.behaviour.ingest.serving import serving
 from tests.e2e.browser.chromium import Tab
 from tests.e2e.browser.portrait import MOST_BYTES, PICTURE, SETTINGS, WIDTH, fill, headings, label, labelled
+
+pytestmark = pytest.mark.slow
 
 
 async def test_the_page_is_pictured(tab: Tab, tmp_path: Path) -> None:

@@ -8,25 +8,25 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from tests.e2e.processes import Process
+from tests.waiting import until
 
 READY_WITHIN = 20.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ingest:
-    """A running process. `lines` is its log so far."""
+    """A running process, and the port that it has found for itself."""
 
-    process: subprocess.Popen[str]
-    ready_after: float = 0.0
-    port: int = 0
-    lines: list[str] = field(default_factory=list)
-    _reader: threading.Thread | None = None
+    process: Process
+    port: int
 
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -41,34 +41,13 @@ class Ingest:
             connection.close()
         return response.status, json.loads(text) if text.startswith("{") else text
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Tell it to stop; its exit code."""
-        self.process.send_signal(number)
-        return self.wait()
-
-    def wait(self, seconds: float = 15) -> int:
-        code = self.process.wait(seconds)
-        if self._reader is not None:
-            self._reader.join(5)
-        return code
+        return self.process.ends(number, 15)[0]
 
     @property
     def log(self) -> str:
-        return "".join(self.lines)
-
-    def read_log(self) -> None:
-        """Wait for the line that says it is ready, then go on reading on a thread."""
-        began, stderr = time.monotonic(), self.process.stderr
-        assert stderr is not None
-        while not self.port and time.monotonic() - began < READY_WITHIN:
-            line = stderr.readline()
-            assert line, f"it ended: {self.log}"
-            self.lines.append(line)
-            if "ingest_ready" in line:
-                self.port = json.loads(line)["port"]
-        self.ready_after = time.monotonic() - began
-        self._reader = threading.Thread(target=lambda: self.lines.extend(stderr), daemon=True)
-        self._reader.start()
+        return self.process.log.read_text()
 
 
 def clean(environ: Mapping[str, str]) -> dict[str, str]:
@@ -81,18 +60,19 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def started(environ: Mapping[str, str]) -> Iterator[Ingest]:
     """The process, ready; killed at the end if it is still there."""
-    settings = {"INGEST_HOST": "127.0.0.1", "INGEST_PORT": "0", **environ}
-    with subprocess.Popen(
-        [sys.executable, "-m", "ingest"], env=clean(settings), stderr=subprocess.PIPE, text=True
-    ) as it:
-        ingest = Ingest(it)
-        try:
-            ingest.read_log()
-            yield ingest
-        finally:
-            if it.poll() is None:
-                it.terminate()
-                ingest.wait()
+    settings = clean({"INGEST_HOST": "127.0.0.1", "INGEST_PORT": "0", **environ})
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Process.started("ingest", settings, Path(folder) / "log", 0) as process,
+    ):
+        ready = until(lambda: _ready(process), "a ready ingest", READY_WITHIN)
+        yield Ingest(process, json.loads(ready)["port"])
+
+
+def _ready(process: Process) -> str | None:
+    """The line of the log that says so."""
+    process.assert_alive()
+    return next((line for line in process.log.read_text().splitlines() if "ingest_ready" in line), None)
 
 
 def ended(environ: Mapping[str, str], *arguments: str) -> tuple[int, str]:

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from shared.table import Layout
 from tests.behaviour.ingest.serving import PAYLOADS
 from tests.e2e.ingest.process import Ingest, ended, started
 from tests.fakes.ingest import record
-from tests.waiting import tries
+from tests.waiting import tries, until
 
 TOKEN = "hunter2-hunter2"
 UP = "/v1/scale-nodes?scale=up&type=worker"
@@ -109,7 +108,7 @@ def test_a_waiting_caller_gets_the_outcome(aws: EmbeddedAws, environ: dict[str, 
     queued(aws, environ)
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(ingest.ask, "POST", f"{UP}&wait=20")
-        [message] = until(lambda: queued(aws, environ))
+        [message] = until(lambda: queued(aws, environ), "a message")
         put(aws, environ, record(message["id"], State.RUNNING))
         put(aws, environ, record(message["id"], State.FAILED, "no room"))
         code, answer = asked.result(10)
@@ -130,12 +129,12 @@ def test_callers_that_end_their_side_are_answered_and_those_that_go_away_are_for
                 connection.sendall(request % b"&wait=300")
                 if ended:
                     connection.shutdown(socket.SHUT_WR)
-                until(lambda: "scaler_http_waiting 1.0" in ingest.ask("GET", "/metrics")[1])
+                until(lambda: "scaler_http_waiting 1.0" in ingest.ask("GET", "/metrics")[1], "one who waits")
                 reset = struct.pack("ii", 1, 0)  # closes with a reset
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-            until(lambda: "scaler_http_waiting 0.0" in ingest.ask("GET", "/metrics")[1])
+            until(lambda: "scaler_http_waiting 0.0" in ingest.ask("GET", "/metrics")[1], "nobody who waits")
         assert ingest.stop() == 0
-    assert "error" not in ingest.log.lower()
+        assert "error" not in ingest.log.lower()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -147,8 +146,8 @@ def test_a_stop_answers_those_who_wait_and_exits_0(environ: dict[str, str], numb
             ThreadPoolExecutor() as pool,
         ):
             asked = [pool.submit(ingest.ask, "POST", f"{UP}&wait=600") for _ in range(5)]
-            until(lambda: ingest.log.count("request_queued") >= 5)
-            until(lambda: "scaler_http_waiting 5.0" in ingest.ask("GET", "/metrics")[1])
+            until(lambda: ingest.log.count("request_queued") >= 5, "five requests")
+            until(lambda: "scaler_http_waiting 5.0" in ingest.ask("GET", "/metrics")[1], "five who wait")
             began = time.monotonic()
             assert ingest.stop(number) == 0
             took = time.monotonic() - began
@@ -347,10 +346,11 @@ def test_secrets_are_never_logged(environ: dict[str, str], refusing: str) -> Non
         ingest.ask("POST", UP, headers={"Authorization": f"Bearer x{TOKEN}"})
         ingest.ask("GET", f"/nope/{TOKEN}", headers=headers)
         ingest.stop()
-    assert "request_refused" in ingest.log
-    assert "alert_not_taken" in ingest.log
-    assert TOKEN not in ingest.log
-    assert environ["AWS_SECRET_ACCESS_KEY"] not in ingest.log
+        log = ingest.log
+    assert "request_refused" in log
+    assert "alert_not_taken" in log
+    assert TOKEN not in log
+    assert environ["AWS_SECRET_ACCESS_KEY"] not in log
 
 
 def test_settings_come_from_files_too(environ: dict[str, str], tmp_path: Any) -> None:
@@ -376,15 +376,6 @@ def timed(ingest: Ingest, method: str, path: str) -> tuple[int, float]:
     began = time.monotonic()
     code = ingest.ask(method, path)[0]
     return code, time.monotonic() - began
-
-
-def until(condition: Any, seconds: float = 10) -> Any:
-    """The condition's value once it is true."""
-    pause, deadline = threading.Event(), time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
-    return value
 
 
 def hung_up(connection: socket.socket) -> bool:

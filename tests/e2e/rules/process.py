@@ -4,48 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psutil
 import requests
 import yaml
 
 from infra.local.loopback import free_ports
-
-PATIENCE: Final = 20.0
-LOOK: Final = threading.Event()
-"""Never set: what to wait on between two looks."""
+from tests.e2e.processes import Process
 
 
-def until(true: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait for something that has to come."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what} never came"
-        LOOK.wait(0.02)
+class Rules(Process):
+    """A running one. Its log lies beside the files of its shortcuts."""
 
-
-class Rules:
-    """A running one."""
-
-    def __init__(self, folder: Path, docker_host: str, **more: str) -> None:
-        self.file = folder / "services" / "rules.yml"
-        self.file.parent.mkdir(exist_ok=True)
-        self.port = next(free_ports())
-        self.log = folder / "rules.log"
-        given = {"DOCKER_HOST": docker_host, "RULES_FILE": str(self.file), "RULES_PORT": str(self.port)}
-        environ = {"PATH": os.environ["PATH"], "ALERTIF_FOLDER": str(folder), **given, **more}
-        self.began = time.monotonic()
-        with self.log.open("ab") as output:
-            command = [sys.executable, "-m", "rules"]
-            self.popen = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
+    @property
+    def file(self) -> Path:
+        """What it writes."""
+        return self.log.parent / "services" / "rules.yml"
 
     def groups(self) -> dict[str, list[dict[str, Any]]]:
         """The rules of each group; empty while there is no file."""
@@ -61,7 +39,7 @@ class Rules:
 
     def page(self, path: str) -> tuple[int, str]:
         """What it answers."""
-        answer = requests.get(f"http://127.0.0.1:{self.port}{path}", timeout=5, proxies={"no_proxy": "*"})
+        answer = requests.get(f"{self.url}{path}", timeout=5, proxies={"no_proxy": "*"})
         return answer.status_code, answer.text
 
     def metric(self, name: str) -> float:
@@ -71,20 +49,16 @@ class Rules:
 
     def processor_seconds(self) -> float:
         """What it has used of a processor."""
-        times = psutil.Process(self.popen.pid).cpu_times()
+        times = psutil.Process(self.pid).cpu_times()
         return float(times.user + times.system)
-
-    def resident_mib(self) -> float:
-        """Its memory."""
-        return float(psutil.Process(self.popen.pid).memory_info().rss) / 2**20
 
 
 @contextmanager
 def started(folder: Path, docker_host: str, **more: str) -> Iterator[Rules]:
     """Start it; at the end it is killed."""
-    rules = Rules(folder, docker_host, **more)
-    try:
+    (folder / "services").mkdir(exist_ok=True)
+    port, file = next(free_ports()), folder / "services" / "rules.yml"
+    given = {"DOCKER_HOST": docker_host, "RULES_FILE": str(file), "RULES_PORT": str(port)}
+    environ = {"PATH": os.environ["PATH"], "ALERTIF_FOLDER": str(folder), **given, **more}
+    with Rules.started("rules", environ, folder / "rules.log", port) as rules:
         yield rules
-    finally:
-        rules.popen.kill()
-        rules.popen.wait(10)

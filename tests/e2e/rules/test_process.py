@@ -18,8 +18,9 @@ from rules.engine import Engine
 from rules.rendering import rendered
 from shared.errors import Unavailable
 from tests.e2e.rules.conftest import Swarm
-from tests.e2e.rules.process import Rules, started, until
+from tests.e2e.rules.process import Rules, started
 from tests.unit.rules.test_decision import alert, good_and_broken
+from tests.waiting import until
 
 START_SECONDS, MIB, LOOK_SECONDS, SERVICES = 1.0, 60, 1.0, 1000
 MEM = alert(1, "mem", "@service_mem_limit:0.8")

@@ -6,11 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +17,10 @@ import requests
 
 from infra.local.loopback import free_ports
 from tests.e2e.rules.conftest import Swarm
-from tests.e2e.rules.process import Rules, started, until
+from tests.e2e.rules.process import Rules, started
+from tests.http_servers import Answer, serving
 from tests.unit.rules.test_decision import alert, good_and_broken
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,27 +31,11 @@ RULE_SECONDS: Final = 15.0
 MEMORY: Final = "node_memory_MemAvailable_bytes 40\nnode_memory_MemTotal_bytes 100\n"
 
 
-class Exporter(BaseHTTPRequestHandler):
-    """Of a node whose memory is used by 0.6."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(MEMORY)))
-        self.end_headers()
-        self.wfile.write(MEMORY.encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the library
-        """Say nothing."""
-
-
 @pytest.fixture
 def exporter() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Exporter) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        yield f"127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        serving.join()
+    """Of a node whose memory is used by 0.6."""
+    with serving(lambda _: Answer(body=MEMORY.encode())) as url:
+        yield url.removeprefix("http://")
 
 
 @contextmanager

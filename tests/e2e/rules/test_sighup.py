@@ -12,7 +12,7 @@ import pytest
 
 from rules.file import RuleFile
 from rules.sighup import main, seen
-from tests.e2e.rules.process import until
+from tests.waiting import until
 
 PROMETHEUS = """
 import signal, sys

@@ -6,19 +6,18 @@ import json
 import re
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import requests
 
 from infra.local.loopback import free_ports
+from tests.http_servers import Answer, Asked, serving
+from tests.waiting import until
 
 CONFIGURATION: Final = Path(__file__).parents[3] / "stacks" / "alertmanager" / "alertmanager.yml"
 BINARY: Final = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
@@ -53,35 +52,13 @@ class Message:
         return [line.strip() for line in self.shown["text"].strip().splitlines()]
 
 
-class Listener(ThreadingHTTPServer):
-    """Takes everything, on any path."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.messages: list[Message] = []
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, Listener)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.messages.append(Message(self.path, body))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the library
-        """Say nothing."""
-
-
 @dataclass
 class Channel:
     """Alerts in, messages out."""
 
     url: str
-    listener: Listener
+    messages: list[Message]
+    """What was said and asked, the newest last."""
     http: requests.Session = field(default_factory=requests.Session)
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
@@ -107,14 +84,18 @@ class Channel:
         return self._some(lambda each: each.body.get("groupLabels", {}).get("service") == service, number)
 
     def _some(self, wanted: Callable[[Message], bool], number: int) -> list[Message]:
-        end = time.monotonic() + PATIENCE
-        look = threading.Event()
-        while True:
-            found = [each for each in tuple(self.listener.messages) if wanted(each)]
-            if len(found) >= number:
-                return found
-            assert time.monotonic() < end, f"{len(found)} of {number} messages came: {found}"
-            look.wait(0.05)
+        return until(lambda: self._enough(wanted, number), f"{number} messages", PATIENCE)
+
+    def _enough(self, wanted: Callable[[Message], bool], number: int) -> list[Message] | None:
+        found = [each for each in tuple(self.messages) if wanted(each)]
+        return found if len(found) >= number else None
+
+    def is_ready(self) -> bool:
+        """Whether Alertmanager answers."""
+        try:
+            return self.http.get(f"{self.url}/-/ready", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
 
 
 def _is_about(message: Message, service: str) -> bool:
@@ -126,9 +107,8 @@ def firing(labels: Mapping[str, str], **annotations: str) -> dict[str, Any]:
     return {"labels": dict(labels), "annotations": annotations, "startsAt": datetime.now(UTC).isoformat()}
 
 
-def configuration(listener: Listener, folder: Path) -> str:
-    """The stack's, with its variables filled in and its secrets in a folder, led to the listener, in less time."""
-    here = f"http://127.0.0.1:{listener.server_address[1]}"
+def configuration(here: str, folder: Path) -> str:
+    """The stack's, with its variables filled in and its secrets in a folder, led to a URL, in less time."""
     (folder / "webhook_token").write_text("a-token")
     (folder / "slack_webhook_url").write_text(f"{here}/slack")
     text = CONFIGURATION.read_text()
@@ -141,34 +121,23 @@ def configuration(listener: Listener, folder: Path) -> str:
 @contextmanager
 def open_channel(folder: Path) -> Iterator[Channel]:
     """Both, for a while."""
-    listener = Listener()
-    serving = threading.Thread(target=listener.serve_forever)
-    serving.start()
-    (folder / "alertmanager.yml").write_text(configuration(listener, folder))
+    messages: list[Message] = []
+
+    def hear(asked: Asked) -> Answer:
+        messages.append(Message(asked.path, json.loads(asked.body)))
+        return Answer()
+
     address = f"127.0.0.1:{next(free_ports())}"
     own = [f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/data", "--cluster.listen-address="]
-    with (folder / "log").open("wb") as log:
+    with serving(hear) as here, (folder / "log").open("wb") as log:
+        (folder / "alertmanager.yml").write_text(configuration(here, folder))
         command = [str(BINARY), *own, f"--web.listen-address={address}"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    channel = Channel(f"http://{address}", listener)
-    try:
-        _ready(channel)
-        yield channel
-    finally:
-        process.terminate()
-        process.wait(20)
-        channel.http.close()
-        listener.shutdown()
-        listener.server_close()
-        serving.join()
-
-
-def _ready(channel: Channel) -> None:
-    end, look = time.monotonic() + PATIENCE, threading.Event()
-    while time.monotonic() < end:
+        channel = Channel(f"http://{address}", messages)
         try:
-            if channel.http.get(f"{channel.url}/-/ready", timeout=2).status_code == 200:
-                return
-        except requests.RequestException:
-            look.wait(0.1)
-    raise AssertionError("Alertmanager never was ready")
+            until(channel.is_ready, "a ready Alertmanager", PATIENCE)
+            yield channel
+        finally:
+            process.terminate()
+            process.wait(20)
+            channel.http.close()

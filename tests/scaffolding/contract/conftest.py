@@ -4,17 +4,16 @@ For a real one: CONTRACT_DOCKER_HOST is a manager's address (unix:// or tcp://),
 node has and that contains `sh`, CONTRACT_COMMAND what a task runs so that it does not end by itself.
 """
 
-import asyncio
 import os
 import shlex
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from infra.local.engine import SimulatedSwarm, SwarmConfig, serve
+from tests.background import Background
 from tests.scaffolding.contract.client import SwarmClient
 
 
@@ -25,7 +24,7 @@ def swarm_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield real
         return
     socket = tmp_path_factory.mktemp("engine") / "docker.sock"
-    with simulated_swarm(socket):
+    with Background(simulated_swarm(socket)):
         yield f"unix://{socket}"
 
 
@@ -38,26 +37,13 @@ def swarm(swarm_host: str) -> Iterator[SwarmClient]:
         yield client
 
 
-@contextmanager
-def simulated_swarm(socket: Path) -> Iterator[None]:
-    """One manager and two workers, served from an event loop of their own."""
-    ready, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def run() -> None:
-        config = SwarmConfig(start_seconds=0.04, stop_seconds=0.04, job_seconds=0.05)
-        async with SimulatedSwarm(config) as swarm:
-            swarm.add_node("ip-10-0-1-1", role="manager", address="10.0.1.1")
-            swarm.add_node("ip-10-0-3-12", address="10.0.3.12", engine_labels={"instance_id": "i-12"})
-            swarm.add_node("ip-10-0-3-129", address="10.0.3.129", engine_labels={"instance_id": "i-129"})
-            async with serve(swarm, socket):
-                ready.set()
-                await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),))
-    thread.start()
-    assert ready.wait(10)
-    yield
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+@asynccontextmanager
+async def simulated_swarm(socket: Path) -> AsyncIterator[None]:
+    """One manager and two workers."""
+    config = SwarmConfig(start_seconds=0.04, stop_seconds=0.04, job_seconds=0.05)
+    async with SimulatedSwarm(config) as swarm:
+        swarm.add_node("ip-10-0-1-1", role="manager", address="10.0.1.1")
+        swarm.add_node("ip-10-0-3-12", address="10.0.3.12", engine_labels={"instance_id": "i-12"})
+        swarm.add_node("ip-10-0-3-129", address="10.0.3.129", engine_labels={"instance_id": "i-129"})
+        async with serve(swarm, socket):
+            yield
