@@ -1,5 +1,6 @@
 """Scaling nodes down."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -275,6 +276,34 @@ async def test_a_victim_that_aws_takes_while_it_is_drained_is_told_with_both_num
         assert "Somebody else is terminating" in record.message
         assert "the desired capacity of workers is 3, 2 was asked for" in record.message
         assert s.desired == [3]
+
+
+@pytest.mark.parametrize("state", ["ready", "down"])
+async def test_a_victim_that_had_never_joined_and_does_so_before_it_goes_is_kept(state: str) -> None:
+    async with scenario(workers=2) as s:
+        process = await s.started(reschedule_timeout=60)
+        s.launcher.never_joins = 1
+        await s.ended(s.up(), within=200)
+        request = s.down()
+        gates: list[asyncio.Event] = []
+
+        def hold(call: str) -> None:
+            if call == "journal.save done" and s.record(request).step == "terminate" and not gates:
+                gates.append(process.ports.hold("swarm.nodes"))
+
+        process.ports.watchers.append(hold)
+        await s.until(lambda: bool(gates) and bool(process.ports.waiting))
+        (victim,) = s.record(request).plan["leaving"]
+        instance = next(each for each in s.groups.groups["workers"].staying if each.id == victim["instance_id"])
+        s.launcher.join("workers", instance)
+        if state == "down":
+            s.swarm.lose(s.node(instance.id).id)
+        await s.until(lambda: s.node(instance.id).state == state)
+        gates[0].set()
+        record = await s.ended(request)
+        assert (victim["node_id"], record.state) == (None, State.FAILED)
+        assert f"{instance.id} has joined the Swarm after all" in record.message
+        assert s.desired == [2, 3]
 
 
 async def test_whom_we_have_terminated_is_not_chosen_again_by_a_description_from_before() -> None:

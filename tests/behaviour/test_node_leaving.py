@@ -217,6 +217,24 @@ async def test_a_departure_takes_a_node_over_from_a_scale_down_which_ends() -> N
         assert s.desired == [3]
 
 
+async def test_a_node_that_somebody_made_active_since_another_request_had_it_is_given_back_active() -> None:
+    async with scenario(workers=3) as s:
+        await spread(s)
+        s.swarm.set_availability(s.node(s.workers[0]).id, "pause")
+        process = await s.started()
+        gate = process.ports.hold("swarm.update_node", after=True)
+        drain = s.ask("drain-node", node=s.host(s.workers[0]))
+        await s.until(lambda: bool(process.ports.waiting))
+        s.swarm.set_availability(s.node(s.workers[0]).id, "active")
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.at(name, "drain")
+        assert s.record(drain).plan["leaving"][0]["availability"] == "pause"
+        gate.set()
+        record = await s.ended(name, within=1500)
+        assert "AWS did not take the machine, so the node was given back" in record.message
+        assert s.node(s.workers[0]).availability == "active"
+
+
 async def test_a_node_that_another_request_has_drained_is_not_opened_again() -> None:
     async with scenario(workers=3, drain_timeout=300) as s:
         s.swarm.create("demo", 3, constraints=("node.role == worker",))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.errors import Refused
+from shared.errors import Refused, Unavailable
 from shared.records import State
 from tests.behaviour.scenario import scenario
 
@@ -33,6 +33,25 @@ async def test_what_was_not_taken_is_taken_later_in_order() -> None:
         await s.until(lambda: s.record(request).settled)
         assert [one[2] for one in s.told] == ["success", "pending", "success"]
         assert (s.record(request).notified, s.record(request).notices) == (True, ())
+
+
+async def test_an_end_that_was_written_without_an_answer_is_settled_once_people_are_told() -> None:
+    async with scenario(default_max_worker_nodes=1) as s:
+        process = await s.started()
+        process.ports.away.add("alerts")
+        request = s.up()
+
+        def lose(call: str) -> None:
+            if call == "journal.save done" and s.record(request).state.ended:
+                process.ports.watchers.clear()
+                process.ports.away.clear()
+                process.ports.lose_answer("journal.save", Unavailable("no answer"))
+
+        process.ports.watchers.append(lose)
+        record = await s.ended(request)
+        assert not record.settled
+        await s.until(lambda: s.record(request).settled)
+        assert [one[2] for one in s.told] == ["success"]
 
 
 async def test_after_ten_minutes_a_notice_is_given_up_and_the_record_says_so() -> None:

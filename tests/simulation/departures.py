@@ -55,6 +55,8 @@ class Departures:
         if record.action == "node-leaving" and record.plan.get("forced") is True and not record.state.ended:
             for node_id in nodes_of(record):
                 self._take_over(record, node_id, now)
+            for node_id in set(() if before is None else nodes_of(before)) - set(nodes_of(record)):
+                self._owners.pop(node_id, None)  # the engine has joined again, and the departure has its new node
 
     def _count_end(self, record: Record) -> None:
         """What has become of what only some worlds have."""

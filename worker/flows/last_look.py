@@ -72,6 +72,9 @@ class LastLook:
 
 
 def _joined_after(node: Node, other: Node | None) -> bool:
-    if other is None or node.created_at is None or other.created_at is None:
+    """Without the other one nobody claimed the instance when it was chosen: whoever does now has joined since."""
+    if other is None:
+        return True
+    if node.created_at is None or other.created_at is None:
         return False
     return node.created_at > other.created_at

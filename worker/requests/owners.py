@@ -95,12 +95,16 @@ def terminator(requests: OpenRequests, instance: str) -> str | None:
 
 
 def inherited(requests: OpenRequests, node: DepartingNode) -> DepartingNode:
-    """A node as whichever open request has it: with what it was before that touched it. Else as it is."""
+    """A node as whichever open request has it: with what it was before that touched it. Else as it is.
+
+    One that is active by now somebody has set to that since: no request does before its end.
+    """
     for record in requests.begun():
         plan = DrainPlan.parse(record.plan)
         for each in plan.remaining:
             if each.node_id is not None and each.node_id == node.node_id:
-                return each.but(manager=each.manager or node.manager)
+                was = node.availability if node.availability == "active" else each.availability
+                return each.but(availability=was, manager=each.manager or node.manager)
     return node
 
 

@@ -197,19 +197,24 @@ class OpenRequest:
         self.say(*alerts)
         await self._outbox.flushed(self.id, OFFER_SECONDS)
         now, told = self._clock.now(), not self._outbox.pending(self.id)
-        await self.save(
-            state=state,
-            message=message,
-            steps=_closed(self.record.steps, now),
-            started_at=self.record.started_at or now,
-            ended_at=now,
-            notified=told,
-            settled=told,
-            **changes,
-        )
+        try:
+            await self.save(
+                state=state,
+                message=message,
+                steps=_closed(self.record.steps, now),
+                started_at=self.record.started_at or now,
+                ended_at=now,
+                notified=told,
+                settled=told,
+                **changes,
+            )
+        except Overtaken:
+            if not self.ended:
+                raise  # otherwise an end was written before, and its answer was lost
         self._outbox.say(self)
-        tell = log.error if state is State.FAILED else log.info
-        tell("request_ended", request=self.id, action=self.record.action, state=str(state), message=message)
+        ended = self.record
+        tell = log.error if ended.state is State.FAILED else log.info
+        tell("request_ended", request=self.id, action=ended.action, state=str(ended.state), message=ended.message)
 
     async def settle(self) -> bool:
         """After the end: leave the open records once the notices are taken, or have been offered for long enough.
