@@ -1,6 +1,7 @@
 """The HTTP service described as an OpenAPI document, built from the models that read what callers send."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -101,7 +102,7 @@ def _post(action: Action) -> Document:
             "content": _json("Webhook")
             | {"application/x-www-form-urlencoded": {"schema": {"description": "JSON all the same: curl's default."}}},
         },
-        "responses": {code: {"description": text, "content": _json("Answer")} for code, text in codes.items()},
+        "responses": _errors(codes),
     }
 
 
@@ -131,33 +132,28 @@ def _for_all_posts() -> list[Document]:
 def _reads() -> Document:
     limit = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED, "default": LISTED}
     listed = {"type": "object", "properties": {"requests": {"type": "array", "items": _ref("Record")}}}
-    one = _get("One request's record", {"200": ("The record.", _ref("Record"))}, "404", "503")
+    silent, wrong = {"503": "DynamoDB did not answer."}, {"400": "A parameter is wrong, or not known."}
+    absent = {"404": "There is no such request, or no worker has taken it yet."}
+    one = _get("One request's record", ("The record.", _ref("Record")), absent | silent)
     one["parameters"] = [_parameter("id", "The request's id.", {"type": "string"}, "path")]
-    one["responses"]["404"]["description"] = "There is no such request, or no worker has taken it yet."
-    many = _get("The newest requests", {"200": ("Newest first.", listed)}, "400", "503")
+    many = _get("The newest requests", ("Newest first.", listed), wrong | silent)
     many["parameters"] = [
         _parameter("limit", f"How many; {LISTED} where it is not said.", limit),
         _parameter("state", "Only those in this state.", {"type": "string", "enum": list(State)}),
     ]
-    many["responses"]["400"]["description"] = "A parameter is wrong, or not known."
     many["x-codeSamples"] = [_curl("/v1/requests", "?limit=5")]
-    for operation in (one, many):
-        operation["responses"]["503"]["description"] = "DynamoDB did not answer."
-    status = _get("The whole cluster at a glance", {"200": ("The status.", _ref("Status"))}, "400", "503")
+    status = _get("The whole cluster at a glance", ("The status.", _ref("Status")), wrong | silent)
     status["description"] = (
         "What the active worker wrote last, with its age, what SQS says, and what is wrong (`problems`). `active` is "
         "null while no worker is active."
     )
-    status["responses"]["400"]["description"] = many["responses"]["400"]["description"]
-    status["responses"]["503"]["description"] = one["responses"]["503"]["description"]
     status["x-codeSamples"] = [_curl("/v1/status", "")]
     return {"/v1/status": {"get": status}, "/v1/requests": {"get": many}, "/v1/requests/{id}": {"get": one}}
 
 
 def _status() -> Document:
-    alive = {"200": ("Always.", _ref("Answer"))}
-    ready = _get("Readiness", {"200": ("SQS answers.", _ref("Answer"))}, "503")
-    ready["responses"]["503"]["description"] = "SQS did not answer within 2 seconds."
+    alive = ("Always.", _ref("Answer"))
+    ready = _get("Readiness", ("SQS answers.", _ref("Answer")), {"503": "SQS did not answer within 2 seconds."})
     page = {"summary": "The status page", "responses": {"200": {"description": "HTML."}}}
     return {
         "/": {"get": page},
@@ -170,13 +166,15 @@ def _status() -> Document:
     }
 
 
-def _get(summary: str, good: Mapping[str, tuple[str, Document]], *bad: str) -> Document:
-    answers = {
-        code: {"description": text, "content": {"application/json": {"schema": schema}}}
-        for code, (text, schema) in good.items()
-    }
-    errors = {code: {"description": _ANSWERS[code], "content": _json("Answer")} for code in bad}
-    return {"summary": summary, "responses": answers | errors}
+def _get(summary: str, good: tuple[str, Document], bad: Mapping[str, str] = MappingProxyType({})) -> Document:
+    text, schema = good
+    answer = {"200": {"description": text, "content": {"application/json": {"schema": schema}}}}
+    return {"summary": summary, "responses": answer | _errors(bad)}
+
+
+def _errors(described: Mapping[str, str]) -> Document:
+    """Answers with a status and a message: code to when."""
+    return {code: {"description": text, "content": _json("Answer")} for code, text in described.items()}
 
 
 def _parameter(name: str, text: str, schema: Document, place: str = "query") -> Document:

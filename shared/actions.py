@@ -106,138 +106,127 @@ _NO_NODE = Sentences("No node name in request", "Incorrect node name in request"
 # The sentences that callers of docker-scaler know.
 _NO_SERVICE = Sentences("No service name in request", "Incorrect service name in request")
 
-_SCALE_NODES = Action(
-    name="scale-nodes",
-    model=ScaleNodes,
-    lane="nodes",
-    alert_name="scale_nodes",
-    parameters=(_SCALE, _TYPE, _BY, _BOUNDS),
-    sentences={
-        "scale": Sentences("No scale direction", "Incorrect scale direction"),
-        "type": Sentences(
-            "Incorrect node type: , type can only be worker or manager",
-            "Incorrect node type: {}, type can only be worker or manager",
-        ),
-    },
-    stoppable=frozenset({"plan", "apply", "wait", "drain", "terminate"}),
-    needs_backend=True,
-    summary="Change the number of nodes of one type",
-    description="Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least to "
-    "remove.",
-    example=("?by=1&type=worker", '{"groupLabels": {"scale": "up"}}'),
+_ALL = (
+    Action(
+        name="scale-nodes",
+        model=ScaleNodes,
+        lane="nodes",
+        alert_name="scale_nodes",
+        parameters=(_SCALE, _TYPE, _BY, _BOUNDS),
+        sentences={
+            "scale": Sentences("No scale direction", "Incorrect scale direction"),
+            "type": Sentences(
+                "Incorrect node type: , type can only be worker or manager",
+                "Incorrect node type: {}, type can only be worker or manager",
+            ),
+        },
+        stoppable=frozenset({"plan", "apply", "wait", "drain", "terminate"}),
+        needs_backend=True,
+        summary="Change the number of nodes of one type",
+        description="Up: waits until the Swarm has the nodes, then reschedules. Down: drains the nodes that cost least "
+        "to remove.",
+        example=("?by=1&type=worker", '{"groupLabels": {"scale": "up"}}'),
+    ),
+    Action(
+        name="scale-service",
+        model=ScaleService,
+        lane="services",
+        alert_name="scale_service",
+        parameters=(_SERVICE, _SCALE, _BY),
+        sentences={
+            "service": _NO_SERVICE,
+            "scale": Sentences("No scale direction in request", "Incorrect scale direction in request"),
+        },
+        stoppable=frozenset({"plan"}),
+        summary="Change the number of replicas of one service",
+        description="Within the service's bounds.",
+        example=("?service=web&scale=up&by=2&wait=60", ""),
+    ),
+    Action(
+        name="reschedule-services",
+        model=RescheduleServices,
+        lane="services",
+        alert_name="reschedule_service",
+        stoppable=frozenset({"plan"}),
+        summary="Reschedule every service that carries the reschedule label",
+        description="Their tasks are replaced as their own update settings say, so that they spread over the nodes "
+        "there are.",
+    ),
+    Action(
+        name="reschedule-service",
+        model=RescheduleService,
+        lane="services",
+        alert_name="reschedule_service",
+        parameters=(_SERVICE,),
+        sentences={"service": _NO_SERVICE},
+        stoppable=frozenset({"plan"}),
+        summary="Reschedule one service",
+        description="If it carries the reschedule label.",
+        example=("?service=web", ""),
+    ),
+    Action(
+        name="drain-node",
+        model=DrainNode,
+        lane="nodes",
+        alert_name="scale_nodes",
+        parameters=(_NODE, _BACK),
+        sentences={"node": _NO_NODE},
+        stoppable=frozenset({"plan", "drain"}),
+        summary="Move everything off a node, or give it back",
+        description="The node stays in the Swarm, drained, until it is given back. Refused where its tasks would not "
+        "fit elsewhere, as for a scale-down; given back where they do not move in `DRAIN_TIMEOUT`.",
+        example=("?node=ip-10-0-3-12&wait=300", ""),
+    ),
+    Action(
+        name="replace-node",
+        model=ReplaceNode,
+        lane="nodes",
+        alert_name="scale_nodes",
+        parameters=(_NODE,),
+        sentences={"node": _NO_NODE},
+        stoppable=frozenset({"plan", "drain", "terminate"}),
+        needs_backend=True,
+        summary="Replace a node by a new one",
+        description="Drains the node, terminates its instance without lowering the desired capacity, waits until the "
+        "group is complete again, then reschedules. One node less for as long as a boot takes.",
+        example=("?node=ip-10-0-3-12", ""),
+    ),
+    Action(
+        name="pause",
+        model=PauseScaling,
+        lane="none",
+        alert_name="scale_nodes",
+        parameters=(Parameter("for", "Seconds until it ends by itself. Without it: until resumed.", "7200"),),
+        summary="Let no node scale begin",
+        description="Node scales and replacements end as `skipped` meanwhile. What has begun goes on, and so do "
+        "services. The later of a pause and a resume counts, by when each was requested.",
+        example=("?for=7200&reason=maintenance", ""),
+    ),
+    Action(
+        name="resume",
+        model=ResumeScaling,
+        lane="none",
+        alert_name="scale_nodes",
+        summary="End a pause",
+        description="Node scales begin again; those that were skipped are not made up for.",
+        example=("", ""),
+    ),
+    Action(
+        name="cancel",
+        model=CancelRequest,
+        lane="none",
+        alert_name="scale_nodes",
+        parameters=(Parameter("request", "The id of the request to stop.", "6f1c2a", place="path"),),
+        sentences={
+            "request": Sentences("No request to cancel", "Incorrect request: {}, it can only be a request's id")
+        },
+        path="/v1/requests/{id}/cancel",
+        summary="Stop another request",
+        description="One that waits for its turn ends as `skipped`. A scale-down that has terminated nothing is "
+        "undone; a scale-up ends its wait, and the capacity stays: both end as `failed`.",
+        example=("", ""),
+    ),
 )
-_SCALE_SERVICE = Action(
-    name="scale-service",
-    model=ScaleService,
-    lane="services",
-    alert_name="scale_service",
-    parameters=(_SERVICE, _SCALE, _BY),
-    sentences={
-        "service": _NO_SERVICE,
-        "scale": Sentences("No scale direction in request", "Incorrect scale direction in request"),
-    },
-    stoppable=frozenset({"plan"}),
-    summary="Change the number of replicas of one service",
-    description="Within the service's bounds.",
-    example=("?service=web&scale=up&by=2&wait=60", ""),
-)
-_RESCHEDULE_SERVICES = Action(
-    name="reschedule-services",
-    model=RescheduleServices,
-    lane="services",
-    alert_name="reschedule_service",
-    stoppable=frozenset({"plan"}),
-    summary="Reschedule every service that carries the reschedule label",
-    description="Their tasks are replaced as their own update settings say, so that they spread over the nodes there "
-    "are.",
-)
-_RESCHEDULE_SERVICE = Action(
-    name="reschedule-service",
-    model=RescheduleService,
-    lane="services",
-    alert_name="reschedule_service",
-    parameters=(_SERVICE,),
-    sentences={"service": _NO_SERVICE},
-    stoppable=frozenset({"plan"}),
-    summary="Reschedule one service",
-    description="If it carries the reschedule label.",
-    example=("?service=web", ""),
-)
-
-_DRAIN_NODE = Action(
-    name="drain-node",
-    model=DrainNode,
-    lane="nodes",
-    alert_name="scale_nodes",
-    parameters=(_NODE, _BACK),
-    sentences={"node": _NO_NODE},
-    stoppable=frozenset({"plan", "drain"}),
-    summary="Move everything off a node, or give it back",
-    description="The node stays in the Swarm, drained, until it is given back. Refused where its tasks would not fit "
-    "elsewhere, as for a scale-down; given back where they do not move in `DRAIN_TIMEOUT`.",
-    example=("?node=ip-10-0-3-12&wait=300", ""),
-)
-_REPLACE_NODE = Action(
-    name="replace-node",
-    model=ReplaceNode,
-    lane="nodes",
-    alert_name="scale_nodes",
-    parameters=(_NODE,),
-    sentences={"node": _NO_NODE},
-    stoppable=frozenset({"plan", "drain", "terminate"}),
-    needs_backend=True,
-    summary="Replace a node by a new one",
-    description="Drains the node, terminates its instance without lowering the desired capacity, waits until the group "
-    "is complete again, then reschedules. One node less for as long as a boot takes.",
-    example=("?node=ip-10-0-3-12", ""),
-)
-_PAUSE = Action(
-    name="pause",
-    model=PauseScaling,
-    lane="none",
-    alert_name="scale_nodes",
-    parameters=(Parameter("for", "Seconds until it ends by itself. Without it: until resumed.", "7200"),),
-    summary="Let no node scale begin",
-    description="Node scales and replacements end as `skipped` meanwhile. What has begun goes on, and so do services. "
-    "The later of a pause and a resume counts, by when each was requested.",
-    example=("?for=7200&reason=maintenance", ""),
-)
-_RESUME = Action(
-    name="resume",
-    model=ResumeScaling,
-    lane="none",
-    alert_name="scale_nodes",
-    summary="End a pause",
-    description="Node scales begin again; those that were skipped are not made up for.",
-    example=("", ""),
-)
-_CANCEL = Action(
-    name="cancel",
-    model=CancelRequest,
-    lane="none",
-    alert_name="scale_nodes",
-    parameters=(Parameter("request", "The id of the request to stop.", "6f1c2a", place="path"),),
-    sentences={"request": Sentences("No request to cancel", "Incorrect request: {}, it can only be a request's id")},
-    path="/v1/requests/{id}/cancel",
-    summary="Stop another request",
-    description="One that waits for its turn ends as `skipped`. A scale-down that has terminated nothing is undone; a "
-    "scale-up ends its wait, and the capacity stays: both end as `failed`.",
-    example=("", ""),
-)
-
-_BY_NAME = {
-    action.name: action
-    for action in (
-        _SCALE_NODES,
-        _SCALE_SERVICE,
-        _RESCHEDULE_SERVICES,
-        _RESCHEDULE_SERVICE,
-        _DRAIN_NODE,
-        _REPLACE_NODE,
-        _PAUSE,
-        _RESUME,
-        _CANCEL,
-    )
-}
+_BY_NAME = {action.name: action for action in _ALL}
 ACTIONS: Mapping[str, Action] = MappingProxyType(_BY_NAME)
 """All actions by name."""

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -28,7 +28,8 @@ def status(context: Context, arguments: Namespace) -> Exit:
     """How everything stands."""
     client, output = context.client(), context.output
     if not arguments.watch:
-        _show_status(output, client.get(_STATUS).document)
+        found = client.get(_STATUS).document
+        _show(output, found, state.tables(found))
         return Exit.DONE
     if output.person:
         _live(context, client)
@@ -38,7 +39,7 @@ def status(context: Context, arguments: Namespace) -> Exit:
         if state.lasting(found) != before:
             if before is not None and not output.as_json:
                 output.raw("")
-            _show_status(output, found, line=True)
+            _show(output, found, state.tables(found), line=True)
         before = state.lasting(found)
     return Exit.DONE
 
@@ -70,33 +71,22 @@ def show(context: Context, arguments: Namespace) -> Exit:
         if not arguments.follow:
             raise Complaint(Exit.FAILED, text)
     elif not arguments.follow or record.get("state") in ENDS:
-        _show_record(output, record)
+        _show(output, record, records.tables(record))
         return ended(record) if arguments.follow else Exit.DONE
     follower = context.follower(client, arguments.timeout)
     record = follower.follow(arguments.id, "request" if record is None else records.what(record))
-    _show_record(output, record)
+    _show(output, record, records.tables(record))
     return ended(record)
 
 
-def _show_record(output: Output, record: records.Record) -> None:
+def _show(output: Output, document: Mapping[str, Any], tables: Iterable[Table], *, line: bool = False) -> None:
+    """A document as JSON, on one `line` where others follow; else its tables."""
     if output.as_json:
-        output.document(record)
+        output.document(document, line=line)
         return
-    for table in records.tables(record):
-        _titled(output, table)
-
-
-def _show_status(output: Output, found: state.Status, *, line: bool = False) -> None:
-    if output.as_json:
-        output.document(found, line=line)
-        return
-    for table in state.tables(found):
-        _titled(output, table)
-
-
-def _titled(output: Output, table: Table) -> None:
-    output.table(table)
-    output.line("")
+    for table in tables:
+        output.table(table)
+        output.line("")
 
 
 def _live(context: Context, client: Client) -> None:

@@ -10,7 +10,8 @@ from botocore.exceptions import ClientError
 from shared.errors import Refused, ScalerError
 from shared.settings import load
 from worker.adapters.doctor_aws import DoctorAws
-from worker.doctor.facts import Hook
+from worker.adapters.lifecycle_hooks import LifecycleHooks
+from worker.ports.hooks import LifecycleHook
 from worker.settings import WorkerSettings
 
 SETTINGS = load(
@@ -123,7 +124,9 @@ async def test_a_table_and_hooks_are_read_as_aws_describes_them() -> None:
     }
     facts = await doctor(lambda: described).table()
     assert (facts.key, facts.indexes, facts.expiry) == (("pk", "sk"), {}, None)
-    assert await doctor(lambda: described).hooks("workers") == [
-        Hook("a", launching=True, holds=timedelta(hours=1)),
-        Hook("b", launching=False, holds=timedelta(minutes=1), result="CONTINUE"),
+    hooks = await LifecycleHooks(Client(lambda: described), timedelta(seconds=1)).lifecycle_hooks("workers")
+    assert list(hooks) == [
+        LifecycleHook("a", "launch", timedelta(hours=1)),
+        LifecycleHook("b", "termination", timedelta(minutes=1)),
     ]
+    assert [hook.result for hook in hooks] == ["ABANDON", "CONTINUE"]

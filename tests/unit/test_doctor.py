@@ -13,12 +13,13 @@ from tests.e2e.test_bad_configuration import GOOD
 from worker.adapters.doctor_aws import ahead
 from worker.decisions.pools import NodePool, node_pools
 from worker.doctor.examination import Examination
-from worker.doctor.facts import Hook, TableFacts, Trial
+from worker.doctor.facts import TableFacts, Trial
 from worker.doctor.finding import Finding
 from worker.doctor.groups import group as judged_group
 from worker.doctor.groups import rebalancing
 from worker.doctor.nodes import nodes as judged_nodes
 from worker.doctor.storage import queues, table
+from worker.ports.hooks import LifecycleHook
 from worker.ports.scaling import Group, Instance, Phase
 from worker.ports.swarm import Node, SwarmIdentity
 from worker.settings import WorkerSettings
@@ -111,8 +112,8 @@ class TestGroups:
         assert findings[0].text.endswith("protected, from 0 to 5 worker nodes, 1 desired")
 
     def test_its_hooks_are_named_with_how_long_they_hold_and_what_comes_then(self) -> None:
-        launch = Hook("scaler-launch", launching=True, holds=timedelta(seconds=300), result="CONTINUE")
-        terminate = Hook("other", launching=False, holds=timedelta(hours=1))
+        launch = LifecycleHook("scaler-launch", "launch", timedelta(seconds=300), "CONTINUE")
+        terminate = LifecycleHook("other", "termination", timedelta(hours=1))
         text = " ".join(finding.text for finding in judged_group(pool(), GROUP, [launch, terminate], WAIT))
         assert "hooks: scaler-launch (launch, 300 s, then CONTINUE), other (terminate, 3600 s, then ABANDON)" in text
         assert "no lifecycle hooks" in " ".join(finding.text for finding in judged_group(pool(), GROUP, [], WAIT))
@@ -149,7 +150,7 @@ class TestGroups:
 
     @pytest.mark.parametrize(("launching", "problems"), [(True, 1), (False, 0)])
     def test_a_launch_hook_that_outlasts_the_wait_is_named(self, launching: bool, problems: int) -> None:
-        hook = Hook("slow", launching=launching, holds=timedelta(seconds=1001))
+        hook = LifecycleHook("slow", "launch" if launching else "termination", timedelta(seconds=1001))
         assert len(wrong(judged_group(pool(), GROUP, [hook], WAIT))) == problems
 
     def test_a_recommendation_that_no_group_would_follow_is_named_with_the_command(self) -> None:
@@ -211,8 +212,8 @@ class Aws:
         self._may("table")
         return TABLE
 
-    async def hooks(self, group: str) -> list[Hook]:
-        self._may(group)
+    async def lifecycle_hooks(self, name: str) -> list[LifecycleHook]:
+        self._may(name)
         return []
 
     async def clock_ahead(self) -> timedelta | None:

@@ -15,7 +15,7 @@ from shared.aws import calling
 from shared.errors import ScalerError
 from shared.table import OPEN_INDEX, Layout
 from worker.adapters.table import text
-from worker.doctor.facts import Hook, TableFacts, Trial
+from worker.doctor.facts import TableFacts, Trial
 from worker.settings import WorkerSettings
 
 _NEVER = "attribute_exists(pk) AND attribute_not_exists(pk)"
@@ -55,12 +55,6 @@ class DoctorAws:
             indexes={each["IndexName"]: _key(each) for each in found.get("LocalSecondaryIndexes") or []},
             expiry=expiry.get("AttributeName") if expires else None,
         )
-
-    async def hooks(self, group: str) -> Sequence[Hook]:
-        """A group's lifecycle hooks."""
-        async with calling("DescribeLifecycleHooks", self._limit):
-            answer = await self._autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=group)
-        return [_hook(each) for each in answer["LifecycleHooks"]]
 
     async def clock_ahead(self) -> timedelta | None:
         """By the Date of an answer, be it a refusal; while it was under way no clock is ahead."""
@@ -197,12 +191,3 @@ def ahead(date: str | None, began: datetime, ended: datetime) -> timedelta | Non
 def _key(described: Mapping[str, Any]) -> tuple[str, ...]:
     kinds = sorted(described.get("KeySchema", []), key=lambda each: str(each["KeyType"]))  # HASH, then RANGE
     return tuple(str(each["AttributeName"]) for each in kinds)
-
-
-def _hook(found: Mapping[str, Any]) -> Hook:
-    return Hook(
-        name=found["LifecycleHookName"],
-        launching=found.get("LifecycleTransition") == "autoscaling:EC2_INSTANCE_LAUNCHING",
-        holds=timedelta(seconds=found.get("HeartbeatTimeout", 3600)),
-        result=found.get("DefaultResult", "ABANDON"),
-    )

@@ -32,7 +32,12 @@ class LifecycleHooks:
         async with calling("DescribeLifecycleHooks", self._call_timeout):
             answer = await self._autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)
         return tuple(
-            LifecycleHook(each["LifecycleHookName"], transition, timedelta(seconds=each.get("HeartbeatTimeout", 3600)))
+            LifecycleHook(
+                each["LifecycleHookName"],
+                transition,
+                timedelta(seconds=each.get("HeartbeatTimeout", 3600)),
+                each.get("DefaultResult", "ABANDON"),
+            )
             for each in answer["LifecycleHooks"]
             if (transition := _TRANSITIONS.get(each["LifecycleTransition"])) is not None
         )

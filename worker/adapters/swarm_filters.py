@@ -12,11 +12,10 @@ from typing import Any
 from shared.errors import NotFound
 from worker.adapters.engine_api import Api
 from worker.adapters.swarm_json import services_of, tasks_of
-from worker.ports.swarm import Workload
+from worker.ports.swarm import OVER, Workload
 
 AT_ONCE = 200
 """So many ids in one filter: a proxy's buffer holds 16 KiB of a request's head (HAProxy's `tune.bufsize`)."""
-_OVER = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 
 Json = dict[str, Any]
 
@@ -30,7 +29,7 @@ def with_ids(api: Api, path: str, ids: Collection[str]) -> Iterator[Json]:
 def workload_of(api: Api, node_ids: Collection[str], service_ids: Collection[str]) -> Workload:
     """What concerns some nodes and some services: the nodes' tasks first, then the services', then the services."""
     there = tasks_of(_tasks(api, "node", "NodeID", node_ids))
-    wanted = {*service_ids, *(task.service_id for task in there if task.service_id and task.state not in _OVER)}
+    wanted = {*service_ids, *(task.service_id for task in there if task.service_id and task.state not in OVER)}
     of_services = tasks_of(_tasks(api, "service", "ServiceID", wanted))
     services = services_of(with_ids(api, "/services", wanted))
     newest = {task.id: task for task in chain(there, of_services)}

@@ -7,18 +7,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.decisions.placement import OVER, Placement
+from worker.decisions.placement import Placement
 from worker.decisions.reasons import Obstacle, Reason
 from worker.decisions.restarts import Refill, keeps, refill
-from worker.ports.swarm import Node, Service, Task
+from worker.ports.swarm import OVER, Node, Service, Task
 
 Slot = tuple[str, int]
 """Service id and slot: the place of one replica, whichever task fills it at a time."""
 
 MISSING = "missing"
 """Instead of a task's state: Swarm has made none for the slot."""
-
-_ENDING = frozenset({"shutdown", "remove"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +227,12 @@ def _unsettled(service: Service, slot: int, there: Sequence[Task], leaving: Coll
 
 def is_wanted(task: Task) -> bool:
     """Swarm means to have it running, or to run it to its end."""
-    return task.state not in OVER and task.desired not in _ENDING
+    return task.state not in OVER and not task.told_to_stop
 
 
 def is_moved(task: Task, known: Mapping[str, Service]) -> bool:
     """It has to run elsewhere where its node goes. `known`: services by id."""
-    return _lasts(task, known) and task.desired not in _ENDING
+    return _lasts(task, known) and not task.told_to_stop
 
 
 def _lasts(task: Task, known: Mapping[str, Service]) -> bool:

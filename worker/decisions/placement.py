@@ -13,10 +13,7 @@ from heapq import heapify, heappop, heapreplace
 
 from worker.decisions.constraints import Constraint, holding, parse
 from worker.decisions.room import Room
-from worker.ports.swarm import Node, Service, Task
-
-OVER = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
-"""States of tasks that hold nothing any more."""
+from worker.ports.swarm import OVER, Node, Service, Task
 
 
 class Placement:

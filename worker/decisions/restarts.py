@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import Enum
 
 from worker.decisions.reasons import Obstacle, Reason
-from worker.ports.swarm import MOVABLE_LABEL, Service, Task
+from worker.ports.swarm import MOVABLE_LABEL, OVER, Service, Task
 
 HISTORY = 5
 """So many tasks of a slot are kept, unless `docker swarm update --task-history-limit` says otherwise. Where so many
@@ -20,7 +20,6 @@ CLOCKS_APART = timedelta(seconds=60)
 """When a task began to run is told by its node's clock, when it was made by the manager's."""
 
 _JOBS = frozenset({"replicated-job", "global-job"})
-_OVER = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 
 
 class Refill(Enum):
@@ -115,7 +114,7 @@ def not_reschedulable(service: Service, tasks: Collection[Task]) -> str | None:
 
 def _finished(tasks: Sequence[Task]) -> bool:
     """Something completed, and nothing is on its way."""
-    going_on = any(task.state not in _OVER and task.desired not in {"shutdown", "remove"} for task in tasks)
+    going_on = any(task.state not in OVER and not task.told_to_stop for task in tasks)
     return not going_on and any(task.state == "complete" for task in tasks)
 
 

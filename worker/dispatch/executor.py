@@ -4,6 +4,7 @@ What may begin is `lanes`' business, what becomes of an error `outcomes`', what 
 """
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -100,9 +101,7 @@ class Executor:
 
 async def _until(event: asyncio.Event, timeout: float) -> None:
     """Return when the event is set, and clear it; or after so many seconds."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(timeout):
             await event.wait()
-    except TimeoutError:
-        pass
     event.clear()

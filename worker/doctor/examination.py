@@ -96,7 +96,7 @@ class Examination:
         for pool in node_pools(self.settings).values():
             try:
                 facts = await self.groups.describe(pool.group)
-                hooks = await self.aws.hooks(pool.group)
+                hooks = await self.groups.lifecycle_hooks(pool.group)
             except ScalerError as error:
                 variable = f"AWS_{pool.role.upper()}_ASG"
                 findings.append(wrong(f"{variable}: {_advised(error, f'{variable} must name a group of this region')}"))

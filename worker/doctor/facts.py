@@ -25,19 +25,6 @@ class TableFacts:
     """The attribute by which items expire; None: they do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hook:
-    """A lifecycle hook of a group."""
-
-    name: str
-    launching: bool
-    """Else it holds instances that are terminated."""
-    holds: timedelta
-    """So long, unless somebody completes it."""
-    result: str = "ABANDON"
-    """What becomes of the instance then: DefaultResult."""
-
-
 class Aws(Protocol):
     """AWS, as far as the worker's ports do not ask it."""
 
@@ -46,9 +33,6 @@ class Aws(Protocol):
 
     async def table(self) -> TableFacts:
         """The table."""
-
-    async def hooks(self, group: str) -> Sequence[Hook]:
-        """A group's lifecycle hooks."""
 
     async def clock_ahead(self) -> timedelta | None:
         """How far this machine's clock is ahead of AWS's, to a second or two. None: AWS does not say its time."""

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 from worker.decisions.matching import members
 from worker.decisions.pools import NodePool
-from worker.doctor.facts import Hook
 from worker.doctor.finding import Finding, judged, ok, wrong
+from worker.ports.hooks import LifecycleHook
 from worker.ports.scaling import Group, Phase
 
 
-def group(pool: NodePool, facts: Group, hooks: Sequence[Hook], longest_wait: timedelta) -> list[Finding]:
+def group(pool: NodePool, facts: Group, hooks: Sequence[LifecycleHook], longest_wait: timedelta) -> list[Finding]:
     """Bounds, protection, processes, hooks, and what its capacity counts."""
     low, high = _bounds(pool, facts)
     problems = [
@@ -41,16 +41,16 @@ def _named(facts: Group) -> str:
     return f"Auto Scaling group {facts.name}"
 
 
-def _hooks(hooks: Sequence[Hook]) -> str:
+def _hooks(hooks: Sequence[LifecycleHook]) -> str:
     """Who is told of arrivals and departures, and for how long AWS waits for him."""
     if not hooks:
         return "no lifecycle hooks; a departure is known when it has happened"
     return f"hooks: {', '.join(map(_hook, hooks))}"
 
 
-def _hook(hook: Hook) -> str:
-    way = "launch" if hook.launching else "terminate"
-    return f"{hook.name} ({way}, {hook.holds.total_seconds():.0f} s, then {hook.result})"
+def _hook(hook: LifecycleHook) -> str:
+    way = "launch" if hook.transition == "launch" else "terminate"
+    return f"{hook.name} ({way}, {hook.timeout.total_seconds():.0f} s, then {hook.result})"
 
 
 def _refreshed(facts: Group) -> list[Finding]:
@@ -104,11 +104,11 @@ def _suspended(facts: Group) -> list[str]:
     return [f"the process {name} is suspended; run: {command} {name}" for name in names]
 
 
-def _slow_hooks(hooks: Sequence[Hook], longest_wait: timedelta) -> list[str]:
+def _slow_hooks(hooks: Sequence[LifecycleHook], longest_wait: timedelta) -> list[str]:
     """A hook that may hold an instance for longer than anybody waits for its node."""
     return [
-        f"the launch hook {hook.name} may hold an instance for {hook.holds.total_seconds():.0f} s, and a request waits "
-        f"{longest_wait.total_seconds():.0f} s for its node: shorten it, or raise RESCHEDULE_TIMEOUT"
+        f"the launch hook {hook.name} may hold an instance for {hook.timeout.total_seconds():.0f} s, and a request "
+        f"waits {longest_wait.total_seconds():.0f} s for its node: shorten it, or raise RESCHEDULE_TIMEOUT"
         for hook in hooks
-        if hook.launching and hook.holds > longest_wait
+        if hook.transition == "launch" and hook.timeout > longest_wait
     ]

@@ -8,7 +8,7 @@ then it raises the group to the highest target, and the others find it raised.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 
 from shared.actions import ACTIONS
@@ -75,14 +75,12 @@ class Wave:
 
     async def gathered(self, request: OpenRequest) -> None:
         """Wait for those behind the request to be planned, for a bounded time. A lone one waits for nobody."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(MOST_SECONDS):
                 while self._others_come(request):
                     self._requests.moved.clear()
                     async with asyncio.timeout(NEXT_SECONDS):
                         await self._requests.moved.wait()
-        except TimeoutError:
-            return
 
     async def over(self, request: OpenRequest) -> None:
         """Wait until the wave that leaves no room for the request is raised, or has failed."""
@@ -90,11 +88,9 @@ class Wave:
         self.moved()
         try:
             while self.members(request):
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(TICK_SECONDS):
                         await self._requests.moved.wait()
-                except TimeoutError:
-                    pass
                 self._leadership.watchdog.heartbeat(request.id)
                 self._requests.moved.clear()
         finally:

@@ -9,6 +9,7 @@ What the holder does with the lease, and what a standby must be able to do befor
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Protocol
@@ -130,11 +131,9 @@ class Lease:
             if left <= 0:
                 raise LeaseLost("the lease could not be renewed in time")
             self._renewed.clear()
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._renewed.wait()
-            except TimeoutError:
-                continue
 
     async def _renew(self, held: HeldLease) -> None:
         sent = self._clock.uptime()

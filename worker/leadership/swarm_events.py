@@ -5,6 +5,7 @@ wait. Events say only that something changed; after a break of the subscription 
 """
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -47,11 +48,9 @@ class SwarmEvents:
         """Return when the Swarm has changed since that generation, or after so many seconds."""
         if self._generation != generation:
             return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(max(timeout, SHORTEST_SECONDS)):
                 await self._changed.wait()
-        except TimeoutError:
-            return
 
     def check_now(self) -> None:
         """A call to the Swarm has failed: see now whether it is still there."""
@@ -90,11 +89,9 @@ class SwarmEvents:
 
     async def _until_next_check(self) -> None:
         self._check_wanted.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._check_seconds):
                 await self._check_wanted.wait()
-        except TimeoutError:
-            return
 
     def _announce(self) -> None:
         self._generation += 1

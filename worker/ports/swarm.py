@@ -139,6 +139,8 @@ class Task:
         return self.desired in {"shutdown", "remove"}
 
 
+OVER = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
+"""States of tasks that hold nothing any more."""
 _ALIVE = frozenset({"assigned", "accepted", "preparing", "ready", "starting", "running"})
 
 

@@ -6,6 +6,7 @@ minutes after their request has ended. Requests take turns; the notices of one r
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -119,12 +120,10 @@ class Outbox:
         if busy and self._failures:
             await asyncio.sleep(PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS)) - 1])
             return
-        try:
+        with suppress(TimeoutError):
             # Busy, though nothing failed: flows are about to write down what was taken.
             async with asyncio.timeout(PAUSES_SECONDS[0] if busy else None):
                 await self._due.wait()
-        except TimeoutError:
-            return
 
     async def _serve_unrecorded(self) -> None:
         while self._unrecorded:
