@@ -1,6 +1,7 @@
 """The POSTs: reading what is asked for, queueing it, and answering, with the outcome where the caller waits for it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 from uuid import uuid4
@@ -9,10 +10,11 @@ import structlog
 from sanic import HTTPResponse, Request
 from sanic.exceptions import NotFound, SanicException
 
-from ingest import bodies, existing
+from ingest import existing
 from ingest.answers import answer
 from ingest.auth import Gate
 from ingest.bad_requests import BadRequests
+from ingest.bodies import Bodies
 from ingest.caller import Caller
 from ingest.headers import header
 from ingest.metrics import Metrics
@@ -35,41 +37,31 @@ _CODES = {State.SUCCEEDED: 200, State.SKIPPED: 200, State.FAILED: 500}
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class Posts:
     """The ways to ask for something."""
 
-    def __init__(
-        self,
-        settings: IngestSettings,
-        inbox: Inbox,
-        journal: Journal,
-        outcomes: Outcomes,
-        bad_requests: BadRequests,
-        clock: Clock,
-        gate: Gate,
-        counted: Metrics,
-    ) -> None:
-        self._settings = settings
-        self._inbox = inbox
-        self._journal = journal
-        self._outcomes = outcomes
-        self._bad_requests = bad_requests
-        self._clock = clock
-        self._gate = gate
-        self._counted = counted
-        self._bodies = bodies.Bodies()
+    settings: IngestSettings
+    inbox: Inbox
+    journal: Journal
+    outcomes: Outcomes
+    bad_requests: BadRequests
+    clock: Clock
+    gate: Gate
+    counted: Metrics
+    bodies: Bodies = field(default_factory=Bodies)
 
     async def post(self, action: Action, prefix: str, request: Request, **in_path: str) -> HTTPResponse:
         """Queue what is asked for. `in_path`: the id of the request that it is about, if it is about one."""
-        if action.needs_backend and self._settings.node_scaler_backend == "none":
+        if action.needs_backend and self.settings.node_scaler_backend == "none":
             raise NotFound("Node scaling is switched off (NODE_SCALER_BACKEND is none)")
-        body = await self._bodies.read(_chunks(request), request.headers.getone("content-length", None))
+        body = await self.bodies.read(_chunks(request), request.headers.getone("content-length", None))
         try:
             return await self._accept(action, prefix, request, body, in_path.get("request_id"))
         except InvalidRequest as error:
             _log.info("request_refused", action=action.name, reason=str(error))
-            self._counted.refused(action.name)
-            await self._bad_requests.tell(action, str(error))
+            self.counted.refused(action.name)
+            await self.bad_requests.tell(action, str(error))
             raise InvalidRequest(str(error), field=error.field, hint=_hint(action, error)) from error
 
     async def _accept(
@@ -81,29 +73,29 @@ class Posts:
         post = Post(
             action=action, query=query, body=body, idempotency_key=key, caller=self._caller(request), about=about
         )
-        message = translate(post, request_id, self._clock.now())
+        message = translate(post, request_id, self.clock.now())
         if isinstance(message, Ignored):
             _log.info("delivery_ignored", action=action.name, reason=message.reason)
             return answer(200, f"Ignored: {message.reason}")
         if about is not None:
-            await existing.check(self._journal, about)
-        wait = longest_wait(query, request.headers.getall("prefer", []), self._settings.default_wait)
+            await existing.check(self.journal, about)
+        wait = longest_wait(query, request.headers.getall("prefer", []), self.settings.default_wait)
         await self._send(message)
-        outcome = await self._outcomes.outcome(request_id, wait) if wait else None
+        outcome = await self.outcomes.outcome(request_id, wait) if wait else None
         return _outcome_answer(request_id, f"{prefix}/v1/requests/{request_id}", outcome)
 
     def _caller(self, request: Request) -> Caller:
         return Caller(
             address=request.ip,
             forwarded_for=header(request, "x-forwarded-for"),
-            user=self._gate.user(header(request, "authorization")),
+            user=self.gate.user(header(request, "authorization")),
         )
 
     async def _send(self, message: dict[str, object]) -> None:
         try:
-            await self._inbox.send(message)
+            await self.inbox.send(message)
         except ScalerError as error:
-            self._counted.not_queued()
+            self.counted.not_queued()
             _log.error("request_not_queued", request=message["id"], action=message["action"], error=str(error))
             text = f"The request may not have been queued, repeat it (with an Idempotency-Key): {error}"
             raise SanicException(text, status_code=503, quiet=True) from error

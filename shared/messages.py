@@ -15,28 +15,9 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from shared.action import Action, Request
-from shared.actions import ACTIONS, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
+from shared.actions import ACTIONS
 from shared.errors import InvalidRequest
-from shared.fields import MAX_BY, MAX_ID_BYTES, Direction, Key, Role, shown
-
-__all__ = [
-    "ACTIONS",
-    "MAX_BY",
-    "MAX_ID_BYTES",
-    "MAX_REQUEST_BYTES",
-    "Action",
-    "Direction",
-    "Key",
-    "Request",
-    "RescheduleService",
-    "RescheduleServices",
-    "Role",
-    "ScaleNodes",
-    "ScaleService",
-    "parse_body",
-    "parse_object",
-    "parse_request",
-]
+from shared.fields import shown
 
 MAX_REQUEST_BYTES = 64 * 1024
 """A request is written into one DynamoDB item (400 KB at most) beside its history; a real one is under 1 KB."""

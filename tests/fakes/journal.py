@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.clock import Clock
 from shared.errors import Refused, Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import Record
 from shared.status import Heartbeat, Status, packed, unpacked
 from shared.table import Layout, record_of

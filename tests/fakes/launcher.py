@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from shared.messages import Role
+from shared.fields import Role
 from tests.fakes.groups import InMemoryGroups
 from tests.fakes.swarm import InMemorySwarm
 from worker.ports.scaling import Instance

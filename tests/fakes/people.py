@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from infra.local.engine.model import Role as EngineRole
-from shared.messages import Role
+from shared.fields import Role
 from tests.fakes.swarm import InMemorySwarm
 
 

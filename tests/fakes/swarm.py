@@ -13,7 +13,7 @@ from infra.local.engine.feed import ServiceChanged
 from infra.local.engine.identity import Identities
 from infra.local.engine.model import Availability as EngineAvailability
 from infra.local.engine.model import TaskState
-from shared.messages import Role
+from shared.fields import Role
 from tests.fakes.clock import START
 from tests.fakes.cluster import Cluster
 from tests.fakes.engine import InProcessEngine

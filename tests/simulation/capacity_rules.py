@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from shared.messages import Role
+from shared.fields import Role
 from tests.simulation.cloud import ROLES
 from tests.simulation.evidence import Effect
 from tests.simulation.hindsight import LAG_SECONDS

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from infra.local.scaling.lifecycle import Outcome as HoldOutcome
 from shared.clock import Clock
-from shared.messages import Role
+from shared.fields import Role
 from tests.fakes.groups import GroupState, InMemoryGroups
 from tests.fakes.hooks import Hooks
 from tests.fakes.swarm import InMemorySwarm

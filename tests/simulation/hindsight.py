@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import Record, State
 from tests.simulation.cloud import ROLES
 

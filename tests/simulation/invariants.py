@@ -6,7 +6,7 @@ between the worker's last look and the arrival of its call), the exception stand
 
 from typing import TYPE_CHECKING
 
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import Record, State
 from tests.fakes.swarm import wanted
 from tests.simulation.capacity_rules import CapacityRules

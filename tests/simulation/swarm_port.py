@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Self
 
 from shared.errors import Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from tests.simulation.cloud import at_once
 from tests.simulation.network import Call
 from tests.simulation.port import Port, carried

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages import Direction, Role
+from shared.fields import Direction, Role
 from tests.unit.build import group, settings
 from worker.decisions.bounds import AtBound, Limits, Target, node_limits, service_limits, target
 from worker.decisions.pools import node_pools

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from ingest.metrics import Metrics as IngestMetrics
 from rules.metrics import Metrics as RulesMetrics
 from shared import __version__
+from shared.actions import ACTIONS
 from shared.errors import Unavailable
-from shared.messages import ACTIONS
 from shared.records import Record, State, Step
 from shared.status import GroupStatus, NodeStatus, Obstacle, PauseStatus, Status
 from worker.decisions.reasons import Reason

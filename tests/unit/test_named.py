@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from shared.messages import Role
+from shared.fields import Role
 from tests.unit.build import CPU, group, host, instance, manager, node, service, task
 from worker.decisions.named import Named, find, keeps
 from worker.decisions.reasons import Reason

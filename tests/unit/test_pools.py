@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.messages import Direction, Role
+from shared.fields import Direction, Role
 from tests.unit.build import settings
 from worker.decisions.pools import Tunable, node_pools, replica_tunables
 

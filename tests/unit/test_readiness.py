@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.messages import Role
+from shared.fields import Role
 from tests.unit.build import JOIN_TIMEOUT, NOW, ago, group, instance, manager, node
 from worker.decisions.readiness import Expectation, Progress, excluded_names, expect, progress, ready_nodes, up_count
 from worker.ports.scaling import Group, Instance, Phase

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import requests
 from docker import APIClient
@@ -44,7 +44,7 @@ class _Client(APIClient):
 
 
 class Engine:
-    """The way to one engine. Close it with `aclose`, or use it as an asynchronous context manager."""
+    """The way to one engine. Close it with `aclose`."""
 
     def __init__(self, address: EngineAddress, call_timeout: timedelta) -> None:
         self._address = address
@@ -82,12 +82,6 @@ class Engine:
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         while self._clients:
             self._clients.pop().close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def _work(self, work: Callable[[Api], T], limit: CallLimit) -> T:
         try:

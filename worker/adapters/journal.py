@@ -14,7 +14,7 @@ import structlog
 
 from shared.clock import Clock, parse_rfc3339, rfc3339
 from shared.errors import Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from shared.pause import SORT, Pause
 from shared.records import Record
 from shared.status import Heartbeat, Status, packed

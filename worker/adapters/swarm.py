@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from shared.errors import NotFound, Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from worker.adapters.engine import Engine
 from worker.adapters.engine_address import EngineAddress
 from worker.adapters.engine_api import Api, OutOfSequence

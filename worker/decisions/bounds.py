@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.messages import MAX_BY, Direction
+from shared.fields import MAX_BY, Direction
 from worker.decisions.pools import NodePool, Tunable, replica_tunables
 from worker.ports.scaling import Group
 from worker.settings import WorkerSettings

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from shared.messages import Role
+from shared.fields import Role
 from shared.status import LONGEST_SENTENCE, MOST_REASONS, GroupStatus, NodeStatus, Obstacle
 from worker.decisions.bounds import node_limits
 from worker.decisions.matching import claimants, members

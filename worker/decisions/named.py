@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 
-from shared.fields import shown
-from shared.messages import Role
+from shared.fields import Role, shown
 from worker.decisions.displacement import Departures
 from worker.decisions.matching import INSTANCE_LABEL, claimants, dispute, disputed, matched
 from worker.decisions.reasons import Obstacle, Reason

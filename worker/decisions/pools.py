@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.messages import Direction, Role
+from shared.fields import Direction, Role
 from worker.settings import WorkerSettings
 
 

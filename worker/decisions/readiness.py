@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Self
 
 from shared.documents import Document
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.matching import INSTANCE_LABEL, claimants, dispute, disputed, matched, members
 from worker.ports.scaling import Group, Instance
 from worker.ports.swarm import Node

@@ -41,11 +41,6 @@ class Verdict:
         """Whether a scale-down could take it now."""
         return not self.obstacles
 
-    @property
-    def codes(self) -> tuple[str, ...]:
-        """The codes of the obstacles, each once."""
-        return tuple(dict.fromkeys(str(each.reason) for each in self.obstacles))
-
 
 def verdicts(snapshot: Snapshot, of_pool: Sequence[Obstacle] = ()) -> tuple[Verdict, ...]:
     """Of each member of the group, and of each node of the type that is none; by name.

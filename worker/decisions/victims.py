@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.choice import Search
 from worker.decisions.costs import Costs, Order
 from worker.decisions.displacement import Departures, movable

@@ -29,8 +29,8 @@ class Known:
     outbox: Outbox
     lease: Lease
     held: HeldLease
-    newest: Callable[[], Status | None]
-    """The newest status document."""
+    status: Callable[[], Status | None]
+    """The newest status document; None before the first."""
 
     def oldest_age(self) -> timedelta:
         """Zero without one."""
@@ -66,10 +66,6 @@ class Known:
                 yield role, "up", memory.up_ended_at + cooldowns["up"]
             if memory.down_ended_at is not None and cooldowns["down"]:
                 yield role, "down", memory.down_ended_at + cooldowns["down"]
-
-    def status(self) -> Status | None:
-        """The newest document."""
-        return self.newest()
 
 
 def reason(request: OpenRequest) -> str | None:

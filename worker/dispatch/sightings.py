@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from shared.errors import Refused, Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from shared.status import GroupStatus, NodeStatus, Trouble
 from worker.decisions.bounds import node_limits
 from worker.decisions.inventory import Judged, group_status, node_statuses

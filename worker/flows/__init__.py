@@ -9,7 +9,7 @@ from worker.flows.capacity import CapacityView
 from worker.flows.down import ScaleDown
 from worker.flows.drain_node import DrainNode
 from worker.flows.dry_run import DryRun
-from worker.flows.flow import Context, Flow
+from worker.flows.flow import Context, Flow, UnknownAction
 from worker.flows.gone import NodeGone
 from worker.flows.joining import NodeJoining
 from worker.flows.leaving import NodeLeaving
@@ -20,7 +20,6 @@ from worker.flows.reschedule import Reschedule
 from worker.flows.rollout import Rescheduler
 from worker.flows.scheduled import ScheduledChange
 from worker.flows.shared_look import SharedLook
-from worker.flows.unknown import UnknownAction
 from worker.flows.up import ScaleUp
 from worker.flows.wave import Wave
 from worker.leadership.period import Leadership

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from shared.errors import Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.preflight import EVER
 from worker.flows.nodes import group_name, node_type
 from worker.leadership.deadline import Deadline

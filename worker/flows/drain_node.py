@@ -7,7 +7,7 @@ results of its pool, so that it can be given back as it was, and people be told 
 from collections.abc import Mapping
 
 from shared.errors import NotFound
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import State
 from worker.decisions.reasons import Reason
 from worker.errors import GaveUp, Revised

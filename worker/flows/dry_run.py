@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from shared.actions import ACTIONS
-from shared.messages import Role
+from shared.fields import Role
 from shared.pause import Pause
 from shared.records import State
 from worker.errors import GaveUp

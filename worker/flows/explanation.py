@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from shared.errors import Refused, Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.displacement import Departures
 from worker.decisions.matching import matched
 from worker.decisions.preflight import EVER

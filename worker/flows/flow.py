@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from shared.records import State
+from worker.errors import GaveUp
 from worker.leadership.period import Leadership
 from worker.requests.open_requests import OpenRequests
 from worker.requests.request import OpenRequest
@@ -52,3 +54,22 @@ class ContextFlow:
     def retry_budget(self, _request: OpenRequest) -> timedelta:
         """RESCHEDULE_TIMEOUT, whichever the step; a flow that has more or less patience says so."""
         return self._leadership.settings.reschedule_timeout
+
+
+class UnknownAction:
+    """Of an action that this version of the worker does not know: a newer worker had made the record."""
+
+    async def step(self, request: OpenRequest) -> None:
+        """Raises GaveUp."""
+        raise GaveUp(
+            f"This version of the worker does not know the action {request.record.action}. Update the workers, then "
+            "repeat the request"
+        )
+
+    async def give_up(self, request: OpenRequest, reason: str) -> None:
+        """End it."""
+        await request.end(State.FAILED, reason)
+
+    def retry_budget(self, _request: OpenRequest) -> timedelta:
+        """Nothing is tried."""
+        return timedelta()

@@ -7,7 +7,7 @@ open request takes away is left to that request.
 from collections.abc import Sequence
 from functools import partial
 
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import State
 from worker.decisions.matching import INSTANCE_LABEL
 from worker.flows.flow import ContextFlow

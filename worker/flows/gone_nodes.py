@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from shared.errors import Refused
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.matching import owners, remembered
 from worker.flows.nodes import node_type
 from worker.leadership.period import Leadership

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.errors import Refused, Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import State
 from worker.decisions.matching import claimants, matched
 from worker.decisions.readiness import serves

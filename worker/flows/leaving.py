@@ -232,7 +232,7 @@ class NodeLeaving(ContextFlow):
         leader_id = LeavingPlan.parse(request.record.plan).joins or ""
 
         async def worked() -> bool | None:
-            leader = self._context.requests.find(leader_id)
+            leader = self._context.requests.get(leader_id)
             return leader is None or leader.ended or leader.record.step == "remove" or None
 
         async with kept(self._leadership, request):

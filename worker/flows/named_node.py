@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.alertmanager import Alert, Status
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import State
 from worker.decisions.displacement import movable
 from worker.decisions.named import Named, find, keeps

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import cast
 
 from shared.errors import Refused
-from shared.messages import Direction, Role
+from shared.fields import Direction, Role
 from shared.records import State
 from worker.decisions.bounds import AtBound
 from worker.flows.flow import ContextFlow

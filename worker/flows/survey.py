@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from shared.at_once import AtOnce
 from shared.errors import NotFound
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.bounds import Limits, node_limits
 from worker.decisions.preflight import EVER
 from worker.decisions.victims import Snapshot

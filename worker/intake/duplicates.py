@@ -7,7 +7,7 @@ request itself is no duplicate: the item had been written, and only the answer w
 from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.messages import Request
+from shared.action import Request
 from shared.records import Record
 from worker.ports.storage import Journal
 

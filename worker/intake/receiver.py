@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from shared.action import Request
 from shared.errors import InvalidRequest, Refused, Unavailable
-from shared.messages import Request
 from shared.records import Record
 from worker.errors import error_boundary
 from worker.intake.duplicates import first_request, key_of

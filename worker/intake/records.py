@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import ValidationError
 
+from shared.action import Request
 from shared.errors import InvalidRequest
-from shared.messages import Request, parse_body, parse_request
+from shared.messages import parse_body, parse_request
 from shared.records import Record, State
 from worker.intake import autoscaling, eventbridge, sns
 from worker.intake.envelope import Envelope, Event
@@ -40,6 +42,7 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
     """The record of a request that was just received."""
     # SQS's own time counts where a caller's clock runs ahead of it.
     requested = min(request.requested_at or message.sent_at, message.sent_at).astimezone(UTC)
+    about: dict[str, Any] = {name: getattr(request, name, None) for name in ("scale", "type", "by", "service", "node")}
     return Record(
         id=request.id or envelope.fallback_id,
         action=request.action,
@@ -47,11 +50,7 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
         received_at=now,
         source=request.source or envelope.source,
         request=envelope.body,
-        scale=getattr(request, "scale", None),
-        type=getattr(request, "type", None),
-        by=getattr(request, "by", None),
-        service=getattr(request, "service", None),
-        node=getattr(request, "node", None),
+        **about,
         asked_by=request.asked_by,
         reason=request.reason,
         dry_run=request.dry_run is True,

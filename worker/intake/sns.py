@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from shared.errors import InvalidRequest
-from shared.messages import MAX_ID_BYTES, parse_body
+from shared.fields import MAX_ID_BYTES
+from shared.messages import parse_body
 from worker.intake.envelope import Envelope
 from worker.ports.queue import Message
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import Record
 from shared.status import Heartbeat, Status
 from worker.leadership.lease import HeldLease, Lease

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.messages import Role
+from shared.fields import Role
 from worker.ports.storage import GroupMemory, Journal
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared.clock import Clock
-from shared.messages import Role
+from shared.fields import Role
 from worker.decisions.pools import NodePool
 from worker.leadership.deadline import Deadline
 from worker.leadership.memory import Memory

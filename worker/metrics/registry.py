@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram, Summary
 
 from shared import metrics
-from shared.messages import ACTIONS
+from shared.actions import ACTIONS
 from shared.records import Record, State
 from worker.metrics.calls import Calls
 from worker.metrics.leader import Leader, Leading

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.errors import Unavailable
-from shared.messages import Role
+from shared.fields import Role
 from shared.pause import Pause
 from shared.records import Record
 from shared.status import Heartbeat, Status

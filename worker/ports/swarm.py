@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from shared.messages import Role
+from shared.fields import Role
 
 Availability = Literal["active", "pause", "drain"]
 

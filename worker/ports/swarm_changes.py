@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.messages import Role
+from shared.fields import Role
 from worker.ports.swarm import Availability
 
 REQUEST_LABEL = "com.df.scaler.request"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.clock import Clock
-from shared.messages import Role
+from shared.fields import Role
 from shared.records import Record, State
 from worker.ports.storage import Journal
 from worker.requests.dry_run import DryRequest
@@ -100,10 +100,6 @@ class OpenRequests:
             if (request.record.action, request.record.scale, request.record.type) == ("scale-nodes", "up", node_type)
             and not request.record.dry_run
         ]
-
-    def find(self, request_id: str) -> OpenRequest | None:
-        """A request in hand. None: it is not, or was settled."""
-        return self._requests.get(request_id)
 
     def about(self, instance_id: str, but: OpenRequest | None = None) -> OpenRequest | None:
         """An open request that names an instance, and is not that one: one that runs rather than one that waits."""

@@ -24,8 +24,7 @@ from worker.requests import steering
 from worker.requests.interruption import Interruption
 from worker.requests.notices import signed
 from worker.requests.outbox import OFFERED_FOR, Outbox, parsed
-from worker.requests.waiting import Waiting
-from worker.requests.waits import Waits
+from worker.requests.waits import Waiting, Waits
 
 log = structlog.get_logger()
 

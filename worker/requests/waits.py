@@ -1,23 +1,67 @@
 """The waits of an open request: what it waits for at the moment, and who does not answer, so that a step is repeated.
 
-What one wait is, as records show it, stands in `waiting`; whether a wait may be interrupted is left to the request.
+Whether a wait may be interrupted is left to the request.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
-from shared.clock import Clock
+from shared.clock import Clock, parse_rfc3339, rfc3339
 from shared.errors import Unavailable
 from worker.requests import notices
-from worker.requests.waiting import Waiting
 
 SETTLED_SECONDS = 3.0
 """A wait that lasts so long is worth a write of its own."""
 QUIET_SECONDS = 20.0
 """After so long without another error what was away is there again: longer than a call and the pause after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One wait."""
+
+    what: str
+    since: datetime
+    until: datetime | None = None
+    """When the request gives up, where that is known."""
+    behind: str | None = None
+    """The id of the request that has to end first."""
+    last_error: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "what": self.what,
+            "since": rfc3339(self.since),
+            "until": None if self.until is None else rfc3339(self.until),
+            "behind": self.behind,
+            "last_error": self.last_error,
+        }
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any] | None) -> Self | None:
+        """The reverse of `document`. None also for what another version has written, and this one cannot read."""
+        try:
+            if document is None:
+                return None
+            until = document["until"]
+            return cls(
+                document["what"],
+                parse_rfc3339(document["since"]),
+                None if until is None else parse_rfc3339(until),
+                document["behind"],
+                document["last_error"],
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def differs(self, other: "Waiting | None") -> bool:
+        """Whether people should see another wait. Each new error of the same trouble is none."""
+        return other is None or {**self.document(), "last_error": None} != {**other.document(), "last_error": None}
 
 
 class Waits:

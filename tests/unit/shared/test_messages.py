@@ -9,19 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.actions import ACTIONS, RescheduleService, RescheduleServices, ScaleNodes, ScaleService
 from shared.errors import InvalidRequest
-from shared.messages import (
-    ACTIONS,
-    MAX_BY,
-    MAX_REQUEST_BYTES,
-    RescheduleService,
-    RescheduleServices,
-    ScaleNodes,
-    ScaleService,
-    parse_body,
-    parse_object,
-    parse_request,
-)
+from shared.fields import MAX_BY
+from shared.messages import MAX_REQUEST_BYTES, parse_body, parse_object, parse_request
 
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10)),
