@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -107,16 +106,16 @@ class _Bench:
         """What a person waits for, and Alertmanager."""
         for _ in range(ROUNDS):
             posted = time.time()
-            record = await self._ended(PATH, _UP)
+            record = await ended(self._eyes, PATH, _UP)
             self._note_up(record, posted)
             posted = time.time()
-            record = await self._ended(PATH, CURL)
-            (changed,) = self._changes(posted)
+            record = await ended(self._eyes, PATH, CURL)
+            (changed,) = changes(self._eyes, posted)
             self._figures.note("scale down: POST to the instance terminated", changed - posted)
             self._figures.note("scale down: POST to the end", moment(record["ended_at"]) - posted)
 
     def _note_up(self, record: dict[str, Any], posted: float) -> None:
-        (changed,) = self._changes(posted)
+        (changed,) = changes(self._eyes, posted)
         began = next(moment(step["started_at"]) for step in record["steps"] if step["name"] == "reschedule")
         ready = max(node.meta.created_ns for node in self._environment.swarm.store.nodes.values()) / 1e9
         self._figures.note("scale up: POST to desired capacity raised", changed - posted)
@@ -138,19 +137,21 @@ class _Bench:
 
     async def _beside_one(self, what: str) -> None:
         posted = time.time()
-        record = await self._ended(PATH, _UP)
+        record = await ended(self._eyes, PATH, _UP)
         one = moment(record["ended_at"]) - posted
-        await self._ended(PATH, CURL)
+        await ended(self._eyes, PATH, CURL)
         self._figures.note(what, await self._burst() / one, unit="x")
 
     async def _burst(self) -> float:
         """Seconds until the last has ended; then as many nodes less. Notes what it took of AWS, and of the Swarm."""
         posted = time.time()
-        records = await asyncio.gather(*(self._ended(PATH, _UP) for _ in range(BURST)))
-        self._figures.note(f"{BURST} scale-ups at once: changes of the capacity", len(self._changes(posted)), unit="")
+        records = await asyncio.gather(*(ended(self._eyes, PATH, _UP) for _ in range(BURST)))
+        self._figures.note(
+            f"{BURST} scale-ups at once: changes of the capacity", len(changes(self._eyes, posted)), unit=""
+        )
         rollouts = {record["plan"]["reschedule"]["stamp"] for record in records}
         self._figures.note(f"{BURST} scale-ups at once: reschedulings", len(rollouts), unit="")
-        await self._ended(PATH.replace("by=1", f"by={BURST}"), CURL)
+        await ended(self._eyes, PATH.replace("by=1", f"by={BURST}"), CURL)
         return max(moment(record["ended_at"]) for record in records) - posted
 
     async def service(self) -> None:
@@ -159,7 +160,7 @@ class _Bench:
         for number in range(SCALES):
             direction = ("up", "down")[number % 2]
             posted = time.time()
-            record = await self._ended(f"/v1/scale-service?service=scaled&scale={direction}&by=1", b"")
+            record = await ended(self._eyes, f"/v1/scale-service?service=scaled&scale={direction}&by=1", b"")
             self._figures.note("service scale: POST to the end", moment(record["ended_at"]) - posted)
 
     async def services(self) -> None:
@@ -169,7 +170,7 @@ class _Bench:
         for name in names:
             self._environment.swarm.control.create_service(service(name, 1, label="true"))
         posted = time.time()
-        record = await self._ended("/v1/reschedule-services", b"")
+        record = await ended(self._eyes, "/v1/reschedule-services", b"")
         self._figures.note(f"{SERVICES} services rescheduled", moment(record["ended_at"]) - posted)
         for name in names:
             self._environment.swarm.control.remove_service(name)
@@ -214,12 +215,6 @@ class _Bench:
             taken.append(time.monotonic() - began)
             if status != expected:
                 raise WentWrong(f"POST {path}: {status} {answer}")
-
-    async def _ended(self, path: str, body: bytes) -> dict[str, Any]:
-        return await ended(self._eyes, path, body)
-
-    def _changes(self, since: float) -> Sequence[float]:
-        return changes(self._eyes, since)
 
     async def _active(self) -> Child:
         return await eventually(self._environment.services.active_worker, "an active worker")

@@ -25,7 +25,7 @@ from infra.local.facts import Eyes
 from infra.local.stage import ActScene, Scene, Stage
 from infra.local.surroundings import FOLDER, boot_delay, shield
 from infra.local.terminal import log_to, run
-from infra.local.verdict import Act, Check, Departure, checks, departure_checks
+from infra.local.verdict import Act, Departure, checks, departure_checks
 
 PATH: Final = "/v1/scale-nodes?by=1&type=worker"
 WEBHOOK: Final = Path(__file__).with_name("payloads") / "tutorial_firing.json"
@@ -164,16 +164,13 @@ def _report(console: Console, acts: Sequence[Timed], departure: Departure | None
         console.print(_told(departure))
         console.print()
     for act, check in wrong:
-        console.print(_complaint(act, check), soft_wrap=True)
+        complaint = Text.assemble(("OFF  ", "bold red"), f"{act}: {check.name}: {check.problem}")
+        console.print(complaint, soft_wrap=True)
     if wrong:
         console.print(f"{len(wrong)} of {len(found)} checks failed. The logs: {FOLDER / 'demo' / 'logs'}")
         return 1
     console.print(f"All {len(found)} checks against the contract hold. {seconds:.1f} s after set-up.")
     return 0
-
-
-def _complaint(act: str, check: Check) -> Text:
-    return Text.assemble(("OFF  ", "bold red"), f"{act}: {check.name}: {check.problem}")
 
 
 def _told(departure: Departure) -> Table:

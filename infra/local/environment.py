@@ -67,10 +67,6 @@ Say = Callable[[str], None]
 Greet = Callable[["Environment"], Awaitable[None]]
 
 
-async def _silently(_environment: Environment) -> None:
-    """Nobody is greeted."""
-
-
 class Environment:
     """Enter it once, in the task that leaves it."""
 
@@ -85,7 +81,7 @@ class Environment:
         workers: int = 2,
         nodes: int = WORKERS.desired,
         say: Say = lambda _line: None,
-        greet: Greet = _silently,
+        greet: Greet | None = None,
     ) -> None:
         """`environ`: where the services' settings, ports and BOOT_DELAY come from; by default our own environment.
 
@@ -148,7 +144,8 @@ class Environment:
         self._say(f"One ingest, {self._workers} workers")
         await self._start_neighbours()
         await self._start_services()
-        await self._greet(self)
+        if self._greet is not None:
+            await self._greet(self)
         self._exits.enter_context(told(self.folder, self.variables))
 
     def _claim_folder(self) -> None:
@@ -189,17 +186,16 @@ class Environment:
         launcher = Launcher(session, _GROUPS, machines, self.boot, self.aws.instance_changes)
         await self._exits.enter_async_context(launcher.following())
         expected = MANAGERS.desired + self._size.desired
-        await self._until(lambda: self._ready_nodes() == expected, "The Swarm")
-
-    def _ready_nodes(self) -> int:
-        return sum(1 for node in self.swarm.nodes if node.state is NodeState.READY)
+        await self._until(
+            lambda: sum(node.state is NodeState.READY for node in self.swarm.nodes) == expected, "The Swarm"
+        )
 
     async def _start_demo(self) -> None:
         self.swarm.control.create_service(dict(DEMO))
-        await self._until(lambda: self._running_tasks() == REPLICAS, "The service demo")
-
-    def _running_tasks(self) -> int:
-        return sum(len(self.swarm.running_on(node.id)) for node in self.swarm.nodes)
+        await self._until(
+            lambda: sum(len(self.swarm.running_on(node.id)) for node in self.swarm.nodes) == REPLICAS,
+            "The service demo",
+        )
 
     async def _start_neighbours(self) -> None:
         control = Control(self.boot, self.aws.knobs, self.swarm, self.receiver)

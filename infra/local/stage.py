@@ -46,12 +46,25 @@ class Scene:
         return Scene(self.seconds, self.cluster, acts, list(self.messages))
 
     def picture(self, height: int, width: int) -> RenderableType:
-        """Nodes, steps and notifications."""
-        return picture(self, height, width)
+        """Nodes, steps and notifications, in as many lines as there are."""
+        nodes, steps = _nodes(self, width), _steps(self.acts)
+        title = self.acts[-1].title if self.acts else ""
+        head = Text.assemble((" Docker Scaler ", "bold reverse"), f"  {title}  ", (f"{self.seconds:.1f} s", "bold"))
+        used = 1 + (nodes.row_count + 1) + (steps.row_count + 1) + 2
+        parts: list[RenderableType] = [head, nodes, steps, _messages(self.messages, max(3, height - used - _GAPS))]
+        if height >= _TALL:
+            parts = [one for part in parts for one in (part, Text())][:-1]
+        return Group(*parts)
 
     def changes(self, before: Scene | None) -> Iterator[Line]:
         """What has happened since another one."""
-        return changes(before or Scene(), self)
+        before = before or Scene()
+        if before.cluster is not None and self.cluster is not None:
+            yield from _cluster_changes(before.cluster, self.cluster)
+        yield from (Line("told", spoken(message)) for message in self.messages[len(before.messages) :])
+        for number, act in enumerate(self.acts):
+            known = step_lines(before.acts[number].record) if number < len(before.acts) else []
+            yield from step_lines(act.record)[len(known) :]
 
 
 class Stage:
@@ -85,16 +98,6 @@ class Stage:
 # --- lines --------------------------------------------------------------------------------------------------------
 
 
-def changes(before: Scene, after: Scene) -> Iterator[Line]:
-    """What has happened between two scenes."""
-    if before.cluster is not None and after.cluster is not None:
-        yield from _cluster_changes(before.cluster, after.cluster)
-    yield from (Line("told", spoken(message)) for message in after.messages[len(before.messages) :])
-    for number, act in enumerate(after.acts):
-        known = step_lines(before.acts[number].record) if number < len(before.acts) else []
-        yield from step_lines(act.record)[len(known) :]
-
-
 def _cluster_changes(before: Cluster, after: Cluster) -> Iterator[Line]:
     if before.desired != after.desired:
         yield Line("group", f"desired capacity {before.desired} -> {after.desired}")
@@ -116,18 +119,6 @@ def _tasks_on(node: NodeFacts) -> str:
 
 
 # --- picture ------------------------------------------------------------------------------------------------------
-
-
-def picture(scene: Scene, height: int, width: int) -> RenderableType:
-    """Nodes, steps and notifications, in as many lines as there are."""
-    nodes, steps = _nodes(scene, width), _steps(scene.acts)
-    title = scene.acts[-1].title if scene.acts else ""
-    head = Text.assemble((" Docker Scaler ", "bold reverse"), f"  {title}  ", (f"{scene.seconds:.1f} s", "bold"))
-    used = 1 + (nodes.row_count + 1) + (steps.row_count + 1) + 2
-    parts: list[RenderableType] = [head, nodes, steps, _messages(scene.messages, max(3, height - used - _GAPS))]
-    if height >= _TALL:
-        parts = [one for part in parts for one in (part, Text())][:-1]
-    return Group(*parts)
 
 
 def _nodes(scene: Scene, width: int) -> Table:

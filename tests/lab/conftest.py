@@ -31,11 +31,6 @@ SETTINGS = {
 HEARTBEAT_NANOSECONDS = 1_500_000_000
 
 
-def up(node_type: str, number: int) -> str:
-    """The sentence that so many nodes are up."""
-    return f"{number} {node_type} {'node is' if number == 1 else 'nodes are'} up"
-
-
 def lab(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """`make lab-COMMAND`, its `.local` in that folder."""
     return subprocess.run(

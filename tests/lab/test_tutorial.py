@@ -6,7 +6,8 @@ import pytest
 
 from infra.lab.driver import Driver
 from infra.lab.swarm_driver import Json
-from tests.lab.conftest import desired_workers, shell, up
+from tests.e2e.caller import up
+from tests.lab.conftest import desired_workers, shell
 
 pytestmark = [pytest.mark.lab, pytest.mark.asyncio]
 

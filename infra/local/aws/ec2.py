@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from moto.core.base_backend import BackendDict
@@ -49,7 +49,7 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
         """Start to shut down; those that already do are left to it."""
         instances = self.get_multi_instances_by_id(instance_ids)
         dying = [instance for instance in instances if instance.state not in ("shutting-down", "terminated")]
-        before = [(instance, _state(instance)) for instance in instances]
+        before = [(instance, copy.copy(instance._state)) for instance in instances]  # noqa: SLF001 - moto has no getter
         for instance in dying:
             self.put(instance, SHUTTING_DOWN)
         if dying:
@@ -71,7 +71,8 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
 
     def get_instance_by_id(self, instance_id: str) -> Any | None:
         """The newest first: those are asked for most."""
-        return next((each for each in self._newest_first() if each.id == instance_id), None)
+        newest_first = (one for each in reversed(self.reservations.values()) for one in each.instances)
+        return next((each for each in newest_first if each.id == instance_id), None)
 
     def get_instance(self, instance_id: str) -> Any:
         """The same. Raises InvalidInstanceIdError."""
@@ -114,9 +115,6 @@ class TimedEC2Backend(EC2Backend):  # type: ignore[misc] # moto has no types
         super().terminate_instances(instance_ids)
         self._changed(instance_ids, "terminated")
 
-    def _newest_first(self) -> Iterator[Any]:
-        return (instance for each in reversed(self.reservations.values()) for instance in each.instances)
-
     def _changed(self, instance_ids: list[str], *states: str) -> None:
         self.descriptions.changed(instance_ids)
         self.world.changed_instances += instance_ids
@@ -147,10 +145,6 @@ def _shown_tags(resource_id: str, tags: Mapping[str, str]) -> list[dict[str, str
     return [
         {"resource_id": resource_id, "key": key, "value": value, "resource_type": kind} for key, value in tags.items()
     ]
-
-
-def _state(instance: Any) -> Any:
-    return copy.copy(instance._state)  # noqa: SLF001 - the same
 
 
 url_bases = moto_url_bases

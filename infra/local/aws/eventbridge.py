@@ -40,13 +40,12 @@ def send(world: World, queue: str, document: Mapping[str, Any]) -> None:
 def _deliver(world: World, rule_arn: str, target_arn: str, event: Event) -> None:
     name = target_arn.rpartition(":")[2]
     queue = sqs_backends[world.account_id][REGION].queues.get(name)
-    if queue is not None and target_arn.split(":")[2] == "sqs" and allows(_policy(queue), rule_arn, world.account_id):
+    if (
+        queue is not None
+        and target_arn.split(":")[2] == "sqs"
+        and allows(json.loads(queue.policy or "{}"), rule_arn, world.account_id)
+    ):
         send(world, name, event)
-
-
-def _policy(queue: Any) -> Mapping[str, Any]:
-    policy: Mapping[str, Any] = json.loads(queue.policy or "{}")
-    return policy
 
 
 def allows(policy: Mapping[str, Any], rule_arn: str, account: str) -> bool:

@@ -14,7 +14,7 @@ from rich.console import Console
 from infra.local.board import Message
 from infra.local.departure import Interruption
 from infra.local.facts import Cluster, NodeFacts
-from infra.local.stage import ActScene, Scene, Stage, picture
+from infra.local.stage import ActScene, Scene, Stage
 from infra.local.verdict import Act, Departure, checks, departure_checks, expected_messages
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -180,7 +180,7 @@ def test_the_picture_fits_the_terminal(width: int, height: int) -> None:
     full.acts.append(ActScene("scale down", record("down")))
     full.messages *= 20
     terminal = console(width=width, height=height, force_terminal=True, color_system=None)
-    terminal.print(picture(full, height, width))
+    terminal.print(full.picture(height, width))
     lines = written(terminal).splitlines()
     assert len(lines) < height
     assert max(map(len, lines)) <= width
