@@ -80,6 +80,11 @@ class Departures:
         """Whether a departure has taken a node over since then."""
         return self._owners.get(node_id, ("", float("-inf")))[1] > since
 
+    def whose(self, node_id: str, request: str | None) -> str | None:
+        """Who has to give back a node that a late call of a request changes: a departure that has it by now."""
+        owner, _ = self._owners.get(node_id, (request, 0.0))
+        return request if owner in {None, request} or self._world.journal.records[owner].state.ended else owner
+
     def touched(self, call: Call, node_id: str) -> None:
         """The availability of a node was changed."""
         owner, since = self._owners.get(node_id, (call.request, 0.0))

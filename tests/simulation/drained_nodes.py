@@ -68,7 +68,8 @@ class DrainedNodes:
             unseen = same or self._world.judge.changed_between(node_id, call.issued_at - MOMENT_SECONDS, now)
             slots = self._slots_on(node_id)
             self._emptied.pop(node_id, None)
-            self._nodes[node_id] = Drained(now, slots, call.request, before.availability, unseen)
+            request = self._world.departures.whose(node_id, call.request)
+            self._nodes[node_id] = Drained(now, slots, request, before.availability, unseen)
         if (before.role, after.role) == ("manager", "worker"):
             self._demoted[node_id] = call.request
         elif after.role == "manager":
