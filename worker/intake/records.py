@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,19 +9,16 @@ from shared.action import Request
 from shared.errors import InvalidRequest
 from shared.messages import parse_body, parse_request
 from shared.records import Record, State
-from worker.intake import autoscaling, eventbridge, sns
+from worker.intake import autoscaling, eventbridge, plain, sns
 from worker.intake.envelope import Envelope, Event
 from worker.ports.queue import Message
 from worker.requests.events import EVENTS
 
 
 def unwrap(message: Message) -> Envelope | Event:
-    """What the message says, out of the envelope of its source. Raises InvalidRequest.
-
-    A plain message has none: its body is the request (docs/reference.md, "The queue").
-    """
+    """What the message says, out of the envelope of its source. Raises InvalidRequest."""
     body = parse_body(message.body)
-    inside = sns.envelope(body, message) if sns.recognises(body) else Envelope(body, message.id, "sqs")
+    inside = sns.envelope(body, message) if sns.recognises(body) else plain.envelope(body, message)
     if eventbridge.recognises(inside.body):
         return eventbridge.event(inside.body, message)
     return autoscaling.event(inside.body, message) if autoscaling.recognises(inside.body) else inside
@@ -42,7 +38,6 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
     """The record of a request that was just received."""
     # SQS's own time counts where a caller's clock runs ahead of it.
     requested = min(request.requested_at or message.sent_at, message.sent_at).astimezone(UTC)
-    about: dict[str, Any] = {name: getattr(request, name, None) for name in ("scale", "type", "by", "service", "node")}
     return Record(
         id=request.id or envelope.fallback_id,
         action=request.action,
@@ -50,7 +45,11 @@ def record_of(envelope: Envelope, request: Request, message: Message, token: int
         received_at=now,
         source=request.source or envelope.source,
         request=envelope.body,
-        **about,
+        scale=getattr(request, "scale", None),
+        type=getattr(request, "type", None),
+        by=getattr(request, "by", None),
+        service=getattr(request, "service", None),
+        node=getattr(request, "node", None),
         asked_by=request.asked_by,
         reason=request.reason,
         dry_run=request.dry_run is True,
