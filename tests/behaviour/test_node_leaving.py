@@ -235,6 +235,22 @@ async def test_a_node_that_somebody_made_active_since_another_request_had_it_is_
         assert s.node(s.workers[0]).availability == "active"
 
 
+async def test_a_node_that_somebody_makes_active_while_its_tasks_wait_for_room_is_given_back_active() -> None:
+    async with scenario(workers=2) as s:
+        s.swarm.create("pinned", 1, constraints=(f"node.hostname=={s.host(s.workers[0])}",))
+        await s.settled("pinned", 1)
+        s.swarm.set_availability(s.node(s.workers[0]).id, "pause")
+        await s.started()
+        (name,) = await taken(s, event("spot_interruption", s, s.workers[0]))
+        await s.at(name, "drain")
+        await s.passes(30)
+        assert s.record(name).plan["leaving"][0]["availability"] == "pause"
+        s.swarm.set_availability(s.node(s.workers[0]).id, "active")
+        await s.until(lambda: s.node(s.workers[0]).availability == "drain", within=120)
+        await s.ended(name, within=1500)
+        assert s.node(s.workers[0]).availability == "active"
+
+
 async def test_a_node_that_another_request_has_drained_is_not_opened_again() -> None:
     async with scenario(workers=3, drain_timeout=300) as s:
         s.swarm.create("demo", 3, constraints=("node.role == worker",))

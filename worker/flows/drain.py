@@ -5,7 +5,7 @@ Swarm's drain stops a task before its replacement runs, and uses a restart attem
 it (`rolling_move`), from nodes that only take nothing new (`pause`). How long it may take, the caller says (`Terms`).
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from worker.errors import GaveUp, Revised
 from worker.flows.flow import Context
 from worker.flows.rolling_move import POLL_SECONDS, RollingMove
 from worker.leadership.deadline import Deadline
-from worker.ports.swarm import Availability
+from worker.ports.swarm import Availability, Node
 from worker.requests import departures
 from worker.requests.departures import Problem
 from worker.requests.owners import taken_by
@@ -93,7 +93,7 @@ class Drain:
         if not self._nodes:
             return ()
         if self._plan.slots is None:
-            await self._note_active()
+            await self._note_active(await self._leadership.swarm.nodes(self._ids))
             await self._pause()
             await self._note_slots()
         if self._plan.draining is None:
@@ -183,12 +183,12 @@ class Drain:
             if not self._terms.forced:
                 raise GaveUp(departures.revised(node.name, revised.availability)) from revised
 
-    async def _note_active(self) -> None:
+    async def _note_active(self, nodes: Iterable[Node]) -> None:
         """Somebody may have made one of the nodes active since the plan: then active is what it is given back as."""
-        active = {node.id for node in await self._leadership.swarm.nodes(self._ids) if node.availability == "active"}
-        if any(node.node_id in active and node.availability != "active" for node in self._nodes):
-            nodes = [each.but(availability="active") if each.node_id in active else each for each in self._plan.nodes]
-            await self._request.save(plan=self._plan.but(nodes=tuple(nodes)))
+        active = {node.id for node in nodes if node.availability == "active"}
+        if any(node.node_id in active and node.availability != "active" for node in self._plan.nodes):
+            ours = [each.but(availability="active") if each.node_id in active else each for each in self._plan.nodes]
+            await self._request.save(plan=self._plan.but(nodes=tuple(ours)))
 
     async def _note_slots(self) -> None:
         """What runs there now, with nothing new arriving, and so has to run elsewhere; with what ran there before."""
@@ -236,6 +236,8 @@ class Drain:
             present = nodes.get(str(node.node_id))
             if present is not None and present.availability in others and not self._terms.forced:
                 raise GaveUp(departures.revised(node.name, present.availability))
+        if self._terms.forced and self._plan.draining is None:
+            await self._note_active(nodes.values())
         return frozenset(node_id for node_id in self._ids if node_id in nodes and nodes[node_id].state != "down")
 
     def _check_owned(self, node: DepartingNode) -> None:
