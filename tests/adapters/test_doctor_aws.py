@@ -127,6 +127,5 @@ async def test_a_table_and_hooks_are_read_as_aws_describes_them() -> None:
     hooks = await LifecycleHooks(Client(lambda: described), timedelta(seconds=1)).lifecycle_hooks("workers")
     assert list(hooks) == [
         LifecycleHook("a", "launch", timedelta(hours=1)),
-        LifecycleHook("b", "termination", timedelta(minutes=1)),
+        LifecycleHook("b", "termination", timedelta(minutes=1), "CONTINUE"),
     ]
-    assert [hook.result for hook in hooks] == ["ABANDON", "CONTINUE"]

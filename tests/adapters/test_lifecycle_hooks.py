@@ -84,7 +84,7 @@ def aws_bench(session: Session, autoscaling: Any, ec2: Any) -> Bench:
 
 async def test_the_hooks_of_a_group_are_described(bench: Bench) -> None:
     hooks = await bench.groups.lifecycle_hooks(bench.name)
-    assert list(hooks) == [LifecycleHook(HOOK, "termination", timedelta(seconds=60))]
+    assert list(hooks) == [LifecycleHook(HOOK, "termination", timedelta(seconds=60), "CONTINUE")]
 
 
 async def test_a_held_instance_is_on_its_way_out_until_it_is_let_go(bench: Bench) -> None:

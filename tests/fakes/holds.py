@@ -107,7 +107,7 @@ class Holds(Lifecycle):
 
 def _shown(hook: Hook) -> LifecycleHook:
     transition: Transition = "launch" if hook.transition == LAUNCHING else "termination"
-    return LifecycleHook(hook.name, transition, timedelta(seconds=hook.heartbeat_timeout))
+    return LifecycleHook(hook.name, transition, timedelta(seconds=hook.heartbeat_timeout), hook.default_result)
 
 
 @contextmanager

@@ -98,8 +98,16 @@ def snapshot(
     services: Sequence[Service],
 ) -> Snapshot:
     """What is known of a pool at this moment, for those who judge or choose its instances."""
-    own, settings = leadership.identity.node_id, leadership.settings
-    return Snapshot(group, nodes, tasks, services, kind, own, leadership.clock.now(), settings.reschedule_timeout)
+    return Snapshot(
+        group=group,
+        nodes=nodes,
+        tasks=tasks,
+        services=services,
+        node_type=kind,
+        own_node_id=leadership.identity.node_id,
+        now=leadership.clock.now(),
+        join_timeout=leadership.settings.reschedule_timeout,
+    )
 
 
 async def for_another(leadership: Leadership, survey: Survey, request: OpenRequest) -> Survey:

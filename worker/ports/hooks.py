@@ -1,6 +1,6 @@
 """Lifecycle hooks: what holds an instance on its way into its group or out of it, until the worker lets it go on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
@@ -13,7 +13,7 @@ class LifecycleHook:
     transition: Literal["launch", "termination"]
     timeout: timedelta
     """After so long without a heartbeat AWS goes on."""
-    result: str = field(default="ABANDON", compare=False)
+    result: str = "ABANDON"
     """What becomes of the instance then: DefaultResult."""
 
 

@@ -45,10 +45,18 @@ class DryRequest(OpenRequest):
             changes["plan"] = plan.document()
         self.note(**changes)
 
-    async def enter(self, step: str, *, plan: Document | None = None, **changes: Any) -> None:
+    async def enter(
+        self,
+        step: str,
+        *,
+        through: str | None = None,
+        plan: Document | None = None,
+        waits: str | None = None,
+        seconds: float | None = None,
+        **changes: Any,
+    ) -> None:
         """Begin to plan. Raises Foreseen at any other step."""
-        for without_effect in ("through", "waits", "seconds"):
-            changes.pop(without_effect, None)
+        del through, waits, seconds
         now = self.now()
         await self.save(step=step, steps=(Step("plan", now),), state=State.RUNNING, plan=plan, **changes)
         if step != "plan":
